@@ -1,0 +1,56 @@
+package import Primitives
+
+// When a write happened, cluster-wide: a hybrid logical time and the actor that issued it. Stamps are unique and
+// totally ordered; "newest" always means "highest stamp". A stamp is also the write's dot.
+
+/// Who issues stamps: drawn at random when a node's data is created and again after every unclean stop; never reused.
+package struct ActorID: Hashable, Comparable, Sendable, CustomStringConvertible {
+  package let rawValue: UInt32
+  package init(_ rawValue: UInt32) { self.rawValue = rawValue }
+  package static func < (a: ActorID, b: ActorID) -> Bool { a.rawValue < b.rawValue }
+  package var description: String { String(rawValue, radix: 16) }
+}
+
+/// Hybrid logical time: 48 bits of milliseconds since 1970, 16 bits of counter.
+/// Source: Kulkarni et al. 2014, "Logical Physical Clocks".
+package struct HybridTime: Hashable, Comparable, Sendable, CustomStringConvertible {
+  package let rawValue: UInt64
+  package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+  package init(milliseconds: UInt64, counter: UInt16 = 0) { rawValue = milliseconds << 16 | UInt64(counter) }
+  /// Milliseconds since 1970.
+  package var milliseconds: UInt64 { rawValue >> 16 }
+  package var counter: UInt16 { UInt16(truncatingIfNeeded: rawValue) }
+  package static func < (a: HybridTime, b: HybridTime) -> Bool { a.rawValue < b.rawValue }
+  package static let zero = HybridTime(0)
+  package var description: String { "\(milliseconds).\(counter)" }
+}
+
+/// The version of one write; 12 bytes on disk and on the wire.
+package struct Stamp: Hashable, Comparable, Sendable, CustomStringConvertible {
+  package let time: HybridTime
+  package let actor: ActorID
+  package init(time: HybridTime, actor: ActorID) {
+    self.time = time
+    self.actor = actor
+  }
+  /// Below every stamp that was ever issued.
+  package static let zero = Stamp(time: .zero, actor: ActorID(0))
+  package static func < (a: Stamp, b: Stamp) -> Bool {
+    a.time.rawValue != b.time.rawValue ? a.time < b.time : a.actor < b.actor
+  }
+  package var description: String { "\(time)@\(actor)" }
+
+  package static let byteCount = 12
+
+  package func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(time.rawValue)
+    bytes.appendLittleEndian(actor.rawValue)
+  }
+}
+
+extension ByteReader {
+  package mutating func readStamp() -> Stamp? {
+    guard let time = read(UInt64.self), let actor = read(UInt32.self) else { return nil }
+    return Stamp(time: HybridTime(time), actor: ActorID(actor))
+  }
+}

@@ -1,0 +1,17 @@
+package import Primitives
+
+// Who owns what: Q equal partitions of the hash space, each with an ordered list of N distinct owners that `claim`
+// computes from the members. A pure value; every node computes the same one.
+
+/// A node of the ring and how to reach it.
+package struct Member: Equatable, Sendable {
+  package let id: NodeID
+  package let name: String
+  /// `host:port` of its cluster listener.
+  package let address: String
+  package init(id: NodeID, name: String, address: String) {
+    self.id = id
+    self.name = name
+    self.address = address
+  }
+}

@@ -1,0 +1,94 @@
+package import Causality
+
+// What a client may ask and what it is told, whatever protocol it speaks.
+
+/// A quorum as a client names it; resolved against n when the request is coordinated.
+package enum QuorumSize: Equatable, Sendable {
+  case `default`, one, quorum, all
+  case count(Int)
+
+  /// Distinct nodes for a replication factor of `n`; `default` becomes `fallback`.
+  package func resolved(n: Int, default fallback: Int) -> Int {
+    switch self {
+    case .default: fallback
+    case .one: 1
+    case .quorum: n / 2 + 1
+    case .all: n
+    case .count(let count): count
+    }
+  }
+}
+
+/// Which object, and how many distinct nodes must have answered. Milliseconds; nil takes the node's `request_timeout`.
+package struct GetRequest: Equatable, Sendable {
+  package var key: ObjectKey
+  package var r = QuorumSize.default
+  package var pr = QuorumSize.default
+  package var timeoutMilliseconds: UInt32?
+  package init(key: ObjectKey) { self.key = key }
+}
+
+package struct WriteQuorum: Equatable, Sendable {
+  package var w = QuorumSize.default
+  /// Nodes that must have fsynced the write.
+  package var dw = QuorumSize.default
+  package var pw = QuorumSize.default
+  package init() {}
+}
+
+package struct PutRequest: Equatable, Sendable {
+  package var key: ObjectKey
+  /// An encoded `ObjectContent`.
+  package var payload: [UInt8]
+  package var quorum = WriteQuorum()
+  package var timeoutMilliseconds: UInt32?
+  package init(key: ObjectKey, payload: [UInt8]) {
+    self.key = key
+    self.payload = payload
+  }
+}
+
+package struct DeleteRequest: Equatable, Sendable {
+  package var key: ObjectKey
+  package var quorum = WriteQuorum()
+  package var timeoutMilliseconds: UInt32?
+  /// The client cannot be told "not found" (Protocol Buffers), or brought a version: the tombstone is always written.
+  package var always = false
+  package init(key: ObjectKey) { self.key = key }
+}
+
+package enum ClientRequest: Equatable, Sendable {
+  case get(GetRequest)
+  case put(PutRequest)
+  case delete(DeleteRequest)
+}
+
+package enum ClientResponse: Equatable, Sendable {
+  case object(stamp: Stamp, payload: [UInt8])
+  /// Nothing live under this key; the stamp is the tombstone's where there is one.
+  case notFound(tombstone: Stamp?)
+  case stored(stamp: Stamp)
+  case deleted(stamp: Stamp)
+  case failed(ClientFailure)
+}
+
+/// Which promise of a request could not be kept.
+package enum QuorumName: UInt8, Sendable {
+  case r = 1, pr, w, dw, pw
+}
+
+/// Why a request was not done. "Not found" is never among these, and none of these is ever told as "not found".
+package enum ClientFailure: Equatable, Sendable {
+  /// `name` wanted `wanted` distinct nodes and only `got` can or did answer; `detail` says who did not and why.
+  case unsatisfied(QuorumName, wanted: Int, got: Int, detail: String)
+  /// The deadline passed first; `detail` says what was still missing. A write may or may not have taken effect.
+  case timeout(detail: String)
+  /// A quorum above n was asked for.
+  case invalidQuorum(n: Int)
+  /// A bound was reached: try again later.
+  case overloaded(detail: String)
+  /// This node cannot serve yet (starting) or any more (stopping).
+  case notReady(detail: String)
+  /// A stored record does not read back as it was written.
+  case damaged(detail: String)
+}

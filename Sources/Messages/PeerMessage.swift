@@ -1,0 +1,241 @@
+package import Causality
+package import Primitives
+package import Storage
+
+// Everything one node says to another. Each message carries the sender's hybrid time, so that clocks follow every
+// exchange. Messages may be lost, repeated and reordered; each handler says what that means for it.
+
+package struct PeerMessage: Equatable, Sendable {
+  package var time: HybridTime
+  package var body: PeerBody
+  package init(time: HybridTime, body: PeerBody) {
+    self.time = time
+    self.body = body
+  }
+}
+
+package enum PeerBody: Equatable, Sendable {
+  case hello(Hello)
+  case helloReply(HelloReply)
+  case heartbeat(Heartbeat)
+  case storeStates([StoreState])
+  case push(Push)
+  case pushReply(PushReply)
+  case read(PeerRead)
+  case readReply(PeerReadReply)
+  case forward(Forward)
+  case forwardReply(ForwardReply)
+}
+
+/// What must be agreed by all nodes before a key can be placed; drawn once, when the cluster is founded.
+package struct ClusterIdentity: Equatable, Sendable {
+  package var id: Identity128
+  /// Keys `RingHash`; told to members only.
+  package var ringSeed: UInt64
+  package var partitions: UInt16
+  package var replicas: UInt8
+  package init(id: Identity128, ringSeed: UInt64, partitions: UInt16, replicas: UInt8) {
+    self.id = id
+    self.ringSeed = ringSeed
+    self.partitions = partitions
+    self.replicas = replicas
+  }
+}
+
+/// The first message on every connection, and again whenever its facts change.
+package struct Hello: Equatable, Sendable {
+  package static let versionMin: UInt16 = 1
+  package static let versionMax: UInt16 = 1
+
+  package var versions: ClosedRange<UInt16> = versionMin...versionMax
+  package var node: NodeID
+  package var name: String
+  /// Random at each start of the process.
+  package var bootID: UInt64
+  package var actor: ActorID
+  /// Nil while the node belongs to no cluster yet.
+  package var cluster: ClusterIdentity?
+  /// Digest of the member list the node was configured with.
+  package var membersDigest: UInt64
+  package var ringEpoch: UInt64
+  package var wallMilliseconds: UInt64
+  package init(
+    node: NodeID, name: String, bootID: UInt64, actor: ActorID, cluster: ClusterIdentity?, membersDigest: UInt64,
+    ringEpoch: UInt64, wallMilliseconds: UInt64
+  ) {
+    self.node = node
+    self.name = name
+    self.bootID = bootID
+    self.actor = actor
+    self.cluster = cluster
+    self.membersDigest = membersDigest
+    self.ringEpoch = ringEpoch
+    self.wallMilliseconds = wallMilliseconds
+  }
+}
+
+package enum HelloRefusal: UInt8, Sendable {
+  case version = 1, otherCluster, otherMembers, unknownNode, actorTaken, nameMismatch
+}
+
+package struct HelloReply: Equatable, Sendable {
+  /// The boot that said hello: an answer to an earlier boot is ignored.
+  package var yourBootID: UInt64
+  package var refusal: HelloRefusal?
+  package init(yourBootID: UInt64, refusal: HelloRefusal?) {
+    self.yourBootID = yourBootID
+    self.refusal = refusal
+  }
+}
+
+package struct Heartbeat: Equatable, Sendable {
+  package var bootID: UInt64
+  package var sequence: UInt64
+  package var wallMilliseconds: UInt64
+  package init(bootID: UInt64, sequence: UInt64, wallMilliseconds: UInt64) {
+    self.bootID = bootID
+    self.sequence = sequence
+    self.wallMilliseconds = wallMilliseconds
+  }
+}
+
+/// What an owner says of one of its stores (DELETE protocol, GENESIS).
+package struct StoreState: Equatable, Sendable {
+  package var store: StoreID
+  package var incarnation: Identity128
+  package var role: StoreRole
+  /// Loading, empty, and holding no promise of anybody.
+  package var isNew: Bool
+  /// The incarnation of the addressee that this store has recorded, `Identity128.none` where it has none.
+  package var recognizes: Identity128
+  package init(store: StoreID, incarnation: Identity128, role: StoreRole, isNew: Bool, recognizes: Identity128) {
+    self.store = store
+    self.incarnation = incarnation
+    self.role = role
+    self.isNew = isNew
+    self.recognizes = recognizes
+  }
+}
+
+/// A version on its way to a replica (DELETE protocol, PUSH).
+package struct Push: Equatable, Sendable {
+  package var operation: UInt64
+  package var store: StoreID
+  package var configID: UInt64
+  package var key: ObjectKey
+  package var version: StoredVersion
+  /// Answer as soon as it stands in the file.
+  package var wantsApplied: Bool
+  /// Answer when it is durable.
+  package var wantsSynced: Bool
+  package init(
+    operation: UInt64, store: StoreID, configID: UInt64, key: ObjectKey, version: StoredVersion, wantsApplied: Bool,
+    wantsSynced: Bool
+  ) {
+    self.operation = operation
+    self.store = store
+    self.configID = configID
+    self.key = key
+    self.version = version
+    self.wantsApplied = wantsApplied
+    self.wantsSynced = wantsSynced
+  }
+}
+
+package enum PushOutcome: Equatable, Sendable {
+  case applied(synced: Bool)
+  /// The replica holds a higher stamp.
+  case haveNewer(Stamp, synced: Bool)
+  /// Not above the replica's floor on an absent key.
+  case stale(HybridTime)
+  case refused(Refusal)
+}
+
+/// Why a node did not take part.
+package enum Refusal: UInt8, Sendable {
+  case loading = 1, fenced, wrongConfig, notOwner, overloaded, clockInDoubt, notReady, damaged
+}
+
+/// `stamp` repeats the offered stamp: a delete that was stamped anew must not count answers to its earlier stamp.
+package struct PushReply: Equatable, Sendable {
+  package var operation: UInt64
+  package var stamp: Stamp
+  package var outcome: PushOutcome
+  package init(operation: UInt64, stamp: Stamp, outcome: PushOutcome) {
+    self.operation = operation
+    self.stamp = stamp
+    self.outcome = outcome
+  }
+}
+
+package struct PeerRead: Equatable, Sendable {
+  package var operation: UInt64
+  package var store: StoreID
+  package var configID: UInt64
+  package var key: ObjectKey
+  package init(operation: UInt64, store: StoreID, configID: UInt64, key: ObjectKey) {
+    self.operation = operation
+    self.store = store
+    self.configID = configID
+    self.key = key
+  }
+}
+
+package enum ReadOutcome: Equatable, Sendable {
+  case found(StoredVersion)
+  case absent(floor: Stamp)
+  case refused(Refusal)
+}
+
+package struct PeerReadReply: Equatable, Sendable {
+  package var operation: UInt64
+  package var outcome: ReadOutcome
+  package init(operation: UInt64, outcome: ReadOutcome) {
+    self.operation = operation
+    self.outcome = outcome
+  }
+}
+
+/// A write handed to an owner to coordinate, by the node that its client talks to.
+package struct Forward: Equatable, Sendable {
+  package var operation: UInt64
+  /// The sender's boot: names the operation across restarts of the sender.
+  package var bootID: UInt64
+  /// A put or a delete.
+  package var request: ClientRequest
+  /// A put's one stamp for life; nil where the sender doubts its clock, and for deletes.
+  package var stamp: Stamp?
+  /// True while no node can have applied the stamp: the coordinator may then refuse it with `restamp`.
+  package var isFirstAttempt: Bool
+  package var remainingMilliseconds: UInt32
+  package init(
+    operation: UInt64, bootID: UInt64, request: ClientRequest, stamp: Stamp?, isFirstAttempt: Bool,
+    remainingMilliseconds: UInt32
+  ) {
+    self.operation = operation
+    self.bootID = bootID
+    self.request = request
+    self.stamp = stamp
+    self.isFirstAttempt = isFirstAttempt
+    self.remainingMilliseconds = remainingMilliseconds
+  }
+}
+
+package enum ForwardOutcome: Equatable, Sendable {
+  case done(ClientResponse)
+  /// Nothing was applied: offer the write again with a stamp above this time.
+  case restamp(HybridTime)
+  /// Nothing was applied: offer the write to another owner.
+  case refused(Refusal)
+}
+
+package struct ForwardReply: Equatable, Sendable {
+  package var operation: UInt64
+  package var bootID: UInt64
+  package var outcome: ForwardOutcome
+  package init(operation: UInt64, bootID: UInt64, outcome: ForwardOutcome) {
+    self.operation = operation
+    self.bootID = bootID
+    self.outcome = outcome
+  }
+}

@@ -1,0 +1,104 @@
+package import Cluster
+package import Messages
+package import Primitives
+package import Storage
+
+// Between the node and whatever drives it (the server's loop, or the simulator): all it can learn, all it can ask for,
+// and the order in which that must happen.
+//
+// A turn: `step` every event that is ready, then `flush` once. Then, in this order:
+//   1. perform `batch.free`;
+//   2. if `batch.sync` is there, make its files durable on another thread; when that is done, perform
+//      `batch.afterSync` and step `.synced` (or `.syncFailed`, and drop `afterSync`).
+// At most one sync is in flight. Everything acknowledged to anybody is in `free` only if nothing durable was promised.
+
+/// One request of one client; the driver knows which connection, and in which order the answers leave.
+package struct SessionID: Hashable, Sendable {
+  package let rawValue: UInt64
+  package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+package struct ReadTicket: Hashable, Sendable {
+  package let rawValue: UInt64
+  package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// All a node can learn.
+package enum Event: Sendable {
+  /// Time passed. At least every `Node.tickMilliseconds`.
+  case tick
+  case client(ClientRequest, session: SessionID)
+  case peer(PeerMessage, from: NodeID)
+  /// This node's own connection to the peer was made (and carries nothing yet), or was lost.
+  case link(NodeID, up: Bool)
+  case synced(SyncTicket)
+  case syncFailed(SyncTicket, StorageError)
+  case read(ReadTicket, bytes: [UInt8])
+  case readFailed(ReadTicket, StorageError)
+  case jobDone(JobID)
+  case jobFailed(JobID, StorageError)
+  /// Finish what is in flight, make everything durable, and answer with `Effect.stop(.clean)`.
+  case shutdown
+}
+
+/// All a node can ask for.
+package enum Effect: Sendable {
+  case respond(ClientResponse, session: SessionID)
+  /// Dropped by the driver when there is no connection or its queue is full; the node then relies on its deadlines.
+  case send(PeerMessage, to: NodeID)
+  /// Drop the connection to this peer and make a new one.
+  case disconnect(NodeID)
+  case read(ReadTicket, ColdRead)
+  /// To be performed off the loop, jobs in the order they were asked for.
+  case job(DiskJob)
+  case log(LogLevel, String)
+  case stop(StopReason)
+}
+
+package enum LogLevel: UInt8, Comparable, Sendable, CaseIterable {
+  case debug, info, warning, error
+  package static func < (a: LogLevel, b: LogLevel) -> Bool { a.rawValue < b.rawValue }
+}
+
+package enum StopReason: Equatable, Sendable {
+  /// Everything is durable and marked so.
+  case clean
+  case failed(StorageError)
+  /// One line for the operator: this node must not run as it is configured.
+  case refused(String)
+}
+
+/// What a turn asks for.
+package struct Batch: Sendable {
+  package var free: [Effect] = []
+  package var sync: SyncRequest?
+  package var afterSync: [Effect] = []
+  package init() {}
+}
+
+/// What a node is told when it starts. Randomness comes from outside: the same arguments give the same node.
+package struct NodeOptions: Sendable {
+  package var name: String
+  /// All members of a new cluster, this node among them; ids are positions in the list sorted by name, from 1.
+  package var members: [Member]
+  /// Root of everything the node stores; exists and is locked.
+  package var directory: String
+  /// Seeds the node's generator: actor, boot id, incarnations, choice of read replica.
+  package var seed: UInt64
+  /// Used when the cluster is founded.
+  package var partitions: UInt16 = 64
+  package var replicas: UInt8 = 3
+  package var sync: SyncMode = .always
+  package var syncIntervalMilliseconds: UInt64 = 1000
+  package var fileBytesMax: UInt64 = 256 << 20
+  package var requestTimeoutMilliseconds: UInt64 = 5000
+  package var suspectAfterMilliseconds: UInt64 = 1000
+  /// Client operations in progress at once; one more is answered `overloaded`.
+  package var operationsMax: Int = 16_384
+  package init(name: String, members: [Member], directory: String, seed: UInt64) {
+    self.name = name
+    self.members = members
+    self.directory = directory
+    self.seed = seed
+  }
+}

@@ -1,0 +1,90 @@
+package import Primitives
+
+// The file system as Storage needs it: the capability that the node owns and hands `inout` to its stores. `Platform`
+// implements it with system calls, the simulator with a disk whose seed decides what a crash loses.
+
+/// An open file of one file system; never reused while that file system lives.
+package struct FileID: Hashable, Comparable, Sendable {
+  package let rawValue: UInt32
+  package init(_ rawValue: UInt32) { self.rawValue = rawValue }
+  package static func < (a: FileID, b: FileID) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// How `FileSystem.open` treats a file that exists or does not.
+package enum OpenMode: Sendable {
+  /// The file must exist.
+  case read
+  /// The file must exist; appends go to its end.
+  case append
+  /// The file must not exist; it is created empty.
+  case create
+}
+
+/// What a read brought.
+package enum ReadResult: Sendable, Equatable {
+  /// The bytes, fewer than asked for only at the end of the file.
+  case bytes([UInt8])
+  /// The bytes are not in memory; reading them would have waited for the device.
+  case wouldBlock
+}
+
+/// Files and directories. Every call either does all it says or throws and changes nothing that a later call could
+/// mistake for success. Nothing is durable before `sync` (file contents) and `syncDirectory` (names).
+package protocol FileSystem: ~Copyable {
+  mutating func open(_ path: String, _ mode: OpenMode) throws(StorageError) -> FileID
+  mutating func close(_ file: FileID)
+  /// Bytes in the file now.
+  mutating func size(of file: FileID) throws(StorageError) -> UInt64
+  /// Appends all of `bytes` with one call where the system can; a short write is completed or thrown.
+  mutating func append(_ bytes: [UInt8], to file: FileID) throws(StorageError)
+  /// Reads `count` bytes at `offset`. With `mayBlock` false the answer may be `wouldBlock`.
+  mutating func read(_ file: FileID, at offset: UInt64, count: Int, mayBlock: Bool) throws(StorageError) -> ReadResult
+  /// Cuts the file to `size` bytes.
+  mutating func truncate(_ file: FileID, to size: UInt64) throws(StorageError)
+  /// Returns when everything appended to the file before is durable. Never called again after it failed.
+  mutating func sync(_ file: FileID) throws(StorageError)
+  mutating func syncDirectory(_ path: String) throws(StorageError)
+  /// Names in a directory, sorted. A missing directory throws `.io` with `ENOENT`.
+  mutating func list(_ directory: String) throws(StorageError) -> [String]
+  /// True when something is there under this name.
+  mutating func exists(_ path: String) throws(StorageError) -> Bool
+  /// Creates a directory; its parent exists. An existing directory is fine.
+  mutating func createDirectory(_ path: String) throws(StorageError)
+  mutating func rename(_ from: String, to: String) throws(StorageError)
+  mutating func unlink(_ path: String) throws(StorageError)
+  /// Locks `path` (created when missing) for this process; throws `.locked` when another holds it. Held until the
+  /// file system goes away; it does not survive a crash.
+  mutating func lock(_ path: String) throws(StorageError)
+}
+
+/// Work for the disk that takes place off the loop, in order, each step complete before the next begins. A step that
+/// fails ends the job; nothing is retried.
+package enum DiskStep: Sendable, Equatable {
+  case createDirectory(String)
+  /// Makes what was appended to the file of this name durable.
+  case sync(path: String)
+  case syncDirectory(String)
+  /// Atomically puts `bytes` under `path`: temporary file, sync, rename, sync of the directory.
+  case replace(path: String, bytes: [UInt8])
+  /// Reads the sealed data file and writes its hint file beside it, durably. A hint is an optimisation: reading a
+  /// damaged data file leaves it unwritten without failing the job.
+  case writeHint(dataPath: String, hintPath: String, hash: RingHash)
+  /// A missing file is fine.
+  case unlink(String)
+}
+
+/// A sequence of disk steps with a name for its answer.
+package struct DiskJob: Sendable, Equatable {
+  package let id: JobID
+  package let steps: [DiskStep]
+  package init(id: JobID, steps: [DiskStep]) {
+    self.id = id
+    self.steps = steps
+  }
+}
+
+package struct JobID: Hashable, Comparable, Sendable {
+  package let rawValue: UInt64
+  package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+  package static func < (a: JobID, b: JobID) -> Bool { a.rawValue < b.rawValue }
+}
