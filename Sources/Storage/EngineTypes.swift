@@ -197,3 +197,18 @@ package struct SyncRequest: Equatable, Sendable {
     self.files = files
   }
 }
+
+/// What opening the engine found.
+package struct RecoveryReport: Equatable, Sendable {
+  package var records: Int = 0
+  package var journalRecords: Int = 0
+  /// Unsynced bytes behind the last whole record, cut off.
+  package var bytesCut: UInt64 = 0
+  /// The highest time of any stamp on disk.
+  package var highestTime: HybridTime = .zero
+  /// Stores that should be there and are not.
+  package var missing: [StoreID] = []
+  /// Stores that are damaged, one line each.
+  package var damaged: [String] = []
+  package init() {}
+}
