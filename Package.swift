@@ -51,5 +51,7 @@ let package = Package(
       name: "cairn",
       dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
       swiftSettings: strict),
+    tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
+    tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),
   ]
 )
