@@ -1,4 +1,4 @@
-package import Causality
+import Causality
 package import Messages
 package import Primitives
 package import Storage

@@ -1,4 +1,4 @@
-package import Primitives
+import Primitives
 
 // The wires between the nodes. Each node has one connection to every other, made by itself; messages travel on it as
 // bytes. A message may be lost, doubled, late, or overtaken; a cut swallows or holds what is sent in its direction; a

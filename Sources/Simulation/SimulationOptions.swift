@@ -1,4 +1,4 @@
-package import Primitives
+import Primitives
 package import Storage
 
 // What one run is like: topology, faults and their rates, workload, all drawn from the seed. Each run enables a random

@@ -1,7 +1,7 @@
 package import Causality
-package import Messages
+import Messages
 package import Primitives
-package import Storage
+import Storage
 
 // Which content stands under which stamp. Told of every version that is seen anywhere: in answers to clients, in
 // pushes, in answers to peers' reads. Checks that a stamp names one content for ever (uniqueness of stamps), that a
