@@ -27,21 +27,6 @@ package enum PeerBody: Equatable, Sendable {
   case forwardReply(ForwardReply)
 }
 
-/// What must be agreed by all nodes before a key can be placed; drawn once, when the cluster is founded.
-package struct ClusterIdentity: Equatable, Sendable {
-  package var id: Identity128
-  /// Keys `RingHash`; told to members only.
-  package var ringSeed: UInt64
-  package var partitions: UInt16
-  package var replicas: UInt8
-  package init(id: Identity128, ringSeed: UInt64, partitions: UInt16, replicas: UInt8) {
-    self.id = id
-    self.ringSeed = ringSeed
-    self.partitions = partitions
-    self.replicas = replicas
-  }
-}
-
 /// The first message on every connection, and again whenever its facts change.
 package struct Hello: Equatable, Sendable {
   package static let versionMin: UInt16 = 1

@@ -1,5 +1,5 @@
-package import Causality
-package import Cluster
+import Causality
+import Cluster
 import Messages
 package import Primitives
 package import Storage
@@ -39,7 +39,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var wheel: DeadlineWheel
   var admitted = ForwardLedger()
   var leaseWaiters: [UInt64] = []
-  var pendingReads: [UInt64: PendingRead] = [:]
+  var pendingReads: [UInt64: WaitingRead] = [:]
   var nextRead: UInt64 = 1
 
   // What waits for the disk
@@ -84,7 +84,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     phase = start.engine == nil ? .founding : .opening
     peers = PeerTable(
       members: options.members, self: own.id, suspectAfterMilliseconds: options.suspectAfterMilliseconds)
-    nextOperation = generator.next() >> 2 << 2
+    nextOperation = (generator.next() >> 2) << 2
     wheel = DeadlineWheel(at: now.instant)
     lastHeartbeat = now.instant
     lastAnnouncement = now.instant

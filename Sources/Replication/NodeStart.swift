@@ -81,7 +81,7 @@ struct NodeStart {
     options: NodeOptions, own: Member, generator: inout SeededGenerator, disk: inout Disk, at now: Moment
   ) throws(NodeStartError) -> IdentityKeeper {
     let path = options.directory + "/node"
-    let digest = membersDigest(options.members)
+    let digest = InitialCluster.membersDigest(options.members)
     let found: NodeManifest?
     do throws(StorageError) {
       found = try readManifest(path, disk: &disk)
@@ -116,7 +116,7 @@ struct NodeStart {
     let file = try disk.open(path, .read)
     defer { disk.close(file) }
     let size = try disk.size(of: file)
-    guard size <= UInt64(NodeManifest.byteCountMax) else {
+    guard size <= identityBytesMax else {
       throw .damaged(path: path, offset: 0, reason: "\(size) bytes is too long for an identity file")
     }
     guard case .bytes(let bytes) = try disk.read(file, at: 0, count: Int(size), mayBlock: true) else {
@@ -125,11 +125,25 @@ struct NodeStart {
     return try NodeManifest(decoding: bytes, path: path)
   }
 
+  /// An identity file is never longer: 65,536 stores of 32 bytes and a name.
+  private static var identityBytesMax: UInt64 { 4 << 20 }
+
   /// A random actor id, never 0 and none of `taken`.
   static func drawActor(_ generator: inout SeededGenerator, except taken: [ActorID]) -> ActorID {
     while true {
       let actor = ActorID(UInt32(truncatingIfNeeded: generator.next() >> 16))
       if actor.rawValue != 0, !taken.contains(actor) { return actor }
     }
+  }
+}
+
+extension NodeManifest {
+  /// The actor of the past is kept, so that nobody draws it again.
+  mutating func retireActor(replacedBy actor: ActorID) {
+    pastActors.append(self.actor)
+    if pastActors.count > NodeManifest.pastActorsMax {
+      pastActors.removeFirst(pastActors.count - NodeManifest.pastActorsMax)
+    }
+    self.actor = actor
   }
 }

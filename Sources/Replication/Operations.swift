@@ -94,6 +94,8 @@ struct PutOperation: Sendable {
   /// The put's one stamp for life (rule ONE STAMP); nil only before it was issued.
   var version: StoredVersion
   var isStamped: Bool
+  /// This node chose the stamp; false when the forwarding node did.
+  let issuesStamps: Bool
   /// True while no node, this one included, can have applied the stamp.
   var mayBeStampedAnew: Bool
   var progress: WriteProgress
@@ -117,7 +119,11 @@ struct DeleteOperation: Sendable {
   /// Owners that hold nothing live; all of them must say so before "not found" is true.
   var absent: QuorumTally
   var newestTombstone: Stamp?
+  /// After this the tombstone is written without waiting for answers any longer.
+  let probeUntil: Instant
   var version: StoredVersion
+  var isStamped = false
+  /// Stamps tried; every further one had to beat something newer.
   var attempts = 0
   var progress: WriteProgress
 }
@@ -154,6 +160,12 @@ struct ForwardOperation: Sendable {
   var target: NodeID?
   var tried: [NodeID] = []
   var obstacles: [String] = []
+}
+
+/// What waits for bytes from the disk.
+struct WaitingRead: Sendable {
+  let read: ColdRead
+  let waiter: PendingRead
 }
 
 /// An operation that waits for bytes from the disk.

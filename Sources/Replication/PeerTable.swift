@@ -1,7 +1,7 @@
-package import Causality
-package import Cluster
-package import Messages
-package import Primitives
+import Causality
+import Cluster
+import Messages
+import Primitives
 
 // Which of the other members can be talked to, and what their clocks say. A peer is up when this node's connection to
 // it stands, each has accepted the other's HELLO of its current boot, and it was heard from within `suspect_after`.
