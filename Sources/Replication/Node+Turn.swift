@@ -177,8 +177,6 @@ extension Node where Disk: ~Copyable {
     settleSyncWaiters(at: now)
     guard phase == .stopping, operationsInProgress == 0, jobs.isEmpty, held.isEmpty else { return }
     phase = .closing
-    identity.manifest.isClean = true
-    let steps = (engine?.shutdownSteps() ?? []) + identity.renewalSteps(wallMilliseconds: now.wallMilliseconds)
-    start(.shutdown, steps)
+    start(.shutdown, (engine?.shutdownSteps() ?? []) + identity.finalSteps())
   }
 }

@@ -35,6 +35,13 @@ struct IdentityKeeper: Sendable {
     return [.replace(path: path, bytes: manifest.encoded())]
   }
 
+  /// The last step of a clean stop: nothing was issued above `last`, so nothing need be skipped at the next start.
+  mutating func finalSteps() -> [DiskStep] {
+    manifest.isClean = true
+    manifest.leaseEnd = HybridTime(clock.last.rawValue + 1)
+    return [.replace(path: path, bytes: manifest.encoded())]
+  }
+
   mutating func renewed() {
     if let end = pendingLeaseEnd { clock.grantLease(until: end) }
     pendingLeaseEnd = nil

@@ -73,13 +73,12 @@ struct WriteProgress: Sendable {
   /// Which promise is short, and of how many nodes.
   func failure(_ quorum: ResolvedWrite) -> ClientFailure {
     let detail = obstacles.joined(separator: "; ")
-    if applied.verdict == .reached {
-      return .unsatisfied(.dw, wanted: quorum.dw, got: synced.accepted, detail: detail)
-    }
-    if applied.accepted < quorum.w {
-      return .unsatisfied(.w, wanted: quorum.w, got: applied.accepted, detail: detail)
-    }
-    return .unsatisfied(.pw, wanted: quorum.pw, got: applied.accepted, detail: detail)
+    // Who did or still could: a write refused before it began has been accepted by nobody.
+    let applying = applied.replicas.count - applied.refused
+    let syncing = synced.replicas.count - synced.refused
+    if applying < quorum.w { return .unsatisfied(.w, wanted: quorum.w, got: applying, detail: detail) }
+    if applying < quorum.pw { return .unsatisfied(.pw, wanted: quorum.pw, got: applying, detail: detail) }
+    return .unsatisfied(.dw, wanted: quorum.dw, got: syncing, detail: detail)
   }
 }
 
