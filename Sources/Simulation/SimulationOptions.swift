@@ -11,6 +11,9 @@ package struct SimulationOptions: Sendable {
   package var partitions = 4
   package var sync = SyncMode.always
   package var fileBytesMax: UInt64 = 64 << 10
+  package var journalSegmentBytes: UInt64 = 64 << 10
+  package var checkpointBytes: UInt64 = 64 << 10
+  package var checkpointSeconds: UInt64 = 60
   package var requestTimeoutMilliseconds = 2000
   package var network = NetworkOptions()
   package var disk = DiskOptions()
@@ -27,6 +30,9 @@ package struct SimulationOptions: Sendable {
     partitions = generator.pick([4, 8])
     sync = generator.pick([.always, .always, .always, .always, .always, .interval, .never])
     fileBytesMax = UInt64(generator.pick([4 << 10, 16 << 10, 256 << 10]))
+    journalSegmentBytes = UInt64(generator.pick([1 << 10, 8 << 10, 64 << 10]))
+    checkpointBytes = UInt64(generator.pick([1 << 10, 8 << 10, 1 << 20]))
+    checkpointSeconds = UInt64(generator.pick([1, 5, 60]))
     requestTimeoutMilliseconds = generator.pick([500, 1000, 2000, 5000])
     network = NetworkOptions(using: &generator)
     disk = DiskOptions(using: &generator)

@@ -39,7 +39,7 @@ extension Simulator {
 
   func request(_ life: Life, _ operation: Operation) {
     guard let machine = machine(life) else { return }
-    deliver(.client(operation.request, session: SessionID(rawValue: UInt64(operation.number))), to: machine)
+    deliver(.client(operation.request, session: SessionID(UInt64(operation.number))), to: machine)
   }
 
   func respond(_ operation: Int, _ response: ClientResponse) {

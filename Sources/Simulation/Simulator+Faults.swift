@@ -1,4 +1,5 @@
 import Primitives
+import Replication
 
 // What goes wrong: processes that are killed, machines that lose power, processes that stand still, clean restarts,
 // cuts and resets in the network, clocks that jump. Every outage ends by itself after a while.

@@ -1,3 +1,4 @@
+import Cluster
 import Messages
 import Primitives
 import Replication
@@ -19,6 +20,9 @@ extension Simulator {
     options.replicas = UInt8(self.options.replicas)
     options.sync = self.options.sync
     options.fileBytesMax = self.options.fileBytesMax
+    options.journalSegmentBytes = self.options.journalSegmentBytes
+    options.checkpointBytes = self.options.checkpointBytes
+    options.checkpointSeconds = self.options.checkpointSeconds
     options.requestTimeoutMilliseconds = UInt64(self.options.requestTimeoutMilliseconds)
     do throws(NodeStartError) {
       machine.node = try Node(options: options, disk: disk, at: machine.clock.moment(at: now))

@@ -1,3 +1,4 @@
+import Cluster
 import Messages
 import Primitives
 import Replication
@@ -123,7 +124,7 @@ extension Simulator {
     case .hello(let hello): "hello, boot \(hexadecimal(hello.bootID)), actor \(hello.actor)"
     case .helloReply(let reply): "hello reply, \(reply.refusal.map { "refused: \($0)" } ?? "welcome")"
     case .heartbeat(let heartbeat): "heartbeat \(heartbeat.sequence)"
-    case .storeStates(let states): "states of \(states.count) stores"
+    case .storeStates(let states): "states of \(states.states.count) stores"
     case .push(let push): "push \(push.operation) of \(name(push.key)) \(describe(push.version))"
     case .pushReply(let reply): "push reply \(reply.operation): \(reply.outcome)"
     case .read(let read): "read \(read.operation) of \(name(read.key))"

@@ -137,7 +137,7 @@ final class Simulator {
     case .connected(let life, let peer, let peerLife): connected(life, to: peer, peerLife: peerLife)
     case .disconnected(let life, let peer, let generation): disconnected(life, from: peer, generation: generation)
     case .syncFinished(let life, let request, let afterSync, let isPerformed):
-      syncFinished(life, request, afterSync, isPerformed: isPerformed)
+      syncFinished(life, request, afterSync: afterSync, isPerformed: isPerformed)
     case .jobStep(let life): jobStep(life)
     case .coldRead(let life, let ticket, let read): coldRead(life, ticket, read)
     case .think(let client): think(client)
@@ -149,7 +149,7 @@ final class Simulator {
     case .boot(let machine): boot(machines[machine])
     case .resume(let life): resume(life)
     case .heal(let paths): heal(paths)
-    case .stopLate(let life, let pauses): stopLate(life, pauses)
+    case .stopLate(let life, let pauses): stopLate(life, pauses: pauses)
     case .review: review()
     }
   }
