@@ -16,7 +16,7 @@ extension Simulator {
     note(.sync, machine, request.ticket.rawValue, "sync \(request.ticket.rawValue) of \(request.files.count) files")
     schedule(
       .syncFinished(machine.life, request, afterSync: afterSync, isPerformed: isPerformed),
-      after: generator.duration(microseconds: options.disk.syncMicroseconds))
+      after: generator.duration(microseconds: diskPace.syncMicroseconds))
   }
 
   func syncFinished(_ life: Life, _ request: SyncRequest, afterSync: [Effect], isPerformed: Bool) {
@@ -53,7 +53,7 @@ extension Simulator {
 
   private func scheduleJobStep(of machine: Machine) {
     schedule(
-      .jobStep(machine.life), after: generator.duration(microseconds: options.disk.jobStepMicroseconds))
+      .jobStep(machine.life), after: generator.duration(microseconds: diskPace.jobStepMicroseconds))
   }
 
   /// Performs one step; between two of them the process may die.

@@ -119,6 +119,7 @@ extension Simulator {
   /// The end of all faults: whatever is broken is repaired, whoever is down starts.
   func endFaults() {
     network.calm()
+    diskPace = DiskOptions()
     var paths: [SimulatedNetwork.Path] = []
     for from in machines.indices {
       for to in machines.indices where to != from { paths.append(SimulatedNetwork.Path(from: from, to: to)) }

@@ -90,7 +90,7 @@ extension Simulator {
         send(message, from: machine, to: machines[Int(node.rawValue) - 1])
       case .disconnect(let node): drop(machine, to: Int(node.rawValue) - 1)
       case .read(let ticket, let read):
-        let delay = generator.duration(microseconds: options.disk.syncMicroseconds)
+        let delay = generator.duration(microseconds: diskPace.syncMicroseconds)
         schedule(.coldRead(machine.life, ticket, read), after: delay)
       case .job(let job): add(job, to: machine)
       case .log(let level, let text):

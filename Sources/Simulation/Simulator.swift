@@ -52,6 +52,8 @@ final class Simulator {
   var queue = EventQueue<Happening>()
   var machines: [Machine] = []
   var network: SimulatedNetwork
+  /// How slow the disks are now.
+  var diskPace: DiskOptions
   var workload: Workload
   var faults: FaultPlan
   var generator: SeededGenerator
@@ -73,6 +75,7 @@ final class Simulator {
     self.seed = seed
     self.options = options
     self.trace = Trace(sink: trace)
+    diskPace = options.disk
     network = SimulatedNetwork(nodes: options.nodes, options: options.network, seed: seed)
     workload = Workload(options: options.workload, replicas: options.replicas, seed: seed)
     faults = FaultPlan(options: options.faults, seed: seed)
