@@ -51,5 +51,9 @@ let package = Package(
       name: "cairn",
       dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
       swiftSettings: strict),
+    tests("PrimitivesTests", ["CLinux", "Primitives"]),
+    tests("CausalityTests", ["Causality", "Primitives"]),
+    tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),
+    tests("ProtocolsTests", ["Causality", "Messages", "Primitives", "Protocols"]),
   ]
 )
