@@ -95,7 +95,8 @@ import Testing
     let content = ObjectContent(contentType: [65], metadata: [(name: [66], value: [67, 68])], value: [69])
     var payload: [UInt8] = []
     ObjectContent.appendHeader(
-      contentType: content.contentType[...], metadata: [(content.metadata[0].name[...], content.metadata[0].value[...])],
+      contentType: content.contentType[...],
+      metadata: [(content.metadata[0].name[...], content.metadata[0].value[...])],
       to: &payload)
     #expect(payload + content.value == content.encoded())
   }

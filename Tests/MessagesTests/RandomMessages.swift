@@ -31,8 +31,9 @@ struct RandomMessages {
     case 6: .read(PeerRead(operation: random.next(), store: store(), configID: random.next(), key: key()))
     case 7: .readReply(PeerReadReply(operation: random.next(), outcome: readOutcome()))
     case 8: .forward(forward())
-    default: .forwardReply(
-      ForwardReply(operation: random.next(), bootID: random.next(), outcome: forwardOutcome()))
+    default:
+      .forwardReply(
+        ForwardReply(operation: random.next(), bootID: random.next(), outcome: forwardOutcome()))
     }
   }
 

@@ -42,7 +42,8 @@ import Testing
   @Test func headerBytes() {
     // Four lines together with their ends.
     func head(_ bytes: Int) -> String {
-      let start = "Host: h\r\nA: \(String(repeating: "a", count: 20_000))\r\nB: \(String(repeating: "b", count: 20_000))\r\n"
+      let start =
+        "Host: h\r\nA: \(String(repeating: "a", count: 20_000))\r\nB: \(String(repeating: "b", count: 20_000))\r\n"
       let last = bytes - start.utf8.count - 5
       return "GET /ping HTTP/1.1\r\n\(start)C: \(String(repeating: "c", count: last))\r\n\r\n"
     }

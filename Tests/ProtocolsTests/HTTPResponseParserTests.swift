@@ -27,7 +27,8 @@ import Testing
     let responses = try parse(
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"
         + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Riak-Meta-A:  b \r\n\r\nhi"
-        + "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nHTTP/1.1 500 Oh\r\n\r\nrest", ends: true)
+        + "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nHTTP/1.1 500 Oh\r\n\r\nrest",
+      ends: true)
     #expect(responses.map(\.status) == [204, 200, 200, 500])
     #expect(responses.map { String(decoding: $0.body, as: UTF8.self) } == ["", "hi", "abc", "rest"])
     #expect(responses.map(\.keepsConnection) == [true, true, true, false])
@@ -56,7 +57,8 @@ import Testing
 
   @Test func whatTheSessionAnswersIsUnderstood() throws {
     var session = HTTPSession()
-    session.receive(Array("GET /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\n\r\nGET /x HTTP/1.1\r\nHost: h\r\n\r\n".utf8)[...])
+    session.receive(
+      Array("GET /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\n\r\nGET /x HTTP/1.1\r\nHost: h\r\n\r\n".utf8)[...])
     var bytes: [UInt8] = []
     for action in session.actions() {
       switch action {

@@ -93,7 +93,9 @@ import Testing
     #expect(key("/buckets/b/keys/k?\(harmless)&returnbody=maybe") == objectKey("b", "k"))
   }
 
-  @Test(arguments: ["r", "pr", "w", "dw", "pw", "rw", "node_confirms"], ["0", "-1", "+1", "256", "two", "", "1.5", "99999999999999999999"])
+  @Test(
+    arguments: ["r", "pr", "w", "dw", "pw", "rw", "node_confirms"],
+    ["0", "-1", "+1", "256", "two", "", "1.5", "99999999999999999999"])
   func aQuorumThatIsNoneIsNamed(name: String, value: String) {
     let text = "`\(name)` query parameter must be an integer or one of the following words: 'one', 'quorum' or 'all'\n"
     let answer = get("/buckets/b/keys/k?\(name)=\(value)")
@@ -103,7 +105,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("timeout=0", "Bad timeout value"), ("timeout=soon", "Bad timeout value"), ("timeout=4294967296", "Bad timeout value"),
+    ("timeout=0", "Bad timeout value"), ("timeout=soon", "Bad timeout value"),
+    ("timeout=4294967296", "Bad timeout value"),
     ("basic_quorum=1", "`basic_quorum` query parameter must be true or false"),
     ("notfound_ok=", "`notfound_ok` query parameter must be true or false"),
     ("n_val=0", "`n_val` query parameter must be an integer from 1 to 255"),

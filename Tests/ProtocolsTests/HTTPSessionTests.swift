@@ -17,8 +17,10 @@ private let corpus: [String] = [
   "GET /buckets/b/keys/k?r=0 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n",
   "BREW /ping HTTP/1.1\r\nHost: h\r\n\r\nPATCH /ping HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nrest",
   "GET /ping HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /ping HTTP/1.0\r\n\r\nGET /ping HTTP/1.0\r\n\r\n",
-  "GET  /ping HTTP/1.1\r\n\r\n", "GET /ping HTTP/1.1\nHost: h\n\n", "GET /ping\r\n\r\n", "\u{1}", "GET /p\tq HTTP/1.1\r\n",
-  "GET /ping HTTP/1.1\r\nHost : h\r\n\r\n", "GET /ping HTTP/1.1\r\nA: b\r\n c\r\n\r\n", "GET /ping HTTP/1.1\r\nA: b\rc\r\n",
+  "GET  /ping HTTP/1.1\r\n\r\n", "GET /ping HTTP/1.1\nHost: h\n\n", "GET /ping\r\n\r\n", "\u{1}",
+  "GET /p\tq HTTP/1.1\r\n",
+  "GET /ping HTTP/1.1\r\nHost : h\r\n\r\n", "GET /ping HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
+  "GET /ping HTTP/1.1\r\nA: b\rc\r\n",
   "PUT /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n",
 ]
 
@@ -137,7 +139,8 @@ private let corpus: [String] = [
       "PUT /nowhere HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
     guard case .reply(let text, close: true)? = refused.first else { return #expect(Bool(false), "\(refused)") }
     #expect(text.hasPrefix("HTTP/1.1 404 Not Found\r\nConnection: close\r\n"))
-    #expect(seen("GET /ping HTTP/1.1\r\nHost: h\r\nExpect: cake\r\n\r\n").first?.status.hasPrefix("HTTP/1.1 417") == true)
+    #expect(
+      seen("GET /ping HTTP/1.1\r\nHost: h\r\nExpect: cake\r\n\r\n").first?.status.hasPrefix("HTTP/1.1 417") == true)
   }
 
   @Test(arguments: [
@@ -167,8 +170,10 @@ private let corpus: [String] = [
 
   @Test(arguments: [
     "GET /ping HTTP/1.1 \r\n", "GET /ping  HTTP/1.1\r\n", " GET /ping HTTP/1.1\r\n", "GET /ping http/1.1\r\n",
-    "GET HTTP/1.1\r\n", "/ping HTTP/1.1\r\n", "G(T /ping HTTP/1.1\r\n", "GET /a b HTTP/1.1\r\n", "GET /ping HTTP/11\r\n",
-    "GET /ping HTTP/1.1\n", "GET /ping\r\n", "\rGET /ping HTTP/1.1\r\n", "GET /ping HTTP/1.1\r\r\n", "\n", "\u{16}\u{3}\u{1}",
+    "GET HTTP/1.1\r\n", "/ping HTTP/1.1\r\n", "G(T /ping HTTP/1.1\r\n", "GET /a b HTTP/1.1\r\n",
+    "GET /ping HTTP/11\r\n",
+    "GET /ping HTTP/1.1\n", "GET /ping\r\n", "\rGET /ping HTTP/1.1\r\n", "GET /ping HTTP/1.1\r\r\n", "\n",
+    "\u{16}\u{3}\u{1}",
   ])
   func requestLinesThatAreNoneAreRefused(line: String) {
     #expect(seen(line).map(\.status) == ["HTTP/1.1 400 Bad Request"])
@@ -184,7 +189,8 @@ private let corpus: [String] = [
   }
 
   @Test(arguments: [
-    "5\r\nhelloX", "5\r\nhello\rX", "G\r\n", "\r\n", "-1\r\n", "+5\r\n", "0x5\r\n", " 5\r\n", "5 5\r\n", "5\nhello", ";\r\n",
+    "5\r\nhelloX", "5\r\nhello\rX", "G\r\n", "\r\n", "-1\r\n", "+5\r\n", "0x5\r\n", " 5\r\n", "5 5\r\n", "5\nhello",
+    ";\r\n",
     "fffffffffffffffff\r\n", "0\r\nbad trailer\r\n\r\n", "5 \r\nhello",
   ])
   func chunksThatAreNoneAreRefused(body: String) {

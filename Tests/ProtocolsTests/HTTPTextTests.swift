@@ -1,4 +1,4 @@
-@testable import Protocols
+import Protocols
 import Testing
 
 @Suite struct HTTPTextTests {
@@ -27,7 +27,9 @@ import Testing
     }
   }
 
-  @Test(arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy"), ("\u{7F}>?~", "fz4/fg==")])
+  @Test(arguments: [
+    ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy"), ("\u{7F}>?~", "fz4/fg=="),
+  ])
   func base64IsThatOfTheStandard(text: String, encoded: String) {
     var bytes: [UInt8] = []
     bytes.appendBase64(Array(text.utf8))
