@@ -54,5 +54,9 @@ let package = Package(
     tests("ClusterTests", ["Cluster", "Primitives"]),
     tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
     tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),
+    tests("PrimitivesTests", ["CLinux", "Primitives"]),
+    tests("CausalityTests", ["Causality", "Primitives"]),
+    tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),
+    tests("ProtocolsTests", ["Causality", "Messages", "Primitives", "Protocols"]),
   ]
 )
