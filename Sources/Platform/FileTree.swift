@@ -36,6 +36,9 @@ package enum FileTree {
     }
   }
 
+  /// Removes a directory that holds nothing; leaves any other.
+  package static func removeIfEmpty(_ path: String) { _ = unsafe rmdir(path) }
+
   /// Names in a directory, sorted.
   package static func names(in directory: String) throws(Errno) -> [String] {
     var files = PosixFileSystem()
@@ -64,4 +67,8 @@ package enum FileTree {
   package static func read(_ path: String, bytesMax: Int) throws(Errno) -> [UInt8] {
     try readSmallFile(path, bytesMax: bytesMax + 1)
   }
+}
+
+extension Errno {
+  package static let tooLarge = Errno(EFBIG)
 }

@@ -89,7 +89,7 @@ package func spawn(
   unsafe posix_spawnattr_setflags(&attributes, Int16(flags))
 
   var words = unsafe ([executable] + arguments).map { unsafe strdup($0) } + [nil]
-  defer { unsafe words.forEach { unsafe free($0) } }
+  defer { for index in unsafe words.indices { unsafe free(words[index]) } }
   var pid: pid_t = 0
   let code = unsafe posix_spawn(&pid, executable, &actions, &attributes, &words, environ)
   guard code == 0 else { throw Errno(code) }
