@@ -52,5 +52,8 @@ let package = Package(
       dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
       swiftSettings: strict),
     tests("ClusterTests", ["Cluster", "Primitives"]),
+    tests("ClientTests", ["Client", "Platform", "Primitives"]),
+    tests("CommandTests", ["cairn"]),
+    tests("StructureTests", ["Platform"]),
   ]
 )
