@@ -51,5 +51,6 @@ let package = Package(
       name: "cairn",
       dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
       swiftSettings: strict),
+    tests("ClusterTests", ["Cluster", "Primitives"]),
   ]
 )
