@@ -50,6 +50,25 @@ package struct Descriptor: ~Copyable, Sendable {
   }
 }
 
+/// Room for what one read brings, used again for each.
+@safe
+package final class ReadBuffer {
+  private let room: UnsafeMutableRawBufferPointer
+
+  package init(byteCount: Int) { unsafe room = .allocate(byteCount: byteCount, alignment: 16) }
+
+  deinit { unsafe room.deallocate() }
+
+  /// Reads from `descriptor` and shows `body` the bytes, if there were any. - Throws: what broke the connection.
+  package func read(
+    from descriptor: borrowing Descriptor, _ body: (UnsafeRawBufferPointer) -> Void
+  ) throws(Errno) -> Received {
+    let received = unsafe try descriptor.read(into: room)
+    if case .bytes(let count) = received { unsafe body(UnsafeRawBufferPointer(rebasing: room[..<count])) }
+    return received
+  }
+}
+
 /// Writes a line to standard error in one call, so that lines of several threads do not mix. Failures are ignored:
 /// there is nowhere left to report them.
 package func writeToStandardError(_ text: String) { writeIgnoringFailure(STDERR_FILENO, text) }

@@ -38,7 +38,8 @@ private func attempt<Result: ~Copyable>(
   }
 }
 
-/// A listening socket.
+/// A socket for others to connect to: bound when it is made, so that a port in use is known at once, and reachable from
+/// `start` on.
 package struct Listener: ~Copyable, Sendable {
   package let descriptor: Descriptor
   /// Where it listens; with the port that the system chose when 0 was asked for.
@@ -53,12 +54,20 @@ package struct Listener: ~Copyable, Sendable {
       let number = socket.rawValue
       try callNegated { cairn_set_reuse_address(number) }
       try call { unsafe address.withSystemAddress { unsafe bind(number, $0, $1) } }
-      try call { listen(number, Listener.backlog) }
       return socket
     }
     let number = socket.rawValue
     self.address = unsafe SocketAddress.filled { unsafe getsockname(number, $0, &$1) } ?? address
     descriptor = socket
+  }
+
+  /// Lets connections come.
+  package borrowing func start() throws(SocketError) {
+    let number = descriptor.rawValue
+    try attempt("listen on", address) { () throws(Errno) in
+      try call { listen(number, Listener.backlog) }
+      return
+    }
   }
 
   /// The next connection, nonblocking and without Nagle's delay; nil when none waits (or it is gone already).
