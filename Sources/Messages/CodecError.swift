@@ -1,0 +1,103 @@
+import Causality
+import Primitives
+
+// What the codecs share: the error, reading with a thrown error instead of nil, and bounded text. Everything that comes
+// from a peer is checked here before it is believed; nothing here allocates more than the bytes that are really there.
+
+/// Why bytes are not a message. A connection that produced one is closed.
+package enum CodecError: Error, Equatable, Sendable {
+  /// A field or its stated length reaches beyond the end.
+  case truncated
+  /// A tag, flag or enumeration value that this version does not know.
+  case unknown(String, UInt8)
+  /// The named field breaks its own rule.
+  case malformed(String)
+  /// The message ended before its bytes did.
+  case trailingBytes(Int)
+}
+
+/// Bounds of what a message may carry.
+package enum CodecLimits {
+  /// Names and details, in bytes of UTF-8; longer ones are cut when they are encoded.
+  package static let textBytesMax = 4096
+  /// One encoded message: the largest body, its metadata and its key.
+  package static let messageBytesMax = (64 << 20) + (1 << 20)
+}
+
+extension ByteReader {
+  @inline(__always)
+  mutating func take<T: FixedWidthInteger & UnsignedInteger>(_: T.Type) throws(CodecError) -> T {
+    guard let value = read(T.self) else { throw .truncated }
+    return value
+  }
+
+  mutating func takeStamp() throws(CodecError) -> Stamp {
+    let time = try take(UInt64.self)
+    return Stamp(time: HybridTime(time), actor: ActorID(try take(UInt32.self)))
+  }
+
+  /// Bytes after a 32-bit length.
+  mutating func takeBytes() throws(CodecError) -> [UInt8] {
+    let count = try take(UInt32.self)
+    guard let bytes = readBytes(Int(count)) else { throw .truncated }
+    return bytes
+  }
+
+  mutating func takeText(_ field: String) throws(CodecError) -> String {
+    let count = Int(try take(UInt16.self))
+    guard count <= CodecLimits.textBytesMax else { throw .malformed(field) }
+    guard let bytes = readBytes(count) else { throw .truncated }
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw .malformed(field) }
+    return text
+  }
+
+  /// A byte of which only the bits of `known` may be set.
+  mutating func takeFlags(_ field: String, known: UInt8) throws(CodecError) -> UInt8 {
+    let flags = try take(UInt8.self)
+    guard flags & ~known == 0 else { throw .unknown(field, flags) }
+    return flags
+  }
+
+  mutating func takeBool(_ field: String) throws(CodecError) -> Bool { try takeFlags(field, known: 1) == 1 }
+
+  mutating func takeEnum<T: RawRepresentable>(_: T.Type, _ field: String) throws(CodecError) -> T
+  where T.RawValue == UInt8 {
+    let raw = try take(UInt8.self)
+    guard let value = T(rawValue: raw) else { throw .unknown(field, raw) }
+    return value
+  }
+
+  mutating func takeIdentity() throws(CodecError) -> Identity128 {
+    let high = try take(UInt64.self)
+    return Identity128(high: high, low: try take(UInt64.self))
+  }
+
+  mutating func takeKey() throws(CodecError) -> ObjectKey {
+    let count = Int(try take(UInt32.self))
+    guard count <= ObjectKey.encodedByteCountMax else { throw .malformed("key") }
+    guard let bytes = readBytes(count) else { throw .truncated }
+    guard let key = ObjectKey(encoded: bytes) else { throw .malformed("key") }
+    return key
+  }
+}
+
+extension [UInt8] {
+  /// `bytes` after their 32-bit length.
+  mutating func appendSized(_ bytes: [UInt8]) {
+    appendLittleEndian(UInt32(bytes.count))
+    append(contentsOf: bytes)
+  }
+
+  /// `text` after its 16-bit length, cut at the last whole character within `CodecLimits.textBytesMax`.
+  mutating func appendText(_ text: String) {
+    var utf8 = [UInt8](text.utf8.prefix(CodecLimits.textBytesMax))
+    while String(validating: utf8, as: UTF8.self) == nil { utf8.removeLast() }
+    appendLittleEndian(UInt16(utf8.count))
+    append(contentsOf: utf8)
+  }
+
+  mutating func append(_ identity: Identity128) {
+    appendLittleEndian(identity.high)
+    appendLittleEndian(identity.low)
+  }
+}

@@ -1,0 +1,121 @@
+import Causality
+import Primitives
+import Storage
+
+// The messages by which nodes recognise each other, as bytes: once per connection or second, never hot.
+
+extension Hello {
+  func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(versions.lowerBound)
+    bytes.appendLittleEndian(versions.upperBound)
+    bytes.appendLittleEndian(node.rawValue)
+    bytes.appendText(name)
+    bytes.appendLittleEndian(bootID)
+    bytes.appendLittleEndian(actor.rawValue)
+    bytes.append(cluster == nil ? 0 : 1)
+    cluster?.append(to: &bytes)
+    bytes.appendLittleEndian(membersDigest)
+    bytes.appendLittleEndian(ringEpoch)
+    bytes.appendLittleEndian(wallMilliseconds)
+  }
+
+  init(from reader: inout ByteReader) throws(CodecError) {
+    let lowest = try reader.take(UInt16.self)
+    let highest = try reader.take(UInt16.self)
+    guard lowest <= highest else { throw .malformed("versions") }
+    let node = NodeID(try reader.take(UInt32.self))
+    let name = try reader.takeText("name")
+    let bootID = try reader.take(UInt64.self)
+    let actor = ActorID(try reader.take(UInt32.self))
+    let cluster = try reader.takeBool("cluster") ? try ClusterIdentity(from: &reader) : nil
+    let digest = try reader.take(UInt64.self)
+    let epoch = try reader.take(UInt64.self)
+    self.init(
+      node: node, name: name, bootID: bootID, actor: actor, cluster: cluster, membersDigest: digest, ringEpoch: epoch,
+      wallMilliseconds: try reader.take(UInt64.self))
+    versions = lowest...highest
+  }
+}
+
+extension ClusterIdentity {
+  func append(to bytes: inout [UInt8]) {
+    bytes.append(id)
+    bytes.appendLittleEndian(ringSeed)
+    bytes.appendLittleEndian(partitions)
+    bytes.append(replicas)
+  }
+
+  init(from reader: inout ByteReader) throws(CodecError) {
+    let id = try reader.takeIdentity()
+    let ringSeed = try reader.take(UInt64.self)
+    let partitions = try reader.take(UInt16.self)
+    self.init(id: id, ringSeed: ringSeed, partitions: partitions, replicas: try reader.take(UInt8.self))
+  }
+}
+
+extension HelloReply {
+  /// No refusal has this raw value.
+  private static let welcome: UInt8 = 0
+
+  func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(yourBootID)
+    bytes.append(refusal?.rawValue ?? HelloReply.welcome)
+  }
+
+  init(from reader: inout ByteReader) throws(CodecError) {
+    let bootID = try reader.take(UInt64.self)
+    let raw = try reader.take(UInt8.self)
+    let refusal = HelloRefusal(rawValue: raw)
+    guard refusal != nil || raw == HelloReply.welcome else { throw .unknown("hello refusal", raw) }
+    self.init(yourBootID: bootID, refusal: refusal)
+  }
+}
+
+extension Heartbeat {
+  func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(bootID)
+    bytes.appendLittleEndian(sequence)
+    bytes.appendLittleEndian(wallMilliseconds)
+  }
+
+  init(from reader: inout ByteReader) throws(CodecError) {
+    let bootID = try reader.take(UInt64.self)
+    let sequence = try reader.take(UInt64.self)
+    self.init(bootID: bootID, sequence: sequence, wallMilliseconds: try reader.take(UInt64.self))
+  }
+}
+
+extension StoreState {
+  /// Encoded: partition, replicas, two identities, role, flag.
+  static let byteCount = 2 + 1 + 16 + 16 + 1 + 1
+
+  func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(store.partition)
+    bytes.append(store.replicas)
+    bytes.append(incarnation)
+    bytes.append(recognizes)
+    bytes.append(role.rawValue)
+    bytes.append(isNew ? 1 : 0)
+  }
+
+  /// A count and that many states; the count is believed only as far as there are bytes for it.
+  static func list(from reader: inout ByteReader) throws(CodecError) -> [StoreState] {
+    let count = Int(try reader.take(UInt32.self))
+    guard count <= reader.remaining / byteCount else { throw .truncated }
+    var states: [StoreState] = []
+    states.reserveCapacity(count)
+    for _ in 0..<count { states.append(try StoreState(from: &reader)) }
+    return states
+  }
+
+  private init(from reader: inout ByteReader) throws(CodecError) {
+    let partition = try reader.take(UInt16.self)
+    let replicas = try reader.take(UInt8.self)
+    let incarnation = try reader.takeIdentity()
+    let recognizes = try reader.takeIdentity()
+    let role = try reader.takeEnum(StoreRole.self, "store role")
+    self.init(
+      store: StoreID(partition: partition, replicas: replicas), incarnation: incarnation, role: role,
+      isNew: try reader.takeBool("isNew"), recognizes: recognizes)
+  }
+}

@@ -1,0 +1,284 @@
+import Causality
+package import Primitives
+import Storage
+
+// Peer messages as bytes: `tag u8 | hybrid time u64 | body`, little-endian. A message stands alone in its range of
+// bytes: too few or too many of them is an error. `hello` and `helloReply` keep this form in every later version, so
+// that nodes of different versions can tell each other so.
+
+extension PeerMessage {
+  /// The version of this encoding; what `Hello` offers and agrees on.
+  package static let wireVersion: UInt16 = 1
+
+  private enum Tag: UInt8 {
+    case hello = 1, helloReply, heartbeat, storeStates
+    case push = 16, pushReply, read, readReply, forward, forwardReply
+  }
+
+  /// Appends the message.
+  package func encode(into bytes: inout [UInt8]) {
+    bytes.append(tag.rawValue)
+    bytes.appendLittleEndian(time.rawValue)
+    switch body {
+    case .push(let push): push.append(to: &bytes)
+    case .pushReply(let reply): reply.append(to: &bytes)
+    case .read(let read): read.append(to: &bytes)
+    case .readReply(let reply): reply.append(to: &bytes)
+    case .forward(let forward): forward.append(to: &bytes)
+    case .forwardReply(let reply): reply.append(to: &bytes)
+    case .hello(let hello): hello.append(to: &bytes)
+    case .helloReply(let reply): reply.append(to: &bytes)
+    case .heartbeat(let heartbeat): heartbeat.append(to: &bytes)
+    case .storeStates(let states):
+      bytes.appendLittleEndian(UInt32(states.count))
+      for state in states { state.append(to: &bytes) }
+    }
+  }
+
+  /// Reads one message, which must be all that is left in `reader`.
+  package init(decoding reader: inout ByteReader) throws(CodecError) {
+    let tag = try reader.takeEnum(Tag.self, "message")
+    time = HybridTime(try reader.take(UInt64.self))
+    switch tag {
+    case .push: body = .push(try Push(from: &reader))
+    case .pushReply: body = .pushReply(try PushReply(from: &reader))
+    case .read: body = .read(try PeerRead(from: &reader))
+    case .readReply: body = .readReply(try PeerReadReply(from: &reader))
+    case .forward: body = .forward(try Forward(from: &reader))
+    case .forwardReply: body = .forwardReply(try ForwardReply(from: &reader))
+    case .hello: body = .hello(try Hello(from: &reader))
+    case .helloReply: body = .helloReply(try HelloReply(from: &reader))
+    case .heartbeat: body = .heartbeat(try Heartbeat(from: &reader))
+    case .storeStates: body = .storeStates(try StoreState.list(from: &reader))
+    }
+    guard reader.remaining == 0 else { throw .trailingBytes(reader.remaining) }
+  }
+
+  private var tag: Tag {
+    switch body {
+    case .hello: .hello
+    case .helloReply: .helloReply
+    case .heartbeat: .heartbeat
+    case .storeStates: .storeStates
+    case .push: .push
+    case .pushReply: .pushReply
+    case .read: .read
+    case .readReply: .readReply
+    case .forward: .forward
+    case .forwardReply: .forwardReply
+    }
+  }
+
+  /// Bytes of the fields that can be long: a cheap lower bound of the encoded size.
+  var longFieldBytes: Int {
+    switch body {
+    case .push(let push): push.key.encoded.count + push.version.value.count
+    case .read(let read): read.key.encoded.count
+    case .readReply(let reply):
+      if case .found(let version) = reply.outcome { version.value.count } else { 0 }
+    case .forward(let forward):
+      if case .put(let put) = forward.request { put.key.encoded.count + put.payload.count } else { 0 }
+    case .forwardReply(let reply):
+      if case .done(.object(_, let payload)) = reply.outcome { payload.count } else { 0 }
+    case .storeStates(let states): states.count * StoreState.byteCount
+    case .hello, .helloReply, .heartbeat, .pushReply: 0
+    }
+  }
+}
+
+// MARK: - Replication
+
+extension StoreID {
+  fileprivate func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(partition)
+    bytes.append(replicas)
+  }
+
+  fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+    let partition = try reader.take(UInt16.self)
+    self.init(partition: partition, replicas: try reader.take(UInt8.self))
+  }
+}
+
+extension StoredVersion {
+  fileprivate func append(to bytes: inout [UInt8]) {
+    stamp.append(to: &bytes)
+    bytes.append(isTombstone ? 1 : 0)
+    bytes.appendSized(value)
+  }
+
+  fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+    let stamp = try reader.takeStamp()
+    let isTombstone = try reader.takeBool("tombstone")
+    self.init(stamp: stamp, isTombstone: isTombstone, value: try reader.takeBytes())
+  }
+}
+
+extension Push {
+  private static let wantsAppliedFlag: UInt8 = 1
+  private static let wantsSyncedFlag: UInt8 = 2
+
+  fileprivate func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(operation)
+    store.append(to: &bytes)
+    bytes.appendLittleEndian(configID)
+    bytes.append((wantsApplied ? Push.wantsAppliedFlag : 0) | (wantsSynced ? Push.wantsSyncedFlag : 0))
+    bytes.appendSized(key.encoded)
+    version.append(to: &bytes)
+  }
+
+  fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+    let operation = try reader.take(UInt64.self)
+    let store = try StoreID(from: &reader)
+    let configID = try reader.take(UInt64.self)
+    let flags = try reader.takeFlags("push", known: Push.wantsAppliedFlag | Push.wantsSyncedFlag)
+    let key = try reader.takeKey()
+    self.init(
+      operation: operation, store: store, configID: configID, key: key, version: try StoredVersion(from: &reader),
+      wantsApplied: flags & Push.wantsAppliedFlag != 0, wantsSynced: flags & Push.wantsSyncedFlag != 0)
+  }
+}
+
+extension PushReply {
+  private enum Tag: UInt8 { case applied = 1, haveNewer, stale, refused }
+
+  fileprivate func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(operation)
+    stamp.append(to: &bytes)
+    switch outcome {
+    case .applied(let synced):
+      bytes.append(Tag.applied.rawValue)
+      bytes.append(synced ? 1 : 0)
+    case .haveNewer(let newer, let synced):
+      bytes.append(Tag.haveNewer.rawValue)
+      newer.append(to: &bytes)
+      bytes.append(synced ? 1 : 0)
+    case .stale(let floor):
+      bytes.append(Tag.stale.rawValue)
+      bytes.appendLittleEndian(floor.rawValue)
+    case .refused(let refusal):
+      bytes.append(Tag.refused.rawValue)
+      bytes.append(refusal.rawValue)
+    }
+  }
+
+  fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+    let operation = try reader.take(UInt64.self)
+    let stamp = try reader.takeStamp()
+    let outcome: PushOutcome
+    switch try reader.takeEnum(Tag.self, "push outcome") {
+    case .applied: outcome = .applied(synced: try reader.takeBool("synced"))
+    case .haveNewer:
+      let newer = try reader.takeStamp()
+      outcome = .haveNewer(newer, synced: try reader.takeBool("synced"))
+    case .stale: outcome = .stale(HybridTime(try reader.take(UInt64.self)))
+    case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
+    }
+    self.init(operation: operation, stamp: stamp, outcome: outcome)
+  }
+}
+
+extension PeerRead {
+  fileprivate func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(operation)
+    store.append(to: &bytes)
+    bytes.appendLittleEndian(configID)
+    bytes.appendSized(key.encoded)
+  }
+
+  fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+    let operation = try reader.take(UInt64.self)
+    let store = try StoreID(from: &reader)
+    let configID = try reader.take(UInt64.self)
+    self.init(operation: operation, store: store, configID: configID, key: try reader.takeKey())
+  }
+}
+
+extension PeerReadReply {
+  private enum Tag: UInt8 { case found = 1, absent, refused }
+
+  fileprivate func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(operation)
+    switch outcome {
+    case .found(let version):
+      bytes.append(Tag.found.rawValue)
+      version.append(to: &bytes)
+    case .absent(let floor):
+      bytes.append(Tag.absent.rawValue)
+      floor.append(to: &bytes)
+    case .refused(let refusal):
+      bytes.append(Tag.refused.rawValue)
+      bytes.append(refusal.rawValue)
+    }
+  }
+
+  fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+    let operation = try reader.take(UInt64.self)
+    let outcome: ReadOutcome
+    switch try reader.takeEnum(Tag.self, "read outcome") {
+    case .found: outcome = .found(try StoredVersion(from: &reader))
+    case .absent: outcome = .absent(floor: try reader.takeStamp())
+    case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
+    }
+    self.init(operation: operation, outcome: outcome)
+  }
+}
+
+// MARK: - Forwarding
+
+extension Forward {
+  private static let stampFlag: UInt8 = 1
+  private static let firstAttemptFlag: UInt8 = 2
+
+  fileprivate func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(operation)
+    bytes.appendLittleEndian(bootID)
+    bytes.appendLittleEndian(remainingMilliseconds)
+    bytes.append((stamp == nil ? 0 : Forward.stampFlag) | (isFirstAttempt ? Forward.firstAttemptFlag : 0))
+    stamp?.append(to: &bytes)
+    request.append(to: &bytes)
+  }
+
+  fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+    let operation = try reader.take(UInt64.self)
+    let bootID = try reader.take(UInt64.self)
+    let remaining = try reader.take(UInt32.self)
+    let flags = try reader.takeFlags("forward", known: Forward.stampFlag | Forward.firstAttemptFlag)
+    let stamp = flags & Forward.stampFlag == 0 ? nil : try reader.takeStamp()
+    self.init(
+      operation: operation, bootID: bootID, request: try ClientRequest(from: &reader), stamp: stamp,
+      isFirstAttempt: flags & Forward.firstAttemptFlag != 0, remainingMilliseconds: remaining)
+  }
+}
+
+extension ForwardReply {
+  private enum Tag: UInt8 { case done = 1, restamp, refused }
+
+  fileprivate func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(operation)
+    bytes.appendLittleEndian(bootID)
+    switch outcome {
+    case .done(let response):
+      bytes.append(Tag.done.rawValue)
+      response.append(to: &bytes)
+    case .restamp(let time):
+      bytes.append(Tag.restamp.rawValue)
+      bytes.appendLittleEndian(time.rawValue)
+    case .refused(let refusal):
+      bytes.append(Tag.refused.rawValue)
+      bytes.append(refusal.rawValue)
+    }
+  }
+
+  fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+    let operation = try reader.take(UInt64.self)
+    let bootID = try reader.take(UInt64.self)
+    let outcome: ForwardOutcome
+    switch try reader.takeEnum(Tag.self, "forward outcome") {
+    case .done: outcome = .done(try ClientResponse(from: &reader))
+    case .restamp: outcome = .restamp(HybridTime(try reader.take(UInt64.self)))
+    case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
+    }
+    self.init(operation: operation, bootID: bootID, outcome: outcome)
+  }
+}
