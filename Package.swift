@@ -55,5 +55,6 @@ let package = Package(
     tests("ClientTests", ["Client", "Platform", "Primitives"]),
     tests("CommandTests", ["cairn"]),
     tests("StructureTests", ["Platform"]),
+    tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols"]),
   ]
 )
