@@ -29,9 +29,7 @@ extension PeerMessage {
     case .hello(let hello): hello.append(to: &bytes)
     case .helloReply(let reply): reply.append(to: &bytes)
     case .heartbeat(let heartbeat): heartbeat.append(to: &bytes)
-    case .storeStates(let states):
-      bytes.appendLittleEndian(UInt32(states.count))
-      for state in states { state.append(to: &bytes) }
+    case .storeStates(let announced): announced.append(to: &bytes)
     }
   }
 
@@ -49,7 +47,7 @@ extension PeerMessage {
     case .hello: body = .hello(try Hello(from: &reader))
     case .helloReply: body = .helloReply(try HelloReply(from: &reader))
     case .heartbeat: body = .heartbeat(try Heartbeat(from: &reader))
-    case .storeStates: body = .storeStates(try StoreState.list(from: &reader))
+    case .storeStates: body = .storeStates(try StoreStates(from: &reader))
     }
     guard reader.remaining == 0 else { throw .trailingBytes(reader.remaining) }
   }
@@ -80,7 +78,7 @@ extension PeerMessage {
       if case .put(let put) = forward.request { put.key.encoded.count + put.payload.count } else { 0 }
     case .forwardReply(let reply):
       if case .done(.object(_, let payload)) = reply.outcome { payload.count } else { 0 }
-    case .storeStates(let states): states.count * StoreState.byteCount
+    case .storeStates(let announced): announced.states.count * StoreState.byteCount
     case .hello, .helloReply, .heartbeat, .pushReply: 0
     }
   }
