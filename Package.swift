@@ -52,5 +52,9 @@ let package = Package(
       dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
       swiftSettings: strict),
     tests("ClusterTests", ["Cluster", "Primitives"]),
+    tests("PlatformTests", ["Platform", "Primitives", "Storage"]),
+    tests(
+      "ServerTests",
+      ["Causality", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Replication", "Server", "Storage"]),
   ]
 )
