@@ -56,5 +56,9 @@ let package = Package(
     tests("CommandTests", ["cairn"]),
     tests("StructureTests", ["Platform"]),
     tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols"]),
+    tests("PlatformTests", ["Platform", "Primitives", "Storage"]),
+    tests(
+      "ServerTests",
+      ["Causality", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Replication", "Server", "Storage"]),
   ]
 )

@@ -15,6 +15,13 @@ package struct Readiness: Equatable, Sendable {
   package let writable: Bool
   /// Error or hang-up: the next read or write says what.
   package let broken: Bool
+
+  package init(token: UInt64, readable: Bool, writable: Bool, broken: Bool) {
+    self.token = token
+    self.readable = readable
+    self.writable = writable
+    self.broken = broken
+  }
 }
 
 /// What to be told of.

@@ -177,15 +177,6 @@ extension Configuration {
     guard partitions & (partitions - 1) == 0 else { throw .notAPowerOfTwo(partitions) }
   }
 
-  /// One line per setting for `--help`.
-  package static func helpLines() -> [String] {
-    keys.map { key in
-      let name = key.isIdentity ? key.flag : "--set \(key.name)=…"
-      let value = key.defaultText.isEmpty ? key.unit : "\(key.unit), default \(key.defaultText)"
-      return "  \(name)  \(key.documentation) (\(value))"
-    }
-  }
-
   /// Every setting with its value and where that came from, in the order of `keys`.
   package func settings() -> [(key: String, value: String, source: String)] {
     Configuration.keys.map { ($0.name, $0.show(self), "\(source(of: $0.name))") }

@@ -1,4 +1,4 @@
-import Platform
+package import Platform
 package import Primitives
 package import Replication
 import Storage
@@ -13,9 +13,15 @@ package enum ExitCode {
   package static let usage: Int32 = 2
 }
 
-private struct StartFailure: Error {
-  let line: String
-  var code = ExitCode.failed
+/// Why a node does not run: a line for its operator, and the exit code.
+package struct StartFailure: Error {
+  package let line: String
+  package let code: Int32
+
+  package init(line: String, code: Int32 = ExitCode.failed) {
+    self.line = line
+    self.code = code
+  }
 }
 
 /// Runs a node of any kind on the calling thread until it stops.
@@ -23,7 +29,7 @@ private struct StartFailure: Error {
 /// - Returns: An exit code.
 package func runNode<Node: DrivenNode & ~Copyable>(
   _ configuration: Configuration,
-  makeNode: (NodeOptions, consuming PosixFileSystem, Moment) throws(NodeStartError) -> Node
+  makeNode: (NodeOptions, consuming PosixFileSystem, Moment) throws(StartFailure) -> sending Node
 ) -> Int32 {
   let clock = SystemClock(wallOffsetMilliseconds: configuration.clockOffsetMilliseconds)
   let log = Log(level: configuration.logLevel, node: configuration.name, clock: clock)
@@ -34,14 +40,24 @@ package func runNode<Node: DrivenNode & ~Copyable>(
     let peers = try listen(configuration.cluster)
     let seed = try attempt { () throws(Errno) in try randomSeed() }
     log(.info, "starting on \(configuration.data), http \(clients.address), cluster \(peers.address)")
-    let node = try start(configuration, seed: seed, at: clock.now(), makeNode)
-    let shard = try attempt { () throws(Errno) in
-      try Shard(configuration: configuration, node: node, clients: clients, peers: peers, signals: signals, seed: ~seed)
-    }
+    let node = try makeNode(configuration.nodeOptions(seed: seed), PosixFileSystem(), clock.now())
+    let shard = try assemble(configuration, node, clients, peers, signals, seed: ~seed)
     return try finish(try attempt { () throws(Errno) in try shard.run() }, log)
   } catch {
     writeToStandardError("cairn node: \(error.line)\n")
     return error.code
+  }
+}
+
+private func assemble<Node: DrivenNode & ~Copyable>(
+  _ configuration: Configuration, _ node: consuming sending Node, _ clients: consuming Listener,
+  _ peers: consuming Listener, _ signals: consuming TerminationSignals, seed: UInt64
+) throws(StartFailure) -> Shard<Node> {
+  do throws(Errno) {
+    return try Shard(
+      configuration: configuration, node: node, clients: clients, peers: peers, signals: signals, seed: seed)
+  } catch {
+    throw StartFailure(line: "the system refuses: \(error)")
   }
 }
 
@@ -79,17 +95,6 @@ private func listen(_ address: SocketAddress?) throws(StartFailure) -> Listener 
   guard let address else { throw StartFailure(line: "an address to listen on is missing", code: ExitCode.usage) }
   do throws(SocketError) {
     return try Listener(on: address)
-  } catch {
-    throw StartFailure(line: error.description)
-  }
-}
-
-private func start<Node: DrivenNode & ~Copyable>(
-  _ configuration: Configuration, seed: UInt64, at now: Moment,
-  _ makeNode: (NodeOptions, consuming PosixFileSystem, Moment) throws(NodeStartError) -> Node
-) throws(StartFailure) -> Node {
-  do throws(NodeStartError) {
-    return try makeNode(configuration.nodeOptions(seed: seed), PosixFileSystem(), now)
   } catch {
     throw StartFailure(line: error.description)
   }

@@ -64,7 +64,7 @@ package actor Shard<Node: DrivenNode & ~Copyable> {
 
   /// Takes over a node and two listeners. The calling thread becomes the shard's when it calls `run`.
   package init(
-    configuration: Configuration, node: consuming Node, clients: consuming Listener, peers: consuming Listener,
+    configuration: Configuration, node: consuming sending Node, clients: consuming Listener, peers: consuming Listener,
     signals: consuming TerminationSignals?, seed: UInt64
   ) throws(Errno) {
     let loop = try EventLoop()
@@ -228,7 +228,8 @@ package actor Shard<Node: DrivenNode & ~Copyable> {
       case .respond(let response, let session): answer(session, with: response)
       case .send(let message, let peer): send(message, to: peer)
       case .disconnect(let peer): if let index = linkOfPeer[peer] { lose(links[index], "the node asked for it") }
-      case .read(let ticket, let read): if let event = threads.read(ticket, read, of: node) { node.step(event, at: now) }
+      case .read(let ticket, let read):
+        if let event = threads.read(ticket, read, of: node) { node.step(event, at: now) }
       case .job(let job): threads.perform(job)
       case .log(let level, let text): log(level, text)
       case .stop(let reason): stopReason = stopReason ?? reason
