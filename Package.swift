@@ -58,5 +58,13 @@ let package = Package(
     tests("CausalityTests", ["Causality", "Primitives"]),
     tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),
     tests("ProtocolsTests", ["Causality", "Messages", "Primitives", "Protocols"]),
+    tests("ClientTests", ["Client", "Platform", "Primitives"]),
+    tests("CommandTests", ["cairn"]),
+    tests("StructureTests", ["Platform"]),
+    tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols"]),
+    tests("PlatformTests", ["Platform", "Primitives", "Storage"]),
+    tests(
+      "ServerTests",
+      ["Causality", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Replication", "Server", "Storage"]),
   ]
 )
