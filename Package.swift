@@ -52,5 +52,8 @@ let package = Package(
       dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
       swiftSettings: strict),
     tests("ClusterTests", ["Cluster", "Primitives"]),
+    tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
+    tests("SimulationTests", ["Causality", "Messages", "Primitives", "Simulation", "Storage"]),
+    tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),
   ]
 )
