@@ -80,7 +80,9 @@ struct NodeStart {
     EngineOptions(
       clusterID: cluster.id, nodeID: own.id, hash: RingHash(seed: cluster.ringSeed),
       ringBits: Int(cluster.partitions).trailingZeroBitCount, sync: options.sync,
-      fileBytesMax: options.fileBytesMax, syncIntervalMilliseconds: options.syncIntervalMilliseconds)
+      fileBytesMax: options.fileBytesMax, journalSegmentBytes: options.journalSegmentBytes,
+      checkpointSeconds: options.checkpointSeconds, checkpointBytes: options.checkpointBytes,
+      syncIntervalMilliseconds: options.syncIntervalMilliseconds)
   }
 
   /// Reads or creates the identity file, and marks it unclean before anything else is done.
