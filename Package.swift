@@ -56,5 +56,7 @@ let package = Package(
     tests(
       "ServerTests",
       ["Causality", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Replication", "Server", "Storage"]),
+    tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
+    tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),
   ]
 )

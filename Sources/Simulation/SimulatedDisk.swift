@@ -1,0 +1,337 @@
+package import Primitives
+package import Storage
+
+// A disk in memory whose faults come from a seed. What was appended is lost at a crash unless the file was synced, and
+// so is a name (created, renamed, unlinked) unless its directory was synced; what is lost may be torn or garbage, and
+// later writes may survive where earlier ones did not. Closing a file syncs nothing. The disk is a value: a copy is a
+// snapshot. It does not model a device that lies about a sync.
+
+package struct SimulatedDisk: FileSystem, Sendable {
+  fileprivate struct Inode {
+    var bytes: [UInt8] = []
+    /// Bytes from the start that survive a crash.
+    var syncedLength = 0
+    /// What an unsynced truncation took from the synced bytes; they begin at `bytes[syncedLength]`.
+    var truncated: [UInt8] = []
+  }
+
+  private struct Handle {
+    let inode: Int
+    let path: String
+    let isWritable: Bool
+  }
+
+  private enum NameChange {
+    case set(String, Int)
+    case remove(String)
+    case rename(String, String, Int)
+    case makeDirectory(String)
+    var directory: String {
+      switch self {
+      case .set(let path, _), .remove(let path), .rename(_, let path, _), .makeDirectory(let path):
+        SimulatedDisk.parent(of: path)
+      }
+    }
+  }
+
+  private var inodes: [Inode] = []
+  private var names: [String: Int] = [:]
+  private var directories: Set<String> = []
+  private var durableNames: [String: Int] = [:]
+  private var durableDirectories: Set<String> = []
+  /// Changes of names that no directory sync covers yet, in order.
+  private var pending: [NameChange] = []
+  private var handles: [UInt32: Handle] = [:]
+  private var lastHandle: UInt32 = 0
+  private var locks: Set<String> = []
+  private var generator: SeededGenerator
+
+  /// Operations performed or refused so far.
+  package private(set) var operationCount = 0
+  /// Of a thousand reads that may not block, so many answer `wouldBlock`.
+  package var wouldBlockChance = 0
+  /// The operation of this number fails with this error number; later ones work.
+  package var failure: (operation: Int, errno: Int32)?
+  /// The operation of this number and all later ones fail: the process is dead. An append is performed by half.
+  package var diesAtOperation: Int?
+  /// Whether `diesAtOperation` was reached.
+  package var isDead: Bool { diesAtOperation.map { operationCount >= $0 } ?? false }
+
+  /// - Parameter root: A directory that exists, durably.
+  package init(seed: UInt64, root: String) {
+    generator = SeededGenerator(seed: seed)
+    directories = [root]
+    durableDirectories = [root]
+  }
+
+  // MARK: FileSystem
+
+  package mutating func open(_ path: String, _ mode: OpenMode) throws(StorageError) -> FileID {
+    try begin(.open, path)
+    let inode: Int
+    switch mode {
+    case .create:
+      guard names[path] == nil else { throw .io(.open, path: path, errno: Errno.exists) }
+      guard directories.contains(Self.parent(of: path)) else { throw .io(.open, path: path, errno: Errno.noEntry) }
+      inodes.append(Inode())
+      inode = inodes.count - 1
+      names[path] = inode
+      pending.append(.set(path, inode))
+    case .read, .append:
+      guard let found = names[path] else { throw .io(.open, path: path, errno: Errno.noEntry) }
+      inode = found
+    }
+    lastHandle += 1
+    handles[lastHandle] = Handle(inode: inode, path: path, isWritable: mode != .read)
+    return FileID(lastHandle)
+  }
+
+  package mutating func close(_ file: FileID) { handles[file.rawValue] = nil }
+
+  package mutating func size(of file: FileID) throws(StorageError) -> UInt64 {
+    let handle = try handle(file, .size)
+    return UInt64(inodes[handle.inode].bytes.count)
+  }
+
+  package mutating func append(_ bytes: [UInt8], to file: FileID) throws(StorageError) {
+    let wasDead = isDead
+    do throws(StorageError) {
+      let handle = try handle(file, .append)
+      guard handle.isWritable else { throw .io(.append, path: handle.path, errno: Errno.badFile) }
+      inodes[handle.inode].bytes.append(contentsOf: bytes)
+    } catch {
+      if isDead && !wasDead, let handle = handles[file.rawValue] {
+        inodes[handle.inode].bytes.append(contentsOf: bytes[..<(bytes.count / 2)])
+      }
+      throw error
+    }
+  }
+
+  package mutating func read(
+    _ file: FileID, at offset: UInt64, count: Int, mayBlock: Bool
+  ) throws(StorageError) -> ReadResult {
+    let handle = try handle(file, .read)
+    if !mayBlock && wouldBlockChance > 0 && generator.chance(wouldBlockChance, in: 1000) { return .wouldBlock }
+    let end = inodes[handle.inode].bytes.count
+    let start = Int(min(offset, UInt64(end)))
+    return .bytes(Array(inodes[handle.inode].bytes[start..<min(end, start + count)]))
+  }
+
+  package mutating func truncate(_ file: FileID, to size: UInt64) throws(StorageError) {
+    let handle = try handle(file, .truncate)
+    let size = Int(size)
+    guard size <= inodes[handle.inode].bytes.count else {
+      throw .io(.truncate, path: handle.path, errno: Errno.invalid)
+    }
+    let synced = inodes[handle.inode].syncedLength
+    if size < synced {
+      let taken = inodes[handle.inode].bytes[size..<synced]
+      inodes[handle.inode].truncated.insert(contentsOf: taken, at: 0)
+      inodes[handle.inode].syncedLength = size
+    }
+    inodes[handle.inode].bytes.removeLast(inodes[handle.inode].bytes.count - size)
+  }
+
+  package mutating func sync(_ file: FileID) throws(StorageError) {
+    let handle = try handle(file, .sync)
+    inodes[handle.inode].syncedLength = inodes[handle.inode].bytes.count
+    inodes[handle.inode].truncated = []
+  }
+
+  package mutating func syncDirectory(_ path: String) throws(StorageError) {
+    try begin(.syncDirectory, path)
+    guard directories.contains(path) else { throw .io(.syncDirectory, path: path, errno: Errno.noEntry) }
+    for change in pending where change.directory == path { makeDurable(change) }
+    pending.removeAll { $0.directory == path }
+  }
+
+  package mutating func list(_ directory: String) throws(StorageError) -> [String] {
+    try begin(.list, directory)
+    guard directories.contains(directory) else { throw .io(.list, path: directory, errno: Errno.noEntry) }
+    let found = names.keys.filter { Self.parent(of: $0) == directory }
+      + directories.filter { $0 != directory && Self.parent(of: $0) == directory }
+    return found.map { String($0.dropFirst(directory.count + 1)) }.sorted()
+  }
+
+  package mutating func exists(_ path: String) throws(StorageError) -> Bool {
+    try begin(.open, path)
+    return names[path] != nil || directories.contains(path)
+  }
+
+  package mutating func createDirectory(_ path: String) throws(StorageError) {
+    try begin(.createDirectory, path)
+    guard !directories.contains(path) else { return }
+    guard directories.contains(Self.parent(of: path)) else {
+      throw .io(.createDirectory, path: path, errno: Errno.noEntry)
+    }
+    directories.insert(path)
+    pending.append(.makeDirectory(path))
+  }
+
+  package mutating func rename(_ from: String, to: String) throws(StorageError) {
+    try begin(.rename, from)
+    guard let inode = names.removeValue(forKey: from) else { throw .io(.rename, path: from, errno: Errno.noEntry) }
+    invariant(Self.parent(of: from) == Self.parent(of: to), "a rename from \(from) to another directory, \(to)")
+    names[to] = inode
+    pending.append(.rename(from, to, inode))
+  }
+
+  package mutating func unlink(_ path: String) throws(StorageError) {
+    try begin(.unlink, path)
+    guard names.removeValue(forKey: path) != nil else { throw .io(.unlink, path: path, errno: Errno.noEntry) }
+    pending.append(.remove(path))
+  }
+
+  package mutating func lock(_ path: String) throws(StorageError) {
+    try begin(.lock, path)
+    guard locks.insert(path).inserted else { throw .locked(path: path) }
+  }
+
+  // MARK: Faults
+
+  /// Power fails: keeps what was synced and, of the rest, what the generator leaves: for every file a prefix of its
+  /// unsynced bytes, perhaps with a torn stretch in it, and some of the pending names, in order or not.
+  package mutating func crash(using generator: inout SeededGenerator) {
+    let inOrder = generator.chance(1, in: 2)
+    var isLost = false
+    for change in pending {
+      if generator.chance(1, in: 3) { isLost = true }
+      if !isLost { makeDurable(change) }
+      if !inOrder { isLost = false }
+    }
+    for index in inodes.indices where inodes[index].bytes.count > inodes[index].syncedLength
+      || !inodes[index].truncated.isEmpty
+    {
+      inodes[index].loseUnsynced(using: &generator)
+    }
+    restart()
+  }
+
+  /// Power fails and everything unsynced is lost, exactly.
+  package mutating func discardUnsynced() {
+    for index in inodes.indices {
+      let synced = inodes[index].syncedLength
+      inodes[index].bytes.removeLast(inodes[index].bytes.count - synced)
+      inodes[index].bytes += inodes[index].truncated
+      inodes[index].settle()
+    }
+    restart()
+  }
+
+  /// The process dies and the machine goes on: nothing is lost but open files and locks.
+  package mutating func killProcess() {
+    handles = [:]
+    locks = []
+    failure = nil
+    diesAtOperation = nil
+  }
+
+  private mutating func restart() {
+    pending = []
+    directories = durableDirectories
+    names = durableNames.filter { durableDirectories.contains(Self.parent(of: $0.key)) }
+    durableNames = names
+    killProcess()
+  }
+
+  /// Files there are, sorted.
+  package var paths: [String] { names.keys.sorted() }
+
+  /// The bytes of a file; nil when there is none.
+  package func contents(_ path: String) -> [UInt8]? { names[path].map { inodes[$0].bytes } }
+
+  /// Bytes of the file that a crash cannot take.
+  package func syncedLength(_ path: String) -> Int? { names[path].map { inodes[$0].syncedLength } }
+
+  /// Puts these bytes in place of the file's, durably, as a fault of the device or a hand from outside would.
+  package mutating func overwrite(_ path: String, with bytes: [UInt8]) {
+    guard let inode = names[path] else { return }
+    inodes[inode].bytes = bytes
+    inodes[inode].settle()
+  }
+
+  /// Flips one bit of a file; false when it has no such byte.
+  @discardableResult
+  package mutating func flipBit(_ bit: Int, ofByte offset: Int, in path: String) -> Bool {
+    guard let inode = names[path], offset < inodes[inode].bytes.count else { return false }
+    inodes[inode].bytes[offset] ^= 1 << UInt8(bit & 7)
+    return true
+  }
+
+  // MARK: Inside
+
+  private enum Errno {
+    static let noEntry: Int32 = 2
+    static let failed: Int32 = 5
+    static let badFile: Int32 = 9
+    static let exists: Int32 = 17
+    static let invalid: Int32 = 22
+  }
+
+  private mutating func begin(_ operation: FileOperation, _ path: String) throws(StorageError) {
+    operationCount += 1
+    if isDead { throw .io(operation, path: path, errno: Errno.failed) }
+    if let failure, failure.operation == operationCount {
+      throw .io(operation, path: path, errno: failure.errno)
+    }
+  }
+
+  private mutating func handle(_ file: FileID, _ operation: FileOperation) throws(StorageError) -> Handle {
+    guard let handle = handles[file.rawValue] else {
+      throw .io(operation, path: "file \(file.rawValue)", errno: Errno.badFile)
+    }
+    try begin(operation, handle.path)
+    return handle
+  }
+
+  private mutating func makeDurable(_ change: NameChange) {
+    switch change {
+    case .set(let path, let inode): durableNames[path] = inode
+    case .remove(let path): durableNames[path] = nil
+    case .rename(let from, let to, let inode):
+      durableNames[from] = nil
+      durableNames[to] = inode
+    case .makeDirectory(let path): durableDirectories.insert(path)
+    }
+  }
+
+  private static func parent(of path: String) -> String {
+    guard let slash = path.utf8.lastIndex(of: 0x2F) else { return "" }
+    return String(path[..<slash])
+  }
+}
+
+extension SimulatedDisk.Inode {
+  /// What is there now is what a crash leaves.
+  fileprivate mutating func settle() {
+    syncedLength = bytes.count
+    truncated = []
+  }
+
+  fileprivate mutating func loseUnsynced(using generator: inout SeededGenerator) {
+    if !truncated.isEmpty && generator.chance(1, in: 2) {
+      bytes.removeLast(bytes.count - syncedLength)
+      bytes += truncated
+      return settle()
+    }
+    let unsynced = bytes.count - syncedLength
+    if unsynced > 0 {
+      switch generator.below(4) {
+      case 0: bytes.removeLast(unsynced)
+      case 1: break
+      default: bytes.removeLast(generator.below(unsynced + 1))
+      }
+      if generator.chance(1, in: 2) { tear(using: &generator) }
+    }
+    settle()
+  }
+
+  /// A stretch of what is unsynced never reached the device: it reads as zeros or as something else.
+  private mutating func tear(using generator: inout SeededGenerator) {
+    guard bytes.count > syncedLength else { return }
+    let start = syncedLength + generator.below(bytes.count - syncedLength)
+    let end = min(bytes.count, start + 1 + generator.below(512))
+    let isZero = generator.chance(1, in: 2)
+    for index in start..<end { bytes[index] = isZero ? 0 : UInt8(truncatingIfNeeded: generator.next()) }
+  }
+}

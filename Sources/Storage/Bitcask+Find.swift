@@ -1,0 +1,123 @@
+import Primitives
+
+// From a key to its record: the hash gives slots, the record's own bytes say whether it is the key. Bytes that do not
+// check out are an error and fence the store; they are never "not found".
+
+extension Bitcask {
+  enum Found {
+    case absent
+    case record(Keydir.Position, bytes: [UInt8], RecordHeader)
+    case cold(ColdRead)
+  }
+
+  private enum Fetched {
+    case bytes([UInt8])
+    case cold(ColdRead)
+  }
+
+  func find<FS: FileSystem & ~Copyable>(
+    _ key: [UInt8], hash: UInt64, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
+  ) throws(StorageError) -> Found {
+    if let damage { throw damage }
+    var position = keydir.first(hash)
+    while let candidate = position {
+      let location = keydir.location(at: candidate)
+      switch try fetch(location, warm: warm, mayBlock: mayBlock, on: &files) {
+      case .cold(let read): return .cold(read)
+      case .bytes(let bytes):
+        let header = try checked(bytes, at: location)
+        if isKey(key, of: header, in: bytes) { return .record(candidate, bytes: bytes, header) }
+        guard hashOfKey(header, in: bytes) == hash else {
+          throw fenced(location, "the record of another key")
+        }
+      }
+      position = keydir.next(after: candidate, hash)
+    }
+    return .absent
+  }
+
+  /// The record at a location, blocking: for recovery.
+  func record<FS: FileSystem & ~Copyable>(
+    at location: Location, on files: inout FS
+  ) throws(StorageError) -> (bytes: [UInt8], header: RecordHeader) {
+    guard case .bytes(let bytes) = try fetch(location, warm: nil, mayBlock: true, on: &files) else {
+      throw fenced(location, "bytes that cannot be read")
+    }
+    return (bytes, try checked(bytes, at: location))
+  }
+
+  private func fetch<FS: FileSystem & ~Copyable>(
+    _ location: Location, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
+  ) throws(StorageError) -> Fetched {
+    if location.offset >= dataFiles[location.file].flushedLength { return .bytes(buffered(location)) }
+    let first = try read(location, count: location.byteCount, warm: warm, mayBlock: mayBlock, on: &files)
+    guard location.isSaturated, case .bytes(let bytes) = first, case .short(let total) = check(bytes, at: location)
+    else { return first }
+    return try read(location, count: total, warm: warm, mayBlock: mayBlock, on: &files)
+  }
+
+  /// At least `count` bytes from the start of the record, or as many as the file has.
+  private func read<FS: FileSystem & ~Copyable>(
+    _ location: Location, count: Int, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
+  ) throws(StorageError) -> Fetched {
+    let request = ColdRead(file: dataFiles[location.file].handle, offset: location.offset, count: count)
+    if let warm, warm.read.file == request.file, warm.read.offset == request.offset, warm.read.count >= count {
+      return .bytes(warm.bytes)
+    }
+    switch try files.read(request.file, at: request.offset, count: count, mayBlock: mayBlock) {
+    case .bytes(let bytes): return .bytes(bytes)
+    case .wouldBlock: return .cold(request)
+    }
+  }
+
+  private func buffered(_ location: Location) -> [UInt8] {
+    let start = Int(location.offset - dataFiles[location.file].flushedLength)
+    var count = location.byteCount
+    if location.isSaturated, case .whole(let header) = Record.check(buffer, at: start, salt: nil) {
+      count = header.byteCount
+    }
+    return Array(buffer[start..<start + count])
+  }
+
+  private func check(_ bytes: [UInt8], at location: Location) -> RecordCheck {
+    Record.check(bytes, at: 0, salt: dataFiles[location.file].salt)
+  }
+
+  private func checked(_ bytes: [UInt8], at location: Location) throws(StorageError) -> RecordHeader {
+    switch check(bytes, at: location) {
+    case .whole(let header):
+      let agrees = header.isTombstone == location.isTombstone
+        && (location.isSaturated ? header.byteCount >= location.byteCount : header.byteCount == location.byteCount)
+      guard agrees else { throw fenced(location, "another record than was written there") }
+      return header
+    case .short: throw fenced(location, "a record that the file ends in")
+    case .damaged(let reason), .unknown(let reason): throw fenced(location, reason)
+    }
+  }
+
+  private func isKey(_ key: [UInt8], of header: RecordHeader, in bytes: [UInt8]) -> Bool {
+    guard header.keyLength == key.count else { return false }
+    return unsafe bytes.withUnsafeBytes { stored in
+      unsafe key.withUnsafeBytes { wanted in
+        for index in 0..<key.count where unsafe stored[header.keyOffset &+ index] != wanted[index] { return false }
+        return true
+      }
+    }
+  }
+
+  private func hashOfKey(_ header: RecordHeader, in bytes: [UInt8]) -> UInt64 {
+    options.hash(Array(bytes[header.keyOffset..<header.valueOffset]))
+  }
+
+  /// Takes the store out of service, and the error that says why.
+  func fenced(_ location: Location, _ reason: String) -> StorageError {
+    fence(.damaged(path: dataFiles[location.file].path, offset: location.offset, reason: reason))
+  }
+
+  @discardableResult
+  func fence(_ error: StorageError) -> StorageError {
+    if damage == nil { damage = error }
+    role = .fenced
+    return error
+  }
+}

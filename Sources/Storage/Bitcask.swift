@@ -1,0 +1,174 @@
+import Causality
+import Primitives
+
+// One store: append-only data files and a keydir, after Sheehy and Smith 2010. Differences from the paper: the keydir
+// holds neither keys nor stamps, so the record confirms both; the highest stamp wins, never the last written; and a
+// delete is a record with the tombstone flag and a place in the store's feed. Invariant: the keydir points to the
+// record with the highest stamp of every key, whose bytes are in its file or, from the flushed length on, in `buffer`.
+// Merging files and forgetting tombstones are not here.
+
+package final class Bitcask {
+  let id: StoreID
+  let directory: String
+  let options: EngineOptions
+  /// Identity and the facts of the delete protocol as the next manifest will say them; `files` is filled in then.
+  var manifest: StoreManifest
+  /// What the store is now; a role that is on its way to disk is in `manifest` already.
+  var role: StoreRole
+  var promises: [PeerPromise]
+  /// Why the store is fenced, when its bytes are the reason.
+  var damage: StorageError?
+  /// False when recovery gave up: the files stay as they are, and the manifest goes on listing them.
+  var isOpen = true
+  /// Something was flushed that the last manifest does not know.
+  var hasStaleManifest = false
+  /// In the engine's list of stores to flush.
+  var isTouched = false
+
+  let keydir: Keydir
+  var dataFiles: [DataFile] = []
+  /// The file that takes records: the last one, unless that is sealed or there is none.
+  var active: Int?
+  /// What was appended to the active file since the last flush.
+  var buffer: [UInt8] = []
+  var keysLive = 0
+  var tombstones = 0
+
+  init(_ manifest: StoreManifest, directory: String, options: EngineOptions) {
+    id = manifest.store
+    self.directory = directory
+    self.options = options
+    self.manifest = manifest
+    role = manifest.role
+    promises = manifest.promises
+    keydir = Keydir(ringBits: options.ringBits)
+  }
+
+  /// What `apply` did.
+  enum Outcome {
+    /// Appended: these bytes of `buffer`, in this data file.
+    case appended(Range<Int>, fileID: UInt32)
+    case equal(isSynced: Bool)
+    case newer(Stamp, isSynced: Bool)
+    case belowFloor(Stamp)
+    case cold(ColdRead)
+  }
+
+  /// The next append needs a new file. What is buffered must be flushed before.
+  var mustRoll: Bool {
+    guard let active else { return false }
+    return dataFiles[active].length >= options.fileBytesMax
+  }
+
+  /// Appends the version when it is the newest.
+  /// - Parameter tsn: A tombstone's place in the feed when it has one already; otherwise it gets the next.
+  func apply<FS: FileSystem & ~Copyable>(
+    _ version: StoredVersion, key: [UInt8], hash: UInt64, tsn: UInt64? = nil, warm: WarmBytes?, mayBlock: Bool,
+    on files: inout FS
+  ) throws(StorageError) -> Outcome {
+    var replaced: Keydir.Position?
+    switch try find(key, hash: hash, warm: warm, mayBlock: mayBlock, on: &files) {
+    case .cold(let read): return .cold(read)
+    case .absent:
+      if version.stamp <= manifest.floor { return .belowFloor(manifest.floor) }
+    case .record(let position, _, let header):
+      let location = keydir.location(at: position)
+      let isSynced = location.offset < dataFiles[location.file].syncedLength
+      if header.stamp == version.stamp { return .equal(isSynced: isSynced) }
+      if header.stamp > version.stamp { return .newer(header.stamp, isSynced: isSynced) }
+      replaced = position
+      dataFiles[location.file].liveBytes -= UInt64(header.byteCount)
+      count(isTombstone: header.isTombstone, by: -1)
+    }
+    let file = try activeFile(on: &files)
+    let start = buffer.count
+    let tsn = version.isTombstone ? tsn ?? manifest.tsnHead + 1 : 0
+    Record.append(version, key: key, tsn: tsn, salt: dataFiles[file].salt, to: &buffer)
+    let byteCount = buffer.count - start
+    let location = Location(
+      file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: version.isTombstone)
+    if let replaced { keydir.replace(at: replaced, with: location) } else { keydir.insert(hash, location) }
+    note(version, tsn: tsn, byteCount: byteCount, in: file)
+    return .appended(start..<buffer.count, fileID: dataFiles[file].id)
+  }
+
+  /// The key's newest version.
+  func lookup<FS: FileSystem & ~Copyable>(
+    _ key: [UInt8], hash: UInt64, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> LookupOutcome {
+    switch try find(key, hash: hash, warm: warm, mayBlock: false, on: &files) {
+    case .cold(let read): return .cold(read)
+    case .absent: return .absent
+    case .record(_, let bytes, let header):
+      let value = Array(bytes[header.valueOffset..<header.valueOffset + header.valueLength])
+      return .found(StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: value))
+    }
+  }
+
+  /// Hands the buffer to the file system.
+  func flush<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
+    guard let active, !buffer.isEmpty else { return }
+    try files.append(buffer, to: dataFiles[active].handle)
+    dataFiles[active].flushedLength += UInt64(buffer.count)
+    hasStaleManifest = true
+    if buffer.capacity > Bitcask.keptBufferBytes {
+      buffer = []
+    } else {
+      buffer.removeAll(keepingCapacity: true)
+    }
+  }
+
+  var status: StoreStatus {
+    StoreStatus(
+      id: id, role: role, incarnation: manifest.incarnation, keysLive: keysLive, tombstones: tombstones,
+      floor: manifest.floor, tsnHead: manifest.tsnHead,
+      deadBytes: dataFiles.reduce(0) { $0 + $1.deadBytes }, totalBytes: dataFiles.reduce(0) { $0 + $1.length },
+      files: dataFiles.count)
+  }
+
+  /// A larger buffer is given back after the turn, so that many idle stores stay small.
+  private static let keptBufferBytes = 16 << 10
+
+  func count(isTombstone: Bool, by step: Int) {
+    if isTombstone { tombstones += step } else { keysLive += step }
+  }
+
+  private func note(_ version: StoredVersion, tsn: UInt64, byteCount: Int, in file: Int) {
+    count(isTombstone: version.isTombstone, by: 1)
+    dataFiles[file].length += UInt64(byteCount)
+    dataFiles[file].liveBytes += UInt64(byteCount)
+    if version.isTombstone {
+      manifest.tsnHead = max(manifest.tsnHead, tsn)
+    } else {
+      dataFiles[file].noteValue(version.stamp)
+    }
+  }
+
+  /// The file to append to: the active one, or a new one when there is none or it is full.
+  private func activeFile<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> Int {
+    if let active, !mustRoll { return active }
+    invariant(buffer.isEmpty, "store \(id) rolls over with \(buffer.count) bytes unflushed")
+    let id = manifest.nextFileID
+    let path = StorePath.data(directory, id)
+    guard dataFiles.count < StorageLimits.filesMax, id < UInt32.max else {
+      throw .incompatible(path: path, reason: "the store has the most data files it can; raise max_file_size")
+    }
+    let header = fileHeader(id)
+    let handle = try files.open(path, .create)
+    if let active { dataFiles[active].isSealed = true }
+    buffer.append(contentsOf: header.encoded())
+    dataFiles.append(
+      DataFile(
+        id: id, handle: handle, path: path, salt: header.salt, length: UInt64(FileHeader.byteCount), flushedLength: 0,
+        syncedLength: 0, isNamed: false, isSealed: false))
+    manifest.nextFileID = id + 1
+    active = dataFiles.count - 1
+    return dataFiles.count - 1
+  }
+
+  func fileHeader(_ id: UInt32) -> FileHeader {
+    FileHeader(
+      kind: .data, cluster: options.clusterID, node: options.nodeID, store: self.id, file: id,
+      identity: manifest.incarnation)
+  }
+}

@@ -1,0 +1,163 @@
+package import Primitives
+
+// Background work: making the stores' own files durable, dropping the journal that they make superfluous, preparing the
+// next journal segment, and hints. Every job is a list of steps that another thread performs in order while the engine
+// goes on; it is made from lengths that are in files already, and its effect on memory waits for `completeWork`.
+
+struct CheckpointState {
+  struct Job {
+    /// What the job makes durable, per store.
+    var targets: [(store: Bitcask, targets: [SyncTarget])] = []
+    /// Everything up to here is durable afterwards.
+    var position: UInt64?
+    var spare: UInt32?
+    var dropped: [UInt32] = []
+    var hint: (store: Bitcask, index: Int, length: UInt64)?
+  }
+  var job: Job?
+  /// Appended since the last checkpoint with manifests began.
+  var bytes: UInt64 = 0
+  var lastCheckpoint: Instant?
+  var lastSync: Instant?
+  /// Somebody waits for a name to become durable.
+  var isUrgent = false
+  /// A store began a new file since the last checkpoint.
+  var hasRolled = false
+  /// The journal changes to the spare segment as soon as there is one.
+  var rotatesSoon = false
+  /// There may be sealed files without a hint.
+  var mayNeedHints = true
+}
+
+extension Engine {
+  /// The next job, when one is due; call `completeWork` when all its steps were performed. One is in flight at most.
+  package func work<FS: FileSystem & ~Copyable>(at now: Instant, on files: inout FS) -> [DiskStep]? {
+    guard checkpoint.job == nil else { return nil }
+    let lastCheckpoint = checkpoint.lastCheckpoint ?? now
+    let lastSync = checkpoint.lastSync ?? now
+    checkpoint.lastCheckpoint = lastCheckpoint
+    checkpoint.lastSync = lastSync
+    journal?.closeFiles(durable: sync.journalDurable, isSyncing: sync.inFlight != nil, on: &files)
+    var job = CheckpointState.Job()
+    var steps: [DiskStep] = []
+    if isCheckpointDue(at: now, since: lastCheckpoint) {
+      checkpoint.lastCheckpoint = now
+      checkpoint.lastSync = now
+      beginCheckpoint(&job, &steps, withManifests: true)
+    } else if isSyncDue(at: now, since: lastSync) {
+      checkpoint.lastSync = now
+      beginCheckpoint(&job, &steps, withManifests: false)
+    } else {
+      addSpare(&job, &steps, when: journal.map { $0.current.length >= options.journalSegmentBytes / 2 } ?? false)
+      addDrops(&job, &steps, covered: checkpointedCount)
+      if steps.isEmpty { addHint(&job, &steps) }
+    }
+    guard !steps.isEmpty else { return nil }
+    checkpoint.job = job
+    return steps
+  }
+
+  /// All steps of the job that `work` gave were performed.
+  package func completeWork() {
+    guard let job = checkpoint.job else { return }
+    checkpoint.job = nil
+    for (store, targets) in job.targets where store.isOpen { store.markSynced(targets, named: true) }
+    if let position = job.position {
+      checkpointedCount = max(checkpointedCount, position)
+      durableCount = max(durableCount, position)
+      checkpoint.mayNeedHints = true
+    }
+    if let spare = job.spare { journal?.adoptSpare(spare) }
+    journal?.dropped(job.dropped)
+    if let hint = job.hint, hint.store.isOpen { hint.store.dataFiles[hint.index].hintLength = hint.length }
+  }
+
+  /// Steps that leave nothing to recover: everything durable, a hint for every file, no journal. Flush before; nothing
+  /// may be applied afterwards.
+  package func shutdownSteps() -> [DiskStep] {
+    var steps: [DiskStep] = []
+    for store in stores where store.isOpen {
+      let targets = store.syncTargets
+      for target in targets { steps.append(.sync(path: store.dataFiles[target.index].path)) }
+      for index in store.filesWithoutHint { steps.append(store.hintStep(index)) }
+      guard !targets.isEmpty || store.hasStaleManifest else { continue }
+      steps.append(.syncDirectory(store.directory))
+      steps.append(
+        .replace(path: StorePath.manifest(store.directory), bytes: store.manifestBytes(afterSyncing: targets)))
+    }
+    if let journal { steps += Journal.dropSteps(journal.allIDs, in: journal.directory) }
+    return steps
+  }
+
+  // MARK: What is due
+
+  private func isCheckpointDue(at now: Instant, since last: Instant) -> Bool {
+    guard checkpoint.bytes > 0 else { return false }
+    let isLate = now.milliseconds(since: last) >= options.checkpointSeconds &* 1000
+    let isLarge = checkpoint.bytes >= options.checkpointBytes
+    switch options.sync {
+    case .always: return isLate || isLarge
+    case .interval: return isLate || isLarge || checkpoint.hasRolled || checkpoint.isUrgent
+    case .never: return checkpoint.hasRolled || checkpoint.isUrgent
+    }
+  }
+
+  private func isSyncDue(at now: Instant, since last: Instant) -> Bool {
+    options.sync == .interval && flushedCount > durableCount
+      && now.milliseconds(since: last) >= options.syncIntervalMilliseconds
+  }
+
+  // MARK: The parts of a job
+
+  /// Syncs what has grown. With manifests, what a restart must read shrinks too, and the journal with it.
+  private func beginCheckpoint(
+    _ job: inout CheckpointState.Job, _ steps: inout [DiskStep], withManifests: Bool
+  ) {
+    for store in stores where store.isOpen {
+      let targets = store.syncTargets
+      guard !targets.isEmpty || (withManifests && store.hasStaleManifest) else { continue }
+      for target in targets { steps.append(.sync(path: store.dataFiles[target.index].path)) }
+      if store.hasUnnamedFile { steps.append(.syncDirectory(store.directory)) }
+      if withManifests {
+        steps.append(
+          .replace(path: StorePath.manifest(store.directory), bytes: store.manifestBytes(afterSyncing: targets)))
+        store.hasStaleManifest = false
+      }
+      job.targets.append((store: store, targets: targets))
+    }
+    job.position = flushedCount
+    guard withManifests else { return }
+    checkpoint.bytes = 0
+    checkpoint.hasRolled = false
+    checkpoint.isUrgent = false
+    addDrops(&job, &steps, covered: flushedCount)
+    let hasFrames = (journal?.current.lastSequence ?? 0) > 0
+    addSpare(&job, &steps, when: hasFrames)
+    checkpoint.rotatesSoon = hasFrames
+  }
+
+  private func addSpare(_ job: inout CheckpointState.Job, _ steps: inout [DiskStep], when isWanted: Bool) {
+    guard isWanted, let journal, journal.spare == nil else { return }
+    let (id, step) = journal.spareStep()
+    job.spare = id
+    steps.append(step)
+  }
+
+  private func addDrops(_ job: inout CheckpointState.Job, _ steps: inout [DiskStep], covered: UInt64) {
+    guard let journal else { return }
+    job.dropped = journal.droppable(upTo: covered)
+    steps += Journal.dropSteps(job.dropped, in: journal.directory)
+  }
+
+  /// One file per job: a hint takes as long as reading its file.
+  private func addHint(_ job: inout CheckpointState.Job, _ steps: inout [DiskStep]) {
+    guard checkpoint.mayNeedHints else { return }
+    for store in stores where store.isOpen {
+      guard let index = store.sealedFileWithoutHint else { continue }
+      steps.append(store.hintStep(index))
+      job.hint = (store: store, index: index, length: store.dataFiles[index].length)
+      return
+    }
+    checkpoint.mayNeedHints = false
+  }
+}

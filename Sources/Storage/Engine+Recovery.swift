@@ -1,0 +1,195 @@
+import Causality
+import Primitives
+
+// Opening a node's stores: first every store from its own files, then every journal segment that an earlier run left,
+// whatever the sync mode is now, through the same rule as any write. Then all of it is made durable, and only then do
+// the segments go, oldest first. A crash at any point of this leaves something that opens the same way again.
+
+extension Engine {
+  /// Opens everything under `directory`, which exists and is locked by the caller. Blocks and syncs: this is start-up.
+  /// - Parameter expected: The stores that the node must have. One without files is reported as missing, a damaged one
+  ///   is opened fenced.
+  /// - Throws: `incompatible` when something belongs to another node or a later format; `damaged` when part of the
+  ///   journal that was durable does not read back.
+  package static func open<FS: FileSystem & ~Copyable>(
+    _ directory: String, options: EngineOptions, stores expected: [StoreSeed], on files: inout FS
+  ) throws(StorageError) -> Engine {
+    let engine = Engine(directory, options: options)
+    try engine.makeDirectories(on: &files)
+    for seed in expected.sorted(by: { $0.id < $1.id }) { try engine.openStore(seed, on: &files) }
+    let segments = try engine.replayJournal(on: &files)
+    try engine.settle(on: &files)
+    let journal = StorePath.journal(directory)
+    for step in Journal.dropSteps(segments, in: journal) { try step.perform(on: &files) }
+    if options.sync == .always {
+      let identity = Identity128(high: engine.recovery.highestTime.rawValue, low: UInt64(segments.count))
+      engine.journal = try Journal(
+        journal, firstID: (segments.last ?? 0) + 1, identity: identity, options: options, on: &files)
+    }
+    return engine
+  }
+
+  private func makeDirectories<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
+    for path in [StorePath.stores(directory), StorePath.journal(directory)] {
+      try files.createDirectory(path)
+    }
+    try files.syncDirectory(directory)
+  }
+
+  // MARK: Stores
+
+  private func openStore<FS: FileSystem & ~Copyable>(
+    _ seed: StoreSeed, on files: inout FS
+  ) throws(StorageError) {
+    let path = StorePath.store(directory, seed.id)
+    let manifestPath = StorePath.manifest(path)
+    guard try files.exists(manifestPath) else {
+      recovery.missing.append(seed.id)
+      return
+    }
+    let manifest: StoreManifest
+    do throws(StorageError) {
+      manifest = try StoreManifest(decoding: try Engine.contents(of: manifestPath, on: &files), path: manifestPath)
+    } catch {
+      guard case .damaged = error else { throw error }
+      let stub = StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: .fenced)
+      let store = Bitcask(stub, directory: path, options: options)
+      store.isOpen = false
+      store.fence(error)
+      recovery.damaged.append("store \(seed.id): \(error)")
+      return insert(store)
+    }
+    guard manifest.cluster == options.clusterID, manifest.node == options.nodeID, manifest.store == seed.id else {
+      throw .incompatible(path: manifestPath, reason: "this store belongs to another node or cluster")
+    }
+    guard manifest.incarnation == seed.incarnation else {
+      recovery.missing.append(seed.id)
+      return
+    }
+    let store = Bitcask(manifest, directory: path, options: options)
+    let found = try store.recover(on: &files)
+    recovery.records += found.records
+    recovery.bytesCut += found.bytesCut
+    recovery.highestTime = max(recovery.highestTime, found.highestTime)
+    store.hasStaleManifest = found.isChanged
+    if let damage = store.damage { recovery.damaged.append("store \(seed.id): \(damage)") }
+    insert(store)
+  }
+
+  static func contents<FS: FileSystem & ~Copyable>(
+    of path: String, on files: inout FS
+  ) throws(StorageError) -> [UInt8] {
+    let file = try files.open(path, .read)
+    defer { files.close(file) }
+    let size = try files.size(of: file)
+    guard size <= Engine.manifestBytesMax,
+      case .bytes(let bytes) = try files.read(file, at: 0, count: Int(size), mayBlock: true)
+    else { throw .damaged(path: path, offset: 0, reason: "it is too long, or cannot be read") }
+    return bytes
+  }
+
+  private static let manifestBytesMax: UInt64 = 4 << 20
+
+  // MARK: Journal
+
+  /// A place in the journal where frames are missing, from this sequence on.
+  private struct Gap {
+    let path: String
+    let offset: UInt64
+    let firstMissing: UInt64
+
+    func proven() -> StorageError {
+      .damaged(path: path, offset: offset, reason: "a record of the journal that was durable does not read back")
+    }
+  }
+
+  /// Replays all segments in order; returns their ids.
+  private func replayJournal<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> [UInt32] {
+    let journal = StorePath.journal(directory)
+    let ids = try files.list(journal).compactMap { StorePath.number($0, suffix: ".journal") }.sorted()
+    var expected: UInt64?
+    var gap: Gap?
+    for id in ids {
+      try replaySegment(id, StorePath.segment(journal, id), &expected, &gap, on: &files)
+    }
+    try flush(on: &files)
+    return ids
+  }
+
+  private func replaySegment<FS: FileSystem & ~Copyable>(
+    _ id: UInt32, _ path: String, _ expected: inout UInt64?, _ gap: inout Gap?, on files: inout FS
+  ) throws(StorageError) {
+    let file = try files.open(path, .read)
+    defer { files.close(file) }
+    let size = try files.size(of: file)
+    guard case .bytes(let bytes) = try files.read(file, at: 0, count: FileHeader.byteCount, mayBlock: true) else {
+      throw .damaged(path: path, offset: 0, reason: "its header cannot be read")
+    }
+    let header = try FileHeader(decoding: bytes, kind: .journal, path: path)
+    guard header == Journal.header(id, header.identity, options) else {
+      throw .incompatible(path: path, reason: "this journal belongs to another node or cluster")
+    }
+    var scan = JournalScan(file, to: size, salt: header.salt)
+    while try scan.next(on: &files) {
+      for (start, frame) in scan.frames {
+        let next = expected ?? frame.sequence
+        if gap == nil && frame.sequence != next { gap = Gap(path: path, offset: scan.offset, firstMissing: next) }
+        if let gap, frame.durable >= gap.firstMissing { throw gap.proven() }
+        expected = frame.sequence + 1
+        try replay(frame, scan.chunk, at: start, path: path, on: &files)
+      }
+    }
+    guard !scan.isComplete else { return }
+    let behind = try scan.claimBehind(on: &files)
+    let found = gap ?? Gap(path: path, offset: scan.offset, firstMissing: expected ?? max(behind.sequence, 1) - 1)
+    if behind.durable > 0, behind.durable >= found.firstMissing { throw found.proven() }
+    gap = found
+    recovery.bytesCut += size - scan.offset
+  }
+
+  /// Offers a journal record to its store, as any write. One of a store that is gone, damaged, or of another
+  /// incarnation by now is nobody's.
+  private func replay<FS: FileSystem & ~Copyable>(
+    _ frame: JournalFrame, _ chunk: [UInt8], at start: Int, path: String, on files: inout FS
+  ) throws(StorageError) {
+    guard let index = find(frame.store), stores[index].isOpen else { return }
+    let store = stores[index]
+    let offset = start + JournalFrame.byteCount
+    let header: RecordHeader
+    switch Record.check(chunk, at: offset, salt: store.fileHeader(frame.file).salt) {
+    case .whole(let whole): header = whole
+    case .short, .damaged: return
+    case .unknown(let reason): throw .incompatible(path: path, reason: reason)
+    }
+    let key = Array(chunk[offset + header.keyOffset..<offset + header.valueOffset])
+    let value = Array(chunk[offset + header.valueOffset..<offset + header.valueOffset + header.valueLength])
+    let version = StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: value)
+    try prepare(store, on: &files)
+    do throws(StorageError) {
+      let tsn = header.isTombstone ? header.tsn : nil
+      let outcome = try store.apply(
+        version, key: key, hash: options.hash(key), tsn: tsn, warm: nil, mayBlock: true, on: &files)
+      if case .appended(let range, _) = outcome { touch(store, byteCount: range.count) }
+    } catch {
+      guard case .damaged = error else { throw error }
+      recovery.damaged.append("store \(store.id): \(error)")
+    }
+    recovery.journalRecords += 1
+    recovery.highestTime = max(recovery.highestTime, header.stamp.time)
+  }
+
+  // MARK: Durable before anybody is served
+
+  private func settle<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
+    for store in stores where store.isOpen && (store.isDirty || store.hasStaleManifest) {
+      let targets = store.syncTargets
+      for target in targets { try files.sync(store.dataFiles[target.index].handle) }
+      try files.syncDirectory(store.directory)
+      let bytes = store.manifestBytes(afterSyncing: targets)
+      try DiskStep.replace(path: StorePath.manifest(store.directory), bytes: bytes).perform(on: &files)
+      store.markSynced(targets, named: true)
+      store.hasStaleManifest = false
+    }
+    checkpoint.bytes = 0
+  }
+}

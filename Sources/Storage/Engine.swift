@@ -1,0 +1,239 @@
+package import Causality
+package import Primitives
+
+// All stores of one node, their journal, and what of them is durable. A turn applies records (to buffers, and to the
+// keydirs at once), then `flush` hands every touched file its bytes with one append, the journal first. Nothing here
+// waits for a device while the engine runs: syncs are requests that the node's driver performs, checkpoints and the
+// like are disk steps that a job thread performs. After a failed append the engine refuses everything: what is in
+// memory is then not what is on disk.
+
+package final class Engine {
+  package let options: EngineOptions
+  package internal(set) var recovery = RecoveryReport()
+  let directory: String
+  /// Sorted by id.
+  private(set) var stores: [Bitcask] = []
+  /// Index of the first store of a partition, or that of the next partition's.
+  private var firstOfPartition: [Int] = []
+  var journal: Journal?
+
+  /// Appends since the engine was opened; those of them in files; those in durable data files; those durable anyhow.
+  private var appendedCount: UInt64 = 0
+  private(set) var flushedCount: UInt64 = 0
+  var checkpointedCount: UInt64 = 0
+  var durableCount: UInt64 = 0
+  private var touched: [Bitcask] = []
+  private var bufferedBytes = 0
+  /// The append that failed.
+  private var failure: StorageError?
+
+  var sync = SyncState()
+  var checkpoint = CheckpointState()
+
+  init(_ directory: String, options: EngineOptions) {
+    self.directory = directory
+    self.options = options
+  }
+
+  // MARK: Stores
+
+  package func contains(_ id: StoreID) -> Bool { find(id) != nil }
+  /// Sorted.
+  package var storeIDs: [StoreID] { stores.map(\.id) }
+  package func role(_ id: StoreID) -> StoreRole { store(id).role }
+  package func floor(_ id: StoreID) -> Stamp { store(id).manifest.floor }
+  package func incarnation(_ id: StoreID) -> Identity128 { store(id).manifest.incarnation }
+  package func configID(_ id: StoreID) -> UInt64 { store(id).manifest.configID }
+  package func promises(_ id: StoreID) -> [PeerPromise] { store(id).promises }
+  package func status(_ id: StoreID) -> StoreStatus { store(id).status }
+
+  /// The store never held a key, as far as it knows: no record and no position given in its feed.
+  package func isEmpty(_ id: StoreID) -> Bool {
+    let store = store(id)
+    return store.isOpen && store.damage == nil && store.keydir.count == 0 && store.manifest.tsnHead == 0
+      && store.manifest.floor == .zero
+  }
+
+  /// Steps that create these stores durably, loading and empty; call `adopt` when they were performed.
+  package func create(_ seeds: [StoreSeed]) -> [DiskStep] {
+    var steps: [DiskStep] = []
+    for seed in seeds {
+      let path = StorePath.store(directory, seed.id)
+      steps.append(.createDirectory(path))
+      steps.append(.replace(path: StorePath.manifest(path), bytes: newManifest(seed).encoded()))
+    }
+    if !seeds.isEmpty { steps.append(.syncDirectory(StorePath.stores(directory))) }
+    return steps
+  }
+
+  /// Takes stores into service that `create` made. One of the same id that was there before is given up.
+  package func adopt<FS: FileSystem & ~Copyable>(
+    _ seeds: [StoreSeed], on files: inout FS
+  ) throws(StorageError) {
+    for seed in seeds {
+      let path = StorePath.store(directory, seed.id)
+      let store = Bitcask(newManifest(seed), directory: path, options: options)
+      for name in try files.list(path) {
+        guard let id = StorePath.number(name, suffix: ".data"), id < UInt32.max else { continue }
+        store.manifest.nextFileID = max(store.manifest.nextFileID, id + 1)
+      }
+      if let index = find(seed.id) { giveUp(stores[index], on: &files) }
+      insert(store)
+    }
+  }
+
+  /// Steps that make role and promises durable; call `adoptRole` when they were performed.
+  package func setRole(_ id: StoreID, _ role: StoreRole, promises: [PeerPromise]) -> [DiskStep] {
+    let store = store(id)
+    invariant(promises.count <= StorageLimits.peersMax, "store \(id) has promises of \(promises.count) peers")
+    store.manifest.role = role
+    store.manifest.promises = promises
+    return [.replace(path: StorePath.manifest(store.directory), bytes: store.manifestBytes(afterSyncing: []))]
+  }
+
+  package func adoptRole(_ id: StoreID, _ role: StoreRole, promises: [PeerPromise]) {
+    let store = store(id)
+    store.role = store.damage == nil ? role : .fenced
+    store.promises = promises
+  }
+
+  func insert(_ store: Bitcask) {
+    stores.removeAll { $0.id == store.id }
+    stores.append(store)
+    stores.sort { $0.id < $1.id }
+    let partitions = Int(stores.last?.id.partition ?? 0) + 1
+    firstOfPartition = Array(repeating: 0, count: partitions + 1)
+    for store in stores { firstOfPartition[Int(store.id.partition) + 1] += 1 }
+    for partition in 0..<partitions { firstOfPartition[partition + 1] += firstOfPartition[partition] }
+  }
+
+  private func giveUp<FS: FileSystem & ~Copyable>(_ store: Bitcask, on files: inout FS) {
+    touched.removeAll { $0 === store }
+    for file in store.dataFiles { files.close(file.handle) }
+    store.dataFiles = []
+    store.isOpen = false
+  }
+
+  func find(_ id: StoreID) -> Int? {
+    let partition = Int(id.partition)
+    guard partition + 1 < firstOfPartition.count else { return nil }
+    for index in firstOfPartition[partition]..<firstOfPartition[partition + 1] where stores[index].id == id {
+      return index
+    }
+    return nil
+  }
+
+  private func store(_ id: StoreID) -> Bitcask {
+    guard let index = find(id) else { fatalError("invariant: store \(id) is not in this engine") }
+    return stores[index]
+  }
+
+  private func newManifest(_ seed: StoreSeed) -> StoreManifest {
+    StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: .loading)
+  }
+
+  // MARK: The data path
+
+  /// Offers a version to a store. The highest stamp wins; a version that loses is not written.
+  /// - Parameter hash: The ring hash of `key`.
+  /// - Throws: `damaged` when the existing record does not read back (the store is fenced then), or what the file
+  ///   system said.
+  package func apply<FS: FileSystem & ~Copyable>(
+    _ version: StoredVersion, key: [UInt8], hash: UInt64, to id: StoreID, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> ApplyOutcome {
+    if let failure { throw failure }
+    let store = store(id)
+    try prepare(store, on: &files)
+    do throws(StorageError) {
+      switch try store.apply(version, key: key, hash: hash, warm: warm, mayBlock: false, on: &files) {
+      case .appended(let range, let fileID):
+        noteAppend(range, fileID: fileID, in: store)
+        return .applied(appended)
+      case .equal(let isSynced): return .equal(isSynced ? durable : appended)
+      case .newer(let stamp, let isSynced): return .newer(stamp, isSynced ? durable : appended)
+      case .belowFloor(let floor): return .belowFloor(floor)
+      case .cold(let read): return .cold(read)
+      }
+    } catch {
+      throw refuse(error, by: store)
+    }
+  }
+
+  /// The newest version of a key.
+  /// - Throws: `damaged` when the record does not read back: never "absent" instead.
+  package func lookup<FS: FileSystem & ~Copyable>(
+    key: [UInt8], hash: UInt64, in id: StoreID, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> LookupOutcome {
+    let store = store(id)
+    do throws(StorageError) {
+      return try store.lookup(key, hash: hash, warm: warm, on: &files)
+    } catch {
+      throw refuse(error, by: store)
+    }
+  }
+
+  /// Hands all bytes of the turn to the file system: the journal with one append, then every touched store with one.
+  package func flush<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
+    if let failure { throw failure }
+    do throws(StorageError) {
+      if journal != nil {
+        try journal!.flush(sequence: appendedCount, on: &files)
+        if checkpoint.rotatesSoon && journal!.spare != nil {
+          try journal!.rotate(on: &files)
+          checkpoint.rotatesSoon = false
+        }
+      }
+      for store in touched {
+        try store.flush(on: &files)
+        store.isTouched = false
+      }
+    } catch {
+      failure = error
+      throw error
+    }
+    touched.removeAll(keepingCapacity: true)
+    checkpoint.bytes += UInt64(bufferedBytes)
+    bufferedBytes = 0
+    flushedCount = appendedCount
+  }
+
+  /// Everything applied so far.
+  package var appended: LogPosition { LogPosition(appendedCount) }
+  /// Everything applied up to here survives the loss of power.
+  package var durable: LogPosition { LogPosition(durableCount) }
+
+  /// Keeps the buffers bounded, and writes what is buffered before a store begins another file.
+  func prepare<FS: FileSystem & ~Copyable>(_ store: Bitcask, on files: inout FS) throws(StorageError) {
+    if store.mustRoll {
+      try flush(on: &files)
+      checkpoint.hasRolled = true
+    } else if bufferedBytes >= StorageLimits.bufferedBytesMax {
+      try flush(on: &files)
+    }
+  }
+
+  private func noteAppend(_ range: Range<Int>, fileID: UInt32, in store: Bitcask) {
+    appendedCount += 1
+    journal?.append(
+      store.buffer, range, store: store.id, file: fileID, sequence: appendedCount, durable: sync.journalDurable)
+    touch(store, byteCount: range.count)
+  }
+
+  func touch(_ store: Bitcask, byteCount: Int) {
+    bufferedBytes += byteCount
+    if !store.isTouched {
+      store.isTouched = true
+      touched.append(store)
+    }
+  }
+
+  /// A read that fails fences its store; a failed write ends the engine.
+  private func refuse(_ error: StorageError, by store: Bitcask) -> StorageError {
+    switch error {
+    case .io(.read, _, _): store.fence(error)
+    case .io: failure = error
+    case .locked, .damaged, .incompatible, .missing: break
+    }
+    return error
+  }
+}

@@ -1,0 +1,64 @@
+package import Primitives
+
+// How an engine is told what it belongs to and how it is to work; and the names of its files.
+
+package struct EngineOptions: Sendable {
+  package var clusterID: Identity128
+  package var nodeID: NodeID
+  /// Hash of keys, as the ring uses it.
+  package var hash: RingHash
+  /// Binary logarithm of the number of partitions: how many top bits of a hash all keys of a store share.
+  package var ringBits: Int
+  package var sync: SyncMode
+  /// A data file this long takes no new record. At most `StorageLimits.fileBytesMax`.
+  package var fileBytesMax: UInt64
+  /// A journal segment this long is followed by the next.
+  package var journalSegmentBytes: UInt64
+  /// With `always`: the longest time that written records are in the journal only.
+  package var checkpointSeconds: UInt64
+  /// Appended bytes after which a checkpoint is due.
+  package var checkpointBytes: UInt64
+  /// With `interval`: the longest time that written records are not durable.
+  package var syncIntervalMilliseconds: UInt64
+
+  package init(
+    clusterID: Identity128, nodeID: NodeID, hash: RingHash, ringBits: Int, sync: SyncMode = .always,
+    fileBytesMax: UInt64 = 256 << 20, journalSegmentBytes: UInt64 = 64 << 20, checkpointSeconds: UInt64 = 60,
+    checkpointBytes: UInt64 = 64 << 20, syncIntervalMilliseconds: UInt64 = 1000
+  ) {
+    self.clusterID = clusterID
+    self.nodeID = nodeID
+    self.hash = hash
+    self.ringBits = ringBits
+    self.sync = sync
+    self.fileBytesMax = min(max(fileBytesMax, UInt64(FileHeader.byteCount)), StorageLimits.fileBytesMax)
+    self.journalSegmentBytes = max(journalSegmentBytes, UInt64(FileHeader.byteCount))
+    self.checkpointSeconds = checkpointSeconds
+    self.checkpointBytes = checkpointBytes
+    self.syncIntervalMilliseconds = syncIntervalMilliseconds
+  }
+}
+
+/// Names inside a node's directory.
+package enum StorePath {
+  package static func stores(_ directory: String) -> String { directory + "/stores" }
+  package static func store(_ directory: String, _ id: StoreID) -> String { stores(directory) + "/\(id)" }
+  package static func journal(_ directory: String) -> String { directory + "/journal" }
+  package static func manifest(_ store: String) -> String { store + "/manifest" }
+  package static func data(_ store: String, _ id: UInt32) -> String { store + "/" + padded(id, 6) + ".data" }
+  package static func hint(_ store: String, _ id: UInt32) -> String { store + "/" + padded(id, 6) + ".hint" }
+  package static func segment(_ journal: String, _ id: UInt32) -> String { journal + "/" + padded(id, 8) + ".journal" }
+
+  /// The number in `000001.data`, when `name` is one with this suffix.
+  static func number(_ name: String, suffix: String) -> UInt32? {
+    guard name.hasSuffix(suffix) else { return nil }
+    let digits = name.utf8.dropLast(suffix.utf8.count)
+    guard !digits.isEmpty, digits.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else { return nil }
+    return UInt32(String(name.dropLast(suffix.count)))
+  }
+
+  private static func padded(_ id: UInt32, _ width: Int) -> String {
+    let digits = String(id)
+    return String(repeating: "0", count: max(0, width - digits.count)) + digits
+  }
+}

@@ -1,0 +1,167 @@
+import Causality
+import Primitives
+
+// A digest of a data file that lets a store open without reading it: where each key's newest record in that file is.
+// A hint is never believed over its data file: one that is missing, damaged, or of other bytes costs a scan.
+
+/// Little-endian, 104 bytes, then `count` entries sorted by hash:
+///     magic 8 | version u32 | dataSalt u32 | dataLength u64 | lastOffset u64 | lastChecksum u32 | flags u32 (1 values)
+///     | lowest stamp 12 | highest stamp 12 | highestTime u64 | tsnMax u64 | hashProbe u64 | count u64
+///     | entries crc32c u32 | crc32c u32
+/// `dataSalt` is the checksum of the data file's header: it binds cluster, node, store, incarnation and file id. Length
+/// and checksum of the last record bind the bytes: a file that was cut, or cut and continued, does not fit. A flipped
+/// bit in between is not seen here; reading the record sees it.
+struct HintHeader: Equatable {
+  static let byteCount = 104
+  private static let magic = Array("CairnHnt".utf8)
+  private static let version: UInt32 = 1
+
+  var dataSalt: UInt32 = 0
+  /// The data file's bytes that the entries cover.
+  var dataLength: UInt64 = 0
+  var lastOffset: UInt64 = 0
+  var lastChecksum: UInt32 = 0
+  var valueStamps: ClosedRange<Stamp>?
+  var highestTime: HybridTime = .zero
+  var tsnMax: UInt64 = 0
+  /// The hash of no bytes: hints of another ring seed do not fit.
+  var hashProbe: UInt64 = 0
+  var count: UInt64 = 0
+  var entriesChecksum: UInt32 = 0
+
+  func encoded() -> [UInt8] {
+    var bytes = HintHeader.magic
+    bytes.appendLittleEndian(HintHeader.version)
+    bytes.appendLittleEndian(dataSalt)
+    bytes.appendLittleEndian(dataLength)
+    bytes.appendLittleEndian(lastOffset)
+    bytes.appendLittleEndian(lastChecksum)
+    bytes.appendLittleEndian(UInt32(valueStamps == nil ? 0 : 1))
+    (valueStamps?.lowerBound ?? .zero).append(to: &bytes)
+    (valueStamps?.upperBound ?? .zero).append(to: &bytes)
+    for field in [highestTime.rawValue, tsnMax, hashProbe, count] { bytes.appendLittleEndian(field) }
+    bytes.appendLittleEndian(entriesChecksum)
+    bytes.appendLittleEndian(crc32c(bytes))
+    return bytes
+  }
+
+  init() {}
+
+  /// Nil when the bytes are not a hint of this format: it is then rebuilt, so nobody asks why.
+  init?(decoding bytes: [UInt8]) {
+    guard bytes.count == HintHeader.byteCount, Array(bytes[0..<8]) == HintHeader.magic,
+      crc32c(bytes, 0..<100) == bytes.littleEndian(UInt32.self, at: 100)
+    else { return nil }
+    var reader = ByteReader(bytes, from: 8)
+    guard reader.read(UInt32.self) == HintHeader.version, let salt = reader.read(UInt32.self),
+      let length = reader.read(UInt64.self), let lastOffset = reader.read(UInt64.self),
+      let lastChecksum = reader.read(UInt32.self), let flags = reader.read(UInt32.self), flags <= 1,
+      let low = reader.readStamp(), let high = reader.readStamp(), low <= high,
+      let time = reader.read(UInt64.self), let tsn = reader.read(UInt64.self), let probe = reader.read(UInt64.self),
+      let count = reader.read(UInt64.self), let entries = reader.read(UInt32.self)
+    else { return nil }
+    (dataSalt, dataLength, self.lastOffset, self.lastChecksum) = (salt, length, lastOffset, lastChecksum)
+    valueStamps = flags == 1 ? low...high : nil
+    (highestTime, tsnMax, hashProbe, self.count) = (HybridTime(time), tsn, probe, count)
+    entriesChecksum = entries
+  }
+}
+
+/// Little-endian, 40 bytes: hash u64 | offset in 8-byte units u32 | length in 8-byte units u32 | time u64 | actor u32
+/// | flags u32 (1 tombstone) | tsn u64.
+struct HintEntry {
+  static let byteCount = 40
+  var hash: UInt64
+  var offset: UInt64
+  var byteCount: Int
+  var stamp: Stamp
+  var isTombstone: Bool
+  var tsn: UInt64
+
+  func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(hash)
+    bytes.appendLittleEndian(UInt32(offset >> 3))
+    bytes.appendLittleEndian(UInt32(byteCount >> 3))
+    stamp.append(to: &bytes)
+    bytes.appendLittleEndian(UInt32(isTombstone ? 1 : 0))
+    bytes.appendLittleEndian(tsn)
+  }
+
+  /// The entry at `offset` of the buffer, which holds it whole.
+  init(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
+    func load<T: FixedWidthInteger>(_: T.Type, _ field: Int) -> T {
+      unsafe T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset + field, as: T.self))
+    }
+    hash = load(UInt64.self, 0)
+    self.offset = UInt64(load(UInt32.self, 8)) << 3
+    byteCount = Int(load(UInt32.self, 12)) << 3
+    stamp = Stamp(time: HybridTime(load(UInt64.self, 16)), actor: ActorID(load(UInt32.self, 24)))
+    isTombstone = load(UInt32.self, 28) & 1 != 0
+    tsn = load(UInt64.self, 32)
+  }
+
+  init(_ record: ScannedRecord, offset: UInt64) {
+    hash = record.hash
+    self.offset = offset
+    byteCount = record.header.byteCount
+    stamp = record.header.stamp
+    isTombstone = record.header.isTombstone
+    tsn = record.header.tsn
+  }
+}
+
+/// Reads a hint's entries a chunk at a time.
+struct HintScan {
+  private let file: FileID
+  private var offset = UInt64(HintHeader.byteCount)
+  private let end: UInt64
+  private static let chunkBytes = StorageLimits.chunkBytes / HintEntry.byteCount * HintEntry.byteCount
+
+  init(_ file: FileID, count: UInt64) {
+    self.file = file
+    end = UInt64(HintHeader.byteCount) + count * UInt64(HintEntry.byteCount)
+  }
+
+  /// The bytes of the next entries, whole ones; nil at the end or when they are not there.
+  mutating func next<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> [UInt8]? {
+    let count = Int(min(UInt64(HintScan.chunkBytes), end - offset))
+    guard count > 0, case .bytes(let bytes) = try files.read(file, at: offset, count: count, mayBlock: true),
+      bytes.count == count
+    else { return nil }
+    offset += UInt64(count)
+    return bytes
+  }
+}
+
+enum HintFile {
+  /// The header of the hint in `file` when all of it is intact and it fits the data file; nil otherwise.
+  static func verify<FS: FileSystem & ~Copyable>(
+    _ file: FileID, data: FileID, salt: UInt32, dataLength: UInt64, hash: RingHash, on files: inout FS
+  ) throws(StorageError) -> HintHeader? {
+    guard case .bytes(let bytes) = try files.read(file, at: 0, count: HintHeader.byteCount, mayBlock: true),
+      let header = HintHeader(decoding: bytes), header.dataSalt == salt, header.hashProbe == hash([]),
+      header.dataLength <= dataLength, header.count <= header.dataLength / UInt64(RecordHeader.fixedByteCount),
+      try files.size(of: file) == UInt64(HintHeader.byteCount) + header.count * UInt64(HintEntry.byteCount)
+    else { return nil }
+    var scan = HintScan(file, count: header.count)
+    var checksum: UInt32 = 0
+    while let chunk = try scan.next(on: &files) {
+      unsafe checksum = chunk.withUnsafeBytes { unsafe crc32c($0, continuing: checksum) }
+    }
+    guard checksum == header.entriesChecksum, try lastRecordFits(header, data: data, on: &files) else { return nil }
+    return header
+  }
+
+  private static func lastRecordFits<FS: FileSystem & ~Copyable>(
+    _ header: HintHeader, data: FileID, on files: inout FS
+  ) throws(StorageError) -> Bool {
+    if header.lastOffset == 0 { return header.dataLength == UInt64(FileHeader.byteCount) && header.count == 0 }
+    guard header.lastOffset < header.dataLength else { return false }
+    let count = Int(header.dataLength - header.lastOffset)
+    guard count <= StorageLimits.keyBytesMax + StorageLimits.valueBytesMax + 64,
+      case .bytes(let bytes) = try files.read(data, at: header.lastOffset, count: count, mayBlock: true),
+      case .whole(let record) = Record.check(bytes, at: 0, salt: header.dataSalt)
+    else { return false }
+    return record.byteCount == count && bytes.littleEndian(UInt32.self, at: 0) == header.lastChecksum
+  }
+}

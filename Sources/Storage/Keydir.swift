@@ -1,0 +1,306 @@
+import Primitives
+
+// Where the record of every key is, 16 bytes per key and no key bytes: extendible hashing over small segments, after
+// Fagin et al. 1979. A directory indexed by the top bits of the hash names the segments; inside one, slots stand in
+// hash order in a linear probing table without wrap-around. Growing touches one segment of at most a few thousand
+// slots, so no insert pauses. Invariant: slots are sorted by hash, none before its home, and no empty slot lies
+// between a slot and its home. Keys with equal hashes are all here; whoever asks compares the keys in the records.
+
+/// Where a record is: packed into 64 bits, never 0 (a record never stands at offset 0).
+///     file index 14 | offset in 8-byte units 28 | length in 8-byte units, saturating, 12 | tombstone 1 | spare 9
+package struct Location: Equatable, Sendable {
+  package let rawValue: UInt64
+  package static let lengthUnitsMax = 4095
+
+  init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  package init(file: Int, offset: UInt64, byteCount: Int, isTombstone: Bool) {
+    invariant(
+      file < StorageLimits.filesMax && offset & 7 == 0 && offset >> 3 < 1 << 28 && offset > 0,
+      "file \(file) offset \(offset) does not fit a slot")
+    let units = UInt64(min(byteCount >> 3, Location.lengthUnitsMax))
+    rawValue = UInt64(file) << 50 | (offset >> 3) << 22 | units << 10 | (isTombstone ? 1 << 9 : 0)
+  }
+
+  /// Index into the store's table of live files.
+  package var file: Int { Int(rawValue >> 50) }
+  package var offset: UInt64 { (rawValue >> 22 & 0xFFF_FFFF) << 3 }
+  /// Bytes of the record; when saturated it is at least this long.
+  package var byteCount: Int { Int(rawValue >> 10 & 0xFFF) << 3 }
+  package var isSaturated: Bool { rawValue >> 10 & 0xFFF == 0xFFF }
+  package var isTombstone: Bool { rawValue & 1 << 9 != 0 }
+}
+
+package final class Keydir {
+  struct Slot {
+    /// The hash, rotated so that the bits that all keys of the partition share come last.
+    var hash: UInt64
+    /// 0: empty.
+    var location: UInt64
+  }
+
+  /// Owned by the keydir: the slots live as long as it does.
+  @safe struct Segment {
+    var slots: UnsafeMutablePointer<Slot>
+    var capacity: Int
+    var count: Int
+    /// How many leading bits all hashes of the segment share.
+    var depth: Int
+  }
+
+  /// One slot, until the next change.
+  package struct Position: Equatable {
+    let segment: Int
+    let index: Int
+  }
+
+  package private(set) var count = 0
+  private let ringBits: UInt64
+  /// A power of two of indices into `segments`, by the top `globalDepth` bits of the hash.
+  private var directory: [UInt32] = []
+  private var globalDepth = 0
+  private var segments: [Segment] = []
+
+  /// Slots of a segment from which on it is split instead of grown.
+  private static let splitCapacity = 2048
+  /// Directory entries double no further than this; beyond it segments grow (only forged or masked hashes get there).
+  private static let depthMax = 22
+  private static let firstCapacity = 16
+
+  /// - Parameter ringBits: How many top bits all hashes share, because they chose the partition.
+  package init(ringBits: Int) { self.ringBits = UInt64(ringBits) }
+
+  deinit {
+    for index in segments.indices { unsafe segments[index].slots.deallocate() }
+  }
+
+  /// The first slot with this hash.
+  package func first(_ hash: UInt64) -> Position? {
+    guard !directory.isEmpty else { return nil }
+    let rotated = rotate(hash)
+    let segment = segmentIndex(rotated)
+    return position(segment, from: Keydir.home(rotated, segments[segment]), rotated)
+  }
+
+  /// The slot after `position` with the same hash.
+  package func next(after position: Position, _ hash: UInt64) -> Position? {
+    self.position(position.segment, from: position.index + 1, rotate(hash))
+  }
+
+  package func location(at position: Position) -> Location {
+    unsafe Location(rawValue: segments[position.segment].slots[position.index].location)
+  }
+
+  package func replace(at position: Position, with location: Location) {
+    unsafe segments[position.segment].slots[position.index].location = location.rawValue
+  }
+
+  package func insert(_ hash: UInt64, _ location: Location) {
+    let rotated = rotate(hash)
+    if directory.isEmpty {
+      segments.append(Keydir.makeSegment(capacity: Keydir.firstCapacity, depth: 0))
+      directory = [0]
+    }
+    while true {
+      let segment = segmentIndex(rotated)
+      if Keydir.place(Slot(hash: rotated, location: location.rawValue), in: &segments[segment]) { break }
+      makeRoom(in: segment, for: rotated)
+    }
+    count += 1
+  }
+
+  /// Closes the gap: later slots of the probe run move back as far as their homes allow.
+  package func remove(at position: Position) {
+    Keydir.removeSlot(at: position.index, in: &segments[position.segment])
+    count -= 1
+  }
+
+  /// Every slot, ascending by hash (rotated: within a partition that is the order of the hashes themselves).
+  package func forEach(_ body: (UInt64, Location) -> Void) {
+    var entry = 0
+    while entry < directory.count {
+      let segment = segments[Int(directory[entry])]
+      for index in 0..<segment.capacity where unsafe segment.slots[index].location != 0 {
+        let slot = unsafe segment.slots[index]
+        body(unrotate(slot.hash), Location(rawValue: slot.location))
+      }
+      entry += 1 << (globalDepth - segment.depth)
+    }
+  }
+
+  /// Bytes allocated for slots and directory.
+  package var byteCount: Int {
+    segments.reduce(0) { $0 + $1.capacity * MemoryLayout<Slot>.stride }
+      + segments.capacity * MemoryLayout<Segment>.stride + directory.capacity * 4
+  }
+
+  /// Checks the whole structure and returns what is wrong with it, for tests.
+  package func defect() -> String? {
+    var total = 0
+    var previous: UInt64 = 0
+    for index in segments.indices {
+      let segment = segments[index]
+      var seen = 0
+      previous = 0
+      for slot in 0..<segment.capacity where unsafe segment.slots[slot].location != 0 {
+        let hash = unsafe segment.slots[slot].hash
+        let home = Keydir.home(hash, segment)
+        if segmentIndex(hash) != index { return "slot in a foreign segment" }
+        if hash < previous { return "slots out of order" }
+        if home > slot { return "slot before its home" }
+        for between in home..<slot where unsafe segment.slots[between].location == 0 { return "gap before a slot" }
+        previous = hash
+        seen += 1
+      }
+      if seen != segment.count { return "segment miscounted" }
+      total += seen
+    }
+    return total == count ? nil : "keydir miscounted"
+  }
+
+  // MARK: Slots
+
+  private func rotate(_ hash: UInt64) -> UInt64 { hash << ringBits | hash >> (64 &- ringBits) }
+  private func unrotate(_ hash: UInt64) -> UInt64 { hash >> ringBits | hash << (64 &- ringBits) }
+
+  private func segmentIndex(_ rotated: UInt64) -> Int {
+    Int(directory[Int(truncatingIfNeeded: rotated >> UInt64(64 &- globalDepth))])
+  }
+
+  private func position(_ segment: Int, from start: Int, _ rotated: UInt64) -> Position? {
+    let found = segments[segment]
+    var index = start
+    while unsafe index < found.capacity && found.slots[index].location != 0 {
+      let hash = unsafe found.slots[index].hash
+      if hash == rotated { return Position(segment: segment, index: index) }
+      if hash > rotated { return nil }
+      index += 1
+    }
+    return nil
+  }
+
+  /// Where a hash belongs when nothing is in its way: its bits below the shared ones, scaled to the capacity less a
+  /// margin for the last probe runs.
+  private static func home(_ rotated: UInt64, _ segment: Segment) -> Int {
+    let homes = segment.capacity - margin(segment.capacity)
+    return Int(truncatingIfNeeded: (rotated << UInt64(segment.depth)).multipliedFullWidth(by: UInt64(homes)).high)
+  }
+
+  private static func margin(_ capacity: Int) -> Int { min(24, capacity / 8) }
+
+  /// False when the segment must grow or split first.
+  private static func place(_ slot: Slot, in segment: inout Segment) -> Bool {
+    guard segment.count * 20 < segment.capacity * 17 else { return false }
+    let capacity = segment.capacity
+    var index = home(slot.hash, segment)
+    while unsafe index < capacity && segment.slots[index].location != 0 && segment.slots[index].hash <= slot.hash {
+      index += 1
+    }
+    var end = index
+    while unsafe end < capacity && segment.slots[end].location != 0 { end += 1 }
+    guard end < capacity else { return false }
+    while end > index {
+      unsafe segment.slots[end] = segment.slots[end - 1]
+      end -= 1
+    }
+    unsafe segment.slots[index] = slot
+    segment.count += 1
+    return true
+  }
+
+  private static func removeSlot(at index: Int, in segment: inout Segment) {
+    var hole = index
+    while unsafe hole + 1 < segment.capacity && segment.slots[hole + 1].location != 0
+      && home(segment.slots[hole + 1].hash, segment) <= hole
+    {
+      unsafe segment.slots[hole] = segment.slots[hole + 1]
+      hole += 1
+    }
+    unsafe segment.slots[hole] = Slot(hash: 0, location: 0)
+    segment.count -= 1
+  }
+
+  // MARK: Growth
+
+  private static func makeSegment(capacity: Int, depth: Int) -> Segment {
+    let slots = UnsafeMutablePointer<Slot>.allocate(capacity: capacity)
+    unsafe slots.initialize(repeating: Slot(hash: 0, location: 0), count: capacity)
+    return unsafe Segment(slots: slots, capacity: capacity, count: 0, depth: depth)
+  }
+
+  private func makeRoom(in index: Int, for rotated: UInt64) {
+    let segment = segments[index]
+    if segment.capacity >= Keydir.splitCapacity && segment.depth < Keydir.depthMax && wouldSeparate(segment) {
+      split(index)
+    } else {
+      let capacity = max(segment.capacity + 8, segment.capacity * 5 / 4)
+      let slots = unsafe UnsafeBufferPointer(start: segment.slots, count: segment.capacity)
+      unsafe segments[index] = Keydir.rebuilt(slots, capacity: capacity, depth: segment.depth)
+      unsafe segment.slots.deallocate()
+    }
+  }
+
+  /// True when the next bit of the hash puts slots on both sides.
+  private func wouldSeparate(_ segment: Segment) -> Bool {
+    let bit = UInt64(1) << UInt64(63 - segment.depth)
+    var ones = 0
+    for index in 0..<segment.capacity
+    where unsafe segment.slots[index].location != 0 && segment.slots[index].hash & bit != 0 { ones += 1 }
+    return ones > 0 && ones < segment.count
+  }
+
+  private func split(_ index: Int) {
+    let segment = segments[index]
+    let depth = segment.depth + 1
+    let bit = UInt64(1) << UInt64(64 - depth)
+    var boundary = 0
+    for slot in 0..<segment.capacity
+    where unsafe segment.slots[slot].location != 0 && segment.slots[slot].hash & bit == 0 { boundary = slot + 1 }
+    let low = unsafe UnsafeBufferPointer(start: segment.slots, count: boundary)
+    let high = unsafe UnsafeBufferPointer(start: segment.slots + boundary, count: segment.capacity - boundary)
+    if depth > globalDepth { doubleDirectory() }
+    unsafe segments[index] = Keydir.rebuilt(low, capacity: 0, depth: depth)
+    unsafe segments.append(Keydir.rebuilt(high, capacity: 0, depth: depth))
+    unsafe segment.slots.deallocate()
+    pointHalf(of: UInt32(index), to: UInt32(segments.count - 1), depth: depth)
+  }
+
+  private func doubleDirectory() {
+    directory = directory.flatMap { [$0, $0] }
+    globalDepth += 1
+  }
+
+  /// The upper half of the entries of segment `index` now means `other`.
+  private func pointHalf(of index: UInt32, to other: UInt32, depth: Int) {
+    guard let first = directory.firstIndex(of: index) else { return }
+    let span = 1 << (globalDepth - depth)
+    for entry in first + span..<first + 2 * span { directory[entry] = other }
+  }
+
+  /// A segment with these slots at two thirds of its capacity, or more room when the last probe run needs it.
+  private static func rebuilt(_ slots: UnsafeBufferPointer<Slot>, capacity wanted: Int, depth: Int) -> Segment {
+    var used = 0
+    for index in slots.indices where unsafe slots[index].location != 0 { used += 1 }
+    var capacity = max(wanted, firstCapacity, used * 3 / 2)
+    while true {
+      var segment = makeSegment(capacity: capacity, depth: depth)
+      if unsafe fill(&segment, with: slots) { return segment }
+      unsafe segment.slots.deallocate()
+      capacity += capacity / 4
+    }
+  }
+
+  /// Places sorted slots one behind the other; false when they run over the end.
+  private static func fill(_ segment: inout Segment, with slots: UnsafeBufferPointer<Slot>) -> Bool {
+    var next = 0
+    for index in slots.indices where unsafe slots[index].location != 0 {
+      let slot = unsafe slots[index]
+      next = max(next, home(slot.hash, segment))
+      guard next < segment.capacity else { return false }
+      unsafe segment.slots[next] = slot
+      segment.count += 1
+      next += 1
+    }
+    return true
+  }
+}

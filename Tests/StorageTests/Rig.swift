@@ -1,0 +1,105 @@
+import Causality
+import Primitives
+import Simulation
+import Storage
+
+// An engine on a simulated disk, and the short words that tests speak with it.
+
+func stamp(_ milliseconds: UInt64, actor: UInt32 = 1) -> Stamp {
+  Stamp(time: HybridTime(milliseconds: milliseconds), actor: ActorID(actor))
+}
+
+func seedOf(_ partition: UInt16) -> StoreSeed {
+  StoreSeed(
+    id: StoreID(partition: partition, replicas: 3), incarnation: Identity128(high: 7, low: UInt64(partition) + 1),
+    configID: 99)
+}
+
+/// Two partitions, so that journal and checkpoint have more than one store to care for.
+struct Rig {
+  var disk: SimulatedDisk
+  var options: EngineOptions
+  var engine: Engine
+  var now = Instant(nanoseconds: 0)
+  static let seeds = [seedOf(0), seedOf(1)]
+  static let root = "/data"
+
+  init(
+    seed: UInt64, sync: SyncMode = .always, fileBytesMax: UInt64 = 1 << 20, segmentBytes: UInt64 = 1 << 20,
+    mask: UInt64 = .max
+  ) throws(StorageError) {
+    disk = SimulatedDisk(seed: seed, root: Rig.root)
+    options = EngineOptions(
+      clusterID: Identity128(high: 1, low: 2), nodeID: NodeID(1), hash: RingHash(seed: 42, mask: mask), ringBits: 1,
+      sync: sync, fileBytesMax: fileBytesMax, journalSegmentBytes: segmentBytes, checkpointSeconds: 60,
+      checkpointBytes: segmentBytes)
+    engine = try Engine.open(Rig.root, options: options, stores: [], on: &disk)
+    for step in engine.create(Rig.seeds) { try step.perform(on: &disk) }
+    try engine.adopt(Rig.seeds, on: &disk)
+  }
+
+  func hash(_ key: [UInt8]) -> UInt64 { options.hash(key) }
+  func store(of key: [UInt8]) -> StoreID { StoreID(partition: UInt16(hash(key) >> 63), replicas: 3) }
+
+  mutating func put(_ key: String, _ value: String, at time: UInt64) throws(StorageError) -> ApplyOutcome {
+    try apply(StoredVersion(stamp: stamp(time), isTombstone: false, value: Array(value.utf8)), key: Array(key.utf8))
+  }
+
+  mutating func delete(_ key: String, at time: UInt64) throws(StorageError) -> ApplyOutcome {
+    try apply(StoredVersion(stamp: stamp(time), isTombstone: true, value: []), key: Array(key.utf8))
+  }
+
+  mutating func get(_ key: String) throws(StorageError) -> LookupOutcome { try lookup(Array(key.utf8)) }
+
+  /// Applies, performing cold reads until none is asked for.
+  mutating func apply(_ version: StoredVersion, key: [UInt8]) throws(StorageError) -> ApplyOutcome {
+    var warm: WarmBytes?
+    while true {
+      let outcome = try engine.apply(version, key: key, hash: hash(key), to: store(of: key), warm: warm, on: &disk)
+      guard case .cold(let read) = outcome else { return outcome }
+      warm = try perform(read)
+    }
+  }
+
+  mutating func lookup(_ key: [UInt8]) throws(StorageError) -> LookupOutcome {
+    var warm: WarmBytes?
+    while true {
+      let outcome = try engine.lookup(key: key, hash: hash(key), in: store(of: key), warm: warm, on: &disk)
+      guard case .cold(let read) = outcome else { return outcome }
+      warm = try perform(read)
+    }
+  }
+
+  private mutating func perform(_ read: ColdRead) throws(StorageError) -> WarmBytes? {
+    guard case .bytes(let bytes) = try disk.read(read.file, at: read.offset, count: read.count, mayBlock: true) else {
+      return nil
+    }
+    return WarmBytes(read: read, bytes: bytes)
+  }
+
+  /// Syncs what the engine names.
+  mutating func sync() throws(StorageError) {
+    guard let request = engine.beginSync() else { return }
+    for file in request.files { try disk.sync(file) }
+    engine.completeSync(request.ticket)
+  }
+
+  /// Performs the job that is due after so long, if any.
+  mutating func work(afterMilliseconds milliseconds: UInt64 = 0) throws(StorageError) {
+    now = now.adding(milliseconds: milliseconds)
+    guard let steps = engine.work(at: now, on: &disk) else { return }
+    for step in steps { try step.perform(on: &disk) }
+    engine.completeWork()
+  }
+
+  mutating func shutdown() throws(StorageError) {
+    try engine.flush(on: &disk)
+    for step in engine.shutdownSteps() { try step.perform(on: &disk) }
+  }
+
+  /// Opens what the disk holds, as a new process.
+  mutating func reopen() throws(StorageError) {
+    disk.killProcess()
+    engine = try Engine.open(Rig.root, options: options, stores: Rig.seeds, on: &disk)
+  }
+}
