@@ -70,6 +70,5 @@ let package = Package(
     tests(
       "ServerTests",
       ["Causality", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Replication", "Server", "Storage"]),
-    tests("SimulationTests", ["Causality", "Messages", "Primitives", "Simulation", "Storage"]),
   ]
 )
