@@ -53,7 +53,22 @@ let package = Package(
       swiftSettings: strict),
     tests("ClusterTests", ["Cluster", "Primitives"]),
     tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
-    tests("SimulationTests", ["Causality", "Messages", "Primitives", "Simulation", "Storage"]),
     tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),
+    tests("ReplicationTests", ["Causality", "Cluster", "Messages", "Primitives", "Replication", "Simulation", "Storage"]),
+    tests(
+      "SimulationTests",
+      ["Causality", "Cluster", "Messages", "Primitives", "Replication", "Simulation", "Storage"]),
+    tests("PrimitivesTests", ["CLinux", "Primitives"]),
+    tests("CausalityTests", ["Causality", "Primitives"]),
+    tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),
+    tests("ProtocolsTests", ["Causality", "Messages", "Primitives", "Protocols"]),
+    tests("ClientTests", ["Client", "Platform", "Primitives"]),
+    tests("CommandTests", ["cairn"]),
+    tests("StructureTests", ["Platform"]),
+    tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols"]),
+    tests("PlatformTests", ["Platform", "Primitives", "Storage"]),
+    tests(
+      "ServerTests",
+      ["Causality", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Replication", "Server", "Storage"]),
   ]
 )

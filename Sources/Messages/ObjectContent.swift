@@ -22,7 +22,9 @@ package struct ObjectContent: Equatable, Sendable {
       && a.metadata.elementsEqual(b.metadata, by: { $0.name == $1.name && $0.value == $1.value })
   }
 
-  private static let version: UInt8 = 1
+  static let version: UInt8 = 1
+  /// Version, length of the content type, number of metadata entries.
+  static let headerBytes = 5
 
   package func encoded() -> [UInt8] {
     var bytes: [UInt8] = []

@@ -46,3 +46,8 @@ package struct ObjectKey: Hashable, Sendable {
   package var bucket: [UInt8] { Array(encoded[typeEnd..<bucketEnd]) }
   package var key: [UInt8] { Array(encoded[bucketEnd...]) }
 }
+
+extension ObjectKey {
+  /// Where the bucket stands in `encoded`.
+  package var bucketRange: Range<Int> { typeEnd..<bucketEnd }
+}

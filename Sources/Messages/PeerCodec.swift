@@ -11,8 +11,10 @@ extension PeerMessage {
   package static let wireVersion: UInt16 = 1
 
   private enum Tag: UInt8 {
-    case hello = 1, helloReply, heartbeat, storeStates
-    case push = 16, pushReply, read, readReply, forward, forwardReply
+    case hello = 1
+    case helloReply, heartbeat, storeStates
+    case push = 16
+    case pushReply, read, readReply, forward, forwardReply
   }
 
   /// Appends the message.
@@ -138,7 +140,10 @@ extension Push {
 }
 
 extension PushReply {
-  private enum Tag: UInt8 { case applied = 1, haveNewer, stale, refused }
+  private enum Tag: UInt8 {
+    case applied = 1
+    case haveNewer, stale, refused
+  }
 
   fileprivate func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(operation)
@@ -193,7 +198,10 @@ extension PeerRead {
 }
 
 extension PeerReadReply {
-  private enum Tag: UInt8 { case found = 1, absent, refused }
+  private enum Tag: UInt8 {
+    case found = 1
+    case absent, refused
+  }
 
   fileprivate func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(operation)
@@ -250,7 +258,10 @@ extension Forward {
 }
 
 extension ForwardReply {
-  private enum Tag: UInt8 { case done = 1, restamp, refused }
+  private enum Tag: UInt8 {
+    case done = 1
+    case restamp, refused
+  }
 
   fileprivate func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(operation)

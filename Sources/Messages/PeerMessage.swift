@@ -63,7 +63,8 @@ package struct Hello: Equatable, Sendable {
 }
 
 package enum HelloRefusal: UInt8, Sendable {
-  case version = 1, otherCluster, otherMembers, unknownNode, actorTaken, nameMismatch
+  case version = 1
+  case otherCluster, otherMembers, unknownNode, actorTaken, nameMismatch
 }
 
 package struct HelloReply: Equatable, Sendable {
@@ -154,7 +155,8 @@ package enum PushOutcome: Equatable, Sendable {
 
 /// Why a node did not take part.
 package enum Refusal: UInt8, Sendable {
-  case loading = 1, fenced, wrongConfig, notOwner, overloaded, clockInDoubt, notReady, damaged
+  case loading = 1
+  case fenced, wrongConfig, notOwner, overloaded, clockInDoubt, notReady, damaged
 }
 
 /// `stamp` repeats the offered stamp: a delete that was stamped anew must not count answers to its earlier stamp.

@@ -1,1 +1,3 @@
-print("cairn")
+import Platform
+
+Console.exit(CommandLineInterface.run(Console.arguments))

@@ -141,7 +141,8 @@ private func expectFair(_ ring: Ring) {
   }
   for (what, counts) in [("copies", copies), ("first ownerships", firsts)] {
     let all = ring.members.map { counts[$0.id, default: 0] }
-    #expect(all.max()! - all.min()! <= 1, "\(what) of \(all.count) members, Q \(ring.partitionCount), n \(width): \(all)")
+    #expect(
+      all.max()! - all.min()! <= 1, "\(what) of \(all.count) members, Q \(ring.partitionCount), n \(width): \(all)")
   }
 }
 

@@ -13,4 +13,57 @@ uint32_t cairn_crc32c(uint32_t crc, const void *bytes, size_t length);
 /// The portable implementation, for comparison with the hardware one.
 uint32_t cairn_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
 
+// System calls. Each returns what the kernel returned, or the negated errno; none retries.
+
+/// Interest in a descriptor, and what became ready: bits of one mask.
+#define CAIRN_READABLE 1u
+#define CAIRN_WRITABLE 2u
+/// Error or hang-up; always reported.
+#define CAIRN_BROKEN 4u
+
+struct cairn_ready {
+  uint64_t token;
+  uint32_t mask;
+};
+
+/// The most events one `cairn_epoll_wait` returns.
+#define CAIRN_EVENTS_MAX 256
+
+int cairn_epoll_create(void);
+int cairn_epoll_add(int epoll, int descriptor, uint32_t interest, uint64_t token);
+int cairn_epoll_change(int epoll, int descriptor, uint32_t interest, uint64_t token);
+int cairn_epoll_remove(int epoll, int descriptor);
+/// Waits up to `timeout_ms` (-1: for ever) and fills `ready`, which has room for CAIRN_EVENTS_MAX.
+int cairn_epoll_wait(int epoll, struct cairn_ready *ready, int timeout_ms);
+
+/// A nonblocking close-on-exec counter.
+int cairn_eventfd(void);
+/// Blocks SIGTERM and SIGINT in this thread (and those it starts) and returns a nonblocking descriptor that reads them.
+int cairn_signalfd_termination(void);
+/// The number of the next pending signal of such a descriptor.
+int cairn_signalfd_next(int descriptor);
+/// Ignores SIGPIPE: a write to a closed socket is an error value.
+int cairn_ignore_sigpipe(void);
+
+/// A close-on-exec TCP socket of `family`; `nonblocking` is 0 or 1.
+int cairn_tcp_socket(int family, int nonblocking);
+/// The next connection of a listener, nonblocking and close-on-exec.
+int cairn_accept(int listener);
+int cairn_set_reuse_address(int descriptor);
+int cairn_set_no_delay(int descriptor);
+/// Gives a connection up when sent bytes stay unacknowledged, or the peer silent, for about `milliseconds`.
+int cairn_set_dead_peer_timeout(int descriptor, int milliseconds);
+/// Limits how long a blocking receive and send may wait.
+int cairn_set_blocking_timeout(int descriptor, int milliseconds);
+/// The pending error of a socket (0: none), as a negated errno.
+int cairn_socket_error(int descriptor);
+/// Waits until the one descriptor is ready (CAIRN_READABLE or CAIRN_WRITABLE); 0 when the time is over.
+int cairn_poll_one(int descriptor, uint32_t interest, int timeout_ms);
+
+/// Reads what is in the page cache; -EAGAIN when the device would have to be asked, -EOPNOTSUPP where unsupported.
+int64_t cairn_pread_cached(int descriptor, void *bytes, size_t count, uint64_t offset);
+int cairn_random(void *bytes, size_t count);
+/// Raises the soft limit of open files to the hard one and returns it (at most INT32_MAX).
+int cairn_raise_open_files(void);
+
 #endif

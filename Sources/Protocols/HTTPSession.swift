@@ -1,0 +1,203 @@
+package import Messages
+
+// One client connection of HTTP/1.1, without its socket: bytes in, actions out. Every request gives exactly one
+// `request`, `admin` or `reply`, in the order of the requests, and the answers must leave in that order; a `send` leaves
+// when all earlier answers have. After damage, or a request that ends the connection, everything further is ignored.
+
+/// What the driver of a connection is to do next.
+package enum HTTPAction: Sendable {
+  /// Nothing until more bytes come.
+  case needMore
+  /// For the node; its response goes through the reply's `encode`.
+  case request(ClientRequest, HTTPReply)
+  /// For the server itself.
+  case admin(AdminRoute, HTTPReply)
+  /// An interim response (100 Continue), not an answer.
+  case send([UInt8])
+  /// A complete answer.
+  case reply([UInt8], close: Bool)
+}
+
+package struct HTTPSession: Sendable {
+  private enum State { case requestLine, headers, body, closed }
+
+  private var input = InputBuffer()
+  private var state = State.requestLine
+  private var head: HTTPRequestHead?
+  private var body = HTTPBody.none
+  /// A write's payload so far.
+  private var payload: [UInt8] = []
+
+  package init() {}
+
+  /// Bytes held; the driver stops reading from a connection that sends faster than it is served.
+  package var bufferedBytes: Int { input.count + payload.count }
+
+  /// True when nothing more will be read: the connection ends with the answers that are due.
+  package var isClosed: Bool { state == .closed }
+
+  /// Takes what the connection brought. `next` must be called until it says `needMore`, now or later.
+  package mutating func receive(_ bytes: UnsafeRawBufferPointer) {
+    guard state != .closed else { return }
+    unsafe input.append(bytes)
+  }
+
+  /// The next thing to do.
+  package mutating func next() -> HTTPAction {
+    do throws(HTTPProblem) {
+      while true {
+        switch state {
+        case .requestLine: guard try readRequestLine() else { return .needMore }
+        case .headers:
+          guard try readHeaders() else { return .needMore }
+          if let action = beginBody() { return action }
+        case .body:
+          let keep = head?.problem == nil && head?.isWrite == true
+          guard try body.read(&input, into: &payload, keep: keep) else { return .needMore }
+          return finish()
+        case .closed: return .needMore
+        }
+      }
+    } catch {
+      return refuse(error, close: true)
+    }
+  }
+
+  private mutating func readRequestLine() throws(HTTPProblem) -> Bool {
+    let line: Range<Int>
+    do throws(InputBuffer.LineError) {
+      guard let next = try input.nextLine(contentMax: HTTPLimits.requestLineBytesMax, tabs: false) else {
+        return false
+      }
+      line = next
+    } catch {
+      throw error == .tooLong ? .requestLineTooLong : .malformed("request line")
+    }
+    // An empty line before a request is an old habit of clients (RFC 9112, 2.2).
+    if line.isEmpty {
+      input.dropParsed()
+    } else {
+      head = try HTTPRequestHead(requestLine: input.bytes, line)
+      state = .headers
+    }
+    return true
+  }
+
+  /// True when all headers are read.
+  private mutating func readHeaders() throws(HTTPProblem) -> Bool {
+    while true {
+      let line: Range<Int>
+      do throws(InputBuffer.LineError) {
+        guard let next = try input.nextLine(contentMax: max(head?.lineBytesLeft ?? 0, 0), tabs: true) else {
+          return false
+        }
+        line = next
+      } catch {
+        throw error == .tooLong ? .headersTooLong : .malformed("header line")
+      }
+      if line.isEmpty { break }
+      try head?.addHeader(input.bytes, line, from: input.head)
+    }
+    try head?.finish()
+    return true
+  }
+
+  /// Prepares for the body; an action where there is something to say before it.
+  private mutating func beginBody() -> HTTPAction? {
+    guard let head else { return nil }
+    if head.expectsContinue, head.hasBody, let problem = head.problem {
+      // The client waits, and may or may not send its body after this answer: only closing is unambiguous.
+      return refuse(problem, close: true)
+    }
+    if head.problem == nil, head.isWrite { beginPayload(head) }
+    input.dropParsed()
+    body = head.body
+    state = .body
+    guard head.expectsContinue, head.hasBody else { return nil }
+    return .send(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8))
+  }
+
+  private mutating func beginPayload(_ head: HTTPRequestHead) {
+    let bytes = input.bytes
+    let start = input.head
+    func part(_ range: Range<Int>) -> ArraySlice<UInt8> { bytes[start + range.lowerBound..<start + range.upperBound] }
+    payload = []
+    payload.reserveCapacity(
+      64 + (head.contentType?.count ?? 0) + min(head.contentLength ?? 0, HTTPLimits.bodyBytesReserved))
+    ObjectContent.appendHeader(
+      contentType: part(head.contentType ?? 0..<0), metadata: head.metadata.map { (part($0.name), part($0.value)) },
+      to: &payload)
+  }
+
+  /// The action of a request that is here completely.
+  private mutating func finish() -> HTTPAction {
+    guard let head else { return .needMore }
+    if let problem = head.problem { return refuse(problem, close: !head.keepAlive) }
+    let payload = self.payload
+    endRequest(close: !head.keepAlive)
+    switch head.route {
+    case .object(let key): return objectAction(key, head, payload)
+    case .admin(let route): return .admin(route, reply(to: head))
+    case .root:
+      var bytes: [UInt8] = []
+      reply(to: head).encode(json: Array(HTTPSession.resources.utf8), into: &bytes)
+      return .reply(bytes, close: !head.keepAlive)
+    case .problem(let problem): return refuse(problem, close: !head.keepAlive)
+    }
+  }
+
+  /// Names as Riak's clients look for them, then our own.
+  private static let resources = """
+    {"riak_kv_wm_object":["/types","/buckets"],"riak_kv_wm_ping":["/ping"],"riak_kv_wm_stats":["/stats"],\
+    "ready":["/ready"],"admin":["/admin/status","/admin/ring","/admin/members","/admin/config"]}
+
+    """
+
+  private func objectAction(_ key: ObjectKey, _ head: HTTPRequestHead, _ payload: [UInt8]) -> HTTPAction {
+    let options = head.options
+    switch head.method {
+    case .put, .post:
+      var request = PutRequest(key: key, payload: payload)
+      request.quorum = options.write
+      request.timeoutMilliseconds = options.timeoutMilliseconds
+      return .request(.put(request), reply(to: head, key: key, echo: options.returnsBody ? payload : nil))
+    case .delete:
+      var request = DeleteRequest(key: key)
+      request.quorum = options.write
+      request.timeoutMilliseconds = options.timeoutMilliseconds
+      request.always = head.carriesVersion
+      return .request(.delete(request), reply(to: head, key: key))
+    case .get, .head, .other:
+      var request = GetRequest(key: key)
+      request.r = options.r
+      request.pr = options.pr
+      request.timeoutMilliseconds = options.timeoutMilliseconds
+      return .request(.get(request), reply(to: head, key: key))
+    }
+  }
+
+  private func reply(to head: HTTPRequestHead, key: ObjectKey? = nil, echo: [UInt8]? = nil) -> HTTPReply {
+    HTTPReply(
+      key: key, echo: echo, isHead: head.method == .head, isHTTP10: head.isHTTP10, closesConnection: !head.keepAlive)
+  }
+
+  private mutating func refuse(_ problem: HTTPProblem, close: Bool) -> HTTPAction {
+    let reply = HTTPReply(
+      key: nil, echo: nil, isHead: head?.method == .head, isHTTP10: head?.isHTTP10 ?? false, closesConnection: close)
+    endRequest(close: close)
+    var bytes: [UInt8] = []
+    reply.encode(problem, into: &bytes)
+    return .reply(bytes, close: close)
+  }
+
+  private mutating func endRequest(close: Bool) {
+    head = nil
+    payload = []
+    if close {
+      state = .closed
+      input.removeAll()
+    } else {
+      state = .requestLine
+    }
+  }
+}

@@ -1,0 +1,184 @@
+import Messages
+import Platform
+import Primitives
+import Protocols
+import Replication
+
+// One client's connection: its bytes in, its requests in order, its answers in the same order. Bounded: it has at most
+// `exchangesMax` requests in progress, and reads nothing while it has that many or while answers pile up unread.
+
+final class ClientConnection {
+  /// Requests of one connection in progress (pipelining).
+  static let exchangesMax = 64
+  /// With more than this unread, no further request is begun.
+  static let outputBytesPausing = 1 << 20
+
+  /// A request whose answer has not yet gone out.
+  private struct Exchange {
+    /// How to encode the node's answer; nil for an answer that did not need the node.
+    var reply: HTTPReply?
+    /// The answer's bytes, once it is there and others must leave before it.
+    var answer: [UInt8]?
+  }
+
+  let descriptor: Descriptor
+  let key: SlabKey
+  /// The client is on this machine.
+  let isLocal: Bool
+  private var session = HTTPSession()
+  var output = OutputBuffer()
+  /// What the loop watches for.
+  var interest: Interest = [.reading]
+  /// Listed for writing at the end of this turn.
+  var isDirty = false
+  /// Takes no more requests; closed as soon as everything is answered and written.
+  private(set) var isFinishing = false
+  /// Stopped taking requests at a bound; what was received already may hold more of them.
+  private(set) var isPaused = false
+  /// The client sends nothing more; what has come may still hold requests.
+  private(set) var isInputEnded = false
+  /// Bytes received and not yet part of a request in progress, as of the last `settle`.
+  private(set) var bufferedBytes = 0
+  /// When the request that is not complete yet began to come.
+  private(set) var requestBegan: Instant?
+  /// When bytes last went in or out.
+  var lastProgress: Instant
+
+  private var exchanges: [Exchange] = []
+  /// Exchanges before this one are done with.
+  private var head = 0
+  /// Number of the exchange at `head`.
+  private var headNumber: UInt32 = 0
+
+  init(descriptor: consuming Descriptor, key: SlabKey, isLocal: Bool, now: Instant) {
+    self.descriptor = descriptor
+    self.key = key
+    self.isLocal = isLocal
+    lastProgress = now
+  }
+
+  var exchangesInProgress: Int { exchanges.count - head }
+  var mayBeginExchange: Bool {
+    !isFinishing && exchangesInProgress < ClientConnection.exchangesMax
+      && output.pendingBytes < ClientConnection.outputBytesPausing
+  }
+  /// Everything asked for has been answered and written, and nothing more will be asked.
+  var isDone: Bool { isFinishing && exchangesInProgress == 0 && output.isEmpty }
+
+  /// What it should be watched for now.
+  var wantedInterest: Interest {
+    var wanted: Interest = []
+    if mayBeginExchange && !isInputEnded { wanted.insert(.reading) }
+    if !output.isEmpty { wanted.insert(.writing) }
+    return wanted
+  }
+
+  // MARK: Requests
+
+  func received(_ bytes: UnsafeRawBufferPointer, now: Instant) {
+    lastProgress = now
+    if requestBegan == nil { requestBegan = now }
+    unsafe session.receive(bytes)
+  }
+
+  /// The next thing that the received bytes ask for.
+  func nextAction() -> HTTPAction {
+    let action = session.next()
+    switch action {
+    case .request(_, let reply), .admin(_, let reply):
+      requestBegan = nil
+      if reply.closesConnection { isFinishing = true }
+    case .reply(_, let close):
+      requestBegan = nil
+      if close { isFinishing = true }
+    case .needMore: if isInputEnded { isFinishing = true }
+    case .send: break
+    }
+    return action
+  }
+
+  /// Counts what is buffered. - Returns: By how much that has changed.
+  func settle(now: Instant) -> Int {
+    let before = bufferedBytes
+    bufferedBytes = session.bufferedBytes
+    if bufferedBytes > 0 && requestBegan == nil { requestBegan = now }
+    return bufferedBytes - before
+  }
+
+  func pause() { isPaused = true }
+  func resume() { isPaused = false }
+
+  /// The client has closed its side.
+  func endInput() {
+    isInputEnded = true
+    if !isPaused { isFinishing = true }
+  }
+
+  /// Begins an exchange that the node will answer. - Returns: its number.
+  func beginExchange(_ reply: HTTPReply) -> UInt32 {
+    exchanges.append(Exchange(reply: reply))
+    return (headNumber &+ UInt32(exchangesInProgress) &- 1) & SlabKey.generationMask
+  }
+
+  /// Sends bytes in their turn: behind the answers to all earlier requests.
+  func send(_ bytes: [UInt8]) {
+    if exchangesInProgress == 0 {
+      output.bytes.append(contentsOf: bytes)
+    } else {
+      exchanges.append(Exchange(reply: nil, answer: bytes))
+    }
+  }
+
+  /// Answers the exchange with this number; false when there is none waiting under it.
+  func answer(_ number: UInt32, with response: ClientResponse) -> Bool {
+    let place = head + Int((number &- headNumber) & SlabKey.generationMask)
+    guard place < exchanges.count, let reply = exchanges[place].reply, exchanges[place].answer == nil else {
+      return false
+    }
+    if place == head {
+      reply.encode(response, into: &output.bytes)
+      retireHead()
+      releaseAnswers()
+    } else {
+      var bytes: [UInt8] = []
+      reply.encode(response, into: &bytes)
+      exchanges[place].answer = bytes
+    }
+    return true
+  }
+
+  /// Lets those answers out that nothing stands before any more.
+  private func releaseAnswers() {
+    while head < exchanges.count, let bytes = exchanges[head].answer {
+      output.bytes.append(contentsOf: bytes)
+      retireHead()
+    }
+  }
+
+  private func retireHead() {
+    exchanges[head] = Exchange(reply: nil, answer: nil)
+    head += 1
+    headNumber = (headNumber &+ 1) & SlabKey.generationMask
+    if head == exchanges.count {
+      exchanges.removeAll(keepingCapacity: true)
+      head = 0
+    } else if head >= ClientConnection.exchangesMax {
+      exchanges.removeSubrange(..<head)
+      head = 0
+    }
+  }
+}
+
+extension SessionID {
+  /// `slot u16 | generation u24 | number u24`.
+  init(connection key: SlabKey, number: UInt32) {
+    self.init(UInt64(key.slot) << 48 | UInt64(key.generation) << 24 | UInt64(number))
+  }
+
+  var connection: SlabKey {
+    SlabKey(
+      slot: UInt16(rawValue >> 48), generation: UInt32(truncatingIfNeeded: rawValue >> 24) & SlabKey.generationMask)
+  }
+
+  var number: UInt32 { UInt32(truncatingIfNeeded: rawValue) & SlabKey.generationMask }
+}

@@ -1,0 +1,216 @@
+package import Cluster
+package import Platform
+package import Replication
+package import Storage
+
+// Everything a node is told by its operator, in one value, with where each setting came from. Defaults are overridden
+// by the configuration file, that by `--set`, that by a flag of its own, whatever their order on the command line. A
+// mistake is an error that says what would have been right; nothing is guessed and nothing is ignored.
+
+package struct Configuration: Sendable {
+  package var name = ""
+  package var data = ""
+  package var http: SocketAddress?
+  package var cluster: SocketAddress?
+  package var initialCluster: [Member] = []
+
+  package var partitions = 64
+  package var replicas = 3
+  package var sync = SyncMode.always
+  package var syncIntervalMilliseconds: UInt64 = 1000
+  package var requestTimeoutMilliseconds: UInt64 = 5000
+  package var fileBytesMax: UInt64 = 256 << 20
+  package var suspectAfterMilliseconds: UInt64 = 1000
+  package var operationsMax = 16_384
+  package var connectionsMax = 10_000
+  package var idleTimeoutMilliseconds: UInt64 = 60_000
+  package var slowRequestTimeoutMilliseconds: UInt64 = 30_000
+  package var outputBytesMax: UInt64 = 128 << 20
+  package var inputBytesMax: UInt64 = 512 << 20
+  package var peerOutputBytesMax: UInt64 = 64 << 20
+  package var adminRemote = false
+  package var clockOffsetMilliseconds: Int64 = 0
+  package var logLevel = LogLevel.info
+
+  private var sources: [String: ConfigurationSource] = [:]
+
+  package init() {}
+
+  /// Where the value of a key came from.
+  package func source(of key: String) -> ConfigurationSource { sources[key] ?? .default }
+
+  /// Sets one key. - Throws: `unknownKey` or `malformed`; nothing changed.
+  package mutating func set(_ name: String, to value: String, from source: ConfigurationSource)
+    throws(ConfigurationError)
+  {
+    guard let key = Configuration.keys.first(where: { $0.name == name }) else {
+      throw .unknownKey(name, nearest: nearest(to: name, among: Configuration.keys.map(\.name)), source)
+    }
+    if let expected = key.parse(value, &self) {
+      throw .malformed(name, value: value, expected: expected, source)
+    }
+    sources[name] = source
+  }
+
+  /// Applies the lines of a configuration file: `key = value`, blank, or `#` comments.
+  package mutating func apply(file text: String, path: String) throws(ConfigurationError) {
+    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      let source = ConfigurationSource.file(path: path, line: index + 1)
+      let content = trimmed(line.prefix { $0 != "#" })
+      if content.isEmpty { continue }
+      try apply(assignment: content, from: source)
+    }
+  }
+
+  /// Applies `key=value`.
+  private mutating func apply(assignment: Substring, from source: ConfigurationSource) throws(ConfigurationError) {
+    guard let equals = assignment.firstIndex(of: "=") else { throw .noAssignment(String(assignment), source) }
+    let key = trimmed(assignment[..<equals])
+    let value = trimmed(assignment[assignment.index(after: equals)...])
+    try set(String(key), to: String(value), from: source)
+  }
+}
+
+/// Where a setting came from.
+package enum ConfigurationSource: Equatable, Sendable, CustomStringConvertible {
+  case `default`
+  case file(path: String, line: Int)
+  /// `--set key=value`.
+  case set
+  /// A flag of its own.
+  case flag(String)
+
+  package var description: String {
+    switch self {
+    case .default: "default"
+    case .file(let path, let line): "\(path) line \(line)"
+    case .set: "--set"
+    case .flag(let name): name
+    }
+  }
+}
+
+/// What is wrong with a configuration.
+package enum ConfigurationError: Error, Equatable, Sendable {
+  case unknownKey(String, nearest: String?, ConfigurationSource)
+  case malformed(String, value: String, expected: String, ConfigurationSource)
+  case noAssignment(String, ConfigurationSource)
+  case unknownFlag(String, nearest: String?)
+  case missingValue(flag: String)
+  case unreadable(path: String, reason: String)
+  /// A setting that has no default.
+  case missing(flag: String, unit: String)
+  case notAMember(name: String, members: [String])
+  case notAPowerOfTwo(Int)
+}
+
+extension ConfigurationError: CustomStringConvertible {
+  /// One line: what is wrong, and what to type instead.
+  package var description: String {
+    switch self {
+    case .unknownKey(let key, let nearest, let source):
+      "\(source): there is no setting '\(key)'\(nearest.map { "; did you mean '\($0)'?" } ?? "")"
+    case .malformed(let key, let value, let expected, let source):
+      "\(source): '\(value)' is no value for '\(key)': it must be \(expected)"
+    case .noAssignment(let text, let source): "\(source): '\(text)' is not key=value"
+    case .unknownFlag(let flag, let nearest):
+      "there is no option '\(flag)'\(nearest.map { "; did you mean '\($0)'?" } ?? "")"
+    case .missingValue(let flag): "\(flag) needs a value"
+    case .unreadable(let path, let reason): "cannot read \(path): \(reason)"
+    case .missing(let flag, let unit): "\(flag) is missing; give it as \(flag) \(unit)"
+    case .notAMember(let name, let members):
+      "--name \(name) is none of the nodes in --initial-cluster (\(members.joined(separator: ", ")))"
+    case .notAPowerOfTwo(let partitions): "partitions = \(partitions) is not a power of two; take 64, 128, 256, …"
+    }
+  }
+}
+
+extension Configuration {
+  private static let fileBytesMax = 1 << 20
+
+  /// Reads the arguments of `cairn node` (without the words before them), and the file that `--config` names.
+  /// - Throws: the first mistake; see `validate` for what is not yet checked here.
+  package init(arguments: [String]) throws(ConfigurationError) {
+    var assignments: [String] = []
+    var flags: [(key: ConfigurationKey, value: String)] = []
+    var file: String?
+    let identity = Configuration.keys.filter(\.isIdentity)
+    var rest = arguments[...]
+    while let argument = rest.popFirst() {
+      let sides = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      let flag = sides.first ?? ""
+      let key = identity.first { $0.flag == flag }
+      guard key != nil || flag == "--set" || flag == "--config" else {
+        throw .unknownFlag(argument, nearest: nearest(to: flag, among: identity.map(\.flag) + ["--set", "--config"]))
+      }
+      guard let value = sides.count == 2 ? sides[1] : rest.popFirst() else { throw .missingValue(flag: flag) }
+      if let key {
+        flags.append((key, value))
+      } else if flag == "--set" {
+        assignments.append(value)
+      } else {
+        file = value
+      }
+    }
+    self.init()
+    if let file { try apply(file: try Configuration.read(file), path: file) }
+    for assignment in assignments { try apply(assignment: assignment[...], from: .set) }
+    for (key, value) in flags { try set(key.name, to: value, from: .flag(key.flag)) }
+  }
+
+  private static func read(_ path: String) throws(ConfigurationError) -> String {
+    do throws(Errno) {
+      return String(decoding: try readSmallFile(path, bytesMax: fileBytesMax), as: UTF8.self)
+    } catch {
+      throw .unreadable(path: path, reason: "\(error)")
+    }
+  }
+
+  /// Checks what concerns several settings, or has no default.
+  package func validate() throws(ConfigurationError) {
+    for key in Configuration.keys where key.isIdentity && key.show(self).isEmpty {
+      throw .missing(flag: key.flag, unit: key.unit)
+    }
+    guard initialCluster.contains(where: { $0.name == name }) else {
+      throw .notAMember(name: name, members: initialCluster.map(\.name))
+    }
+    guard partitions & (partitions - 1) == 0 else { throw .notAPowerOfTwo(partitions) }
+  }
+
+  /// Every setting with its value and where that came from, in the order of `keys`.
+  package func settings() -> [(key: String, value: String, source: String)] {
+    Configuration.keys.map { ($0.name, $0.show(self), "\(source(of: $0.name))") }
+  }
+}
+
+/// The candidate that a typing mistake most likely meant; nil when none is near.
+private func nearest(to word: String, among candidates: [String]) -> String? {
+  let distances = candidates.map { (candidate: $0, distance: editDistance(word, $0)) }
+  guard let best = distances.min(by: { $0.distance < $1.distance }), best.distance <= max(2, word.count / 3) else {
+    return nil
+  }
+  return best.candidate
+}
+
+/// Insertions, deletions and replacements that turn one word into the other (Levenshtein).
+private func editDistance(_ a: String, _ b: String) -> Int {
+  let b = Array(b.utf8)
+  var row = Array(0...b.count)
+  for (i, x) in a.utf8.enumerated() {
+    var diagonal = row[0]
+    row[0] = i + 1
+    for (j, y) in b.enumerated() {
+      let cost = min(diagonal + (x == y ? 0 : 1), row[j] + 1, row[j + 1] + 1)
+      diagonal = row[j + 1]
+      row[j + 1] = cost
+    }
+  }
+  return row[b.count]
+}
+
+private func trimmed(_ text: Substring) -> Substring {
+  var text = text
+  while let first = text.first, first.isWhitespace { text.removeFirst() }
+  while let last = text.last, last.isWhitespace { text.removeLast() }
+  return text
+}

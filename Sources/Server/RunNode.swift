@@ -1,0 +1,135 @@
+package import Platform
+package import Primitives
+package import Replication
+import Storage
+
+// From a configuration to a running node and, at last, an exit code. What goes wrong on the way is one line on standard
+// error that says what to do.
+
+/// Exit codes of `cairn node`.
+package enum ExitCode {
+  package static let clean: Int32 = 0
+  package static let failed: Int32 = 1
+  package static let usage: Int32 = 2
+}
+
+/// Why a node does not run: a line for its operator, and the exit code.
+package struct StartFailure: Error {
+  package let line: String
+  package let code: Int32
+
+  package init(line: String, code: Int32 = ExitCode.failed) {
+    self.line = line
+    self.code = code
+  }
+}
+
+/// Runs a node of any kind on the calling thread until it stops.
+/// - Parameter makeNode: Builds it on a file system of its own; its directory exists.
+/// - Returns: An exit code.
+package func runNode<Node: DrivenNode & ~Copyable>(
+  _ configuration: Configuration,
+  makeNode: (NodeOptions, consuming PosixFileSystem, Moment) throws(StartFailure) -> sending Node
+) -> Int32 {
+  let clock = SystemClock(wallOffsetMilliseconds: configuration.clockOffsetMilliseconds)
+  let log = Log(level: configuration.logLevel, node: configuration.name, clock: clock)
+  do throws(StartFailure) {
+    try prepareProcess(configuration)
+    let signals = try attempt { () throws(Errno) in try TerminationSignals() }
+    let clients = try listen(configuration.http)
+    let peers = try listen(configuration.cluster)
+    let seed = try attempt { () throws(Errno) in try randomSeed() }
+    log(.info, "starting on \(configuration.data), http \(clients.address), cluster \(peers.address)")
+    let node = try makeNode(configuration.nodeOptions(seed: seed), PosixFileSystem(), clock.now())
+    let shard = try assemble(configuration, node, clients, peers, signals, seed: ~seed)
+    return try finish(try attempt { () throws(Errno) in try shard.run() }, log)
+  } catch {
+    writeToStandardError("cairn node: \(error.line)\n")
+    return error.code
+  }
+}
+
+private func assemble<Node: DrivenNode & ~Copyable>(
+  _ configuration: Configuration, _ node: consuming sending Node, _ clients: consuming Listener,
+  _ peers: consuming Listener, _ signals: consuming TerminationSignals, seed: UInt64
+) throws(StartFailure) -> Shard<Node> {
+  do throws(Errno) {
+    return try Shard(
+      configuration: configuration, node: node, clients: clients, peers: peers, signals: signals, seed: seed)
+  } catch {
+    throw StartFailure(line: "the system refuses: \(error)")
+  }
+}
+
+private func prepareProcess(_ configuration: Configuration) throws(StartFailure) {
+  do throws(ConfigurationError) {
+    try configuration.validate()
+  } catch {
+    throw StartFailure(line: error.description, code: ExitCode.usage)
+  }
+  try attempt { () throws(Errno) in
+    try ignoreBrokenPipes()
+    try raiseOpenFilesLimit()
+  }
+  do throws(StorageError) {
+    try createDirectories(configuration.data)
+  } catch {
+    throw StartFailure(line: error.description)
+  }
+}
+
+/// Creates a directory and those above it that are missing, durably.
+private func createDirectories(_ path: String) throws(StorageError) {
+  var files = PosixFileSystem()
+  var made = path.hasPrefix("/") ? "" : "."
+  for part in path.split(separator: "/") {
+    let parent = made.isEmpty ? "/" : made
+    made += "/" + part
+    if try files.exists(made) { continue }
+    try files.createDirectory(made)
+    try files.syncDirectory(parent)
+  }
+}
+
+private func listen(_ address: SocketAddress?) throws(StartFailure) -> Listener {
+  guard let address else { throw StartFailure(line: "an address to listen on is missing", code: ExitCode.usage) }
+  do throws(SocketError) {
+    return try Listener(on: address)
+  } catch {
+    throw StartFailure(line: error.description)
+  }
+}
+
+private func finish(_ reason: StopReason, _ log: Log) throws(StartFailure) -> Int32 {
+  switch reason {
+  case .clean:
+    log(.info, "stopped")
+    return ExitCode.clean
+  case .failed(let error): throw StartFailure(line: error.description)
+  case .refused(let line): throw StartFailure(line: line)
+  }
+}
+
+@discardableResult
+private func attempt<Value: ~Copyable>(_ body: () throws(Errno) -> Value) throws(StartFailure) -> Value {
+  do throws(Errno) {
+    return try body()
+  } catch {
+    throw StartFailure(line: "the system refuses: \(error)")
+  }
+}
+
+extension Configuration {
+  package func nodeOptions(seed: UInt64) -> NodeOptions {
+    var options = NodeOptions(name: name, members: initialCluster, directory: data, seed: seed)
+    options.partitions = UInt16(partitions)
+    options.replicas = UInt8(replicas)
+    options.sync = sync
+    options.syncIntervalMilliseconds = syncIntervalMilliseconds
+    options.fileBytesMax = fileBytesMax
+    options.requestTimeoutMilliseconds = requestTimeoutMilliseconds
+    options.suspectAfterMilliseconds = suspectAfterMilliseconds
+    options.operationsMax = operationsMax
+    return options
+  }
+}

@@ -1,0 +1,45 @@
+import Protocols
+import Replication
+
+// Requests that the server answers by itself. `/admin` shows names, addresses and paths: it is for this machine only,
+// unless the operator says otherwise.
+
+extension Shard where Node: ~Copyable {
+  func answer(_ route: AdminRoute, isLocal: Bool, _ reply: HTTPReply, into bytes: inout [UInt8]) {
+    switch route {
+    case .ping: reply.encode(text: "OK", into: &bytes)
+    case .ready: answerReady(reply, into: &bytes)
+    case .stats:
+      let status = node.status(at: now)
+      reply.encode(
+        json: AdminDocuments.stats(
+          status, ring: node.ring, statistics: statistics, connections: clients.count
+        ).encoded(), into: &bytes)
+    case .status, .ring, .members, .config:
+      guard isLocal || configuration.adminRemote else {
+        return reply.encode(
+          text: "/admin answers this machine only; admin_remote = true opens it\n", status: 403, into: &bytes)
+      }
+      reply.encode(json: document(route).encoded(), into: &bytes)
+    }
+  }
+
+  private func answerReady(_ reply: HTTPReply, into bytes: inout [UInt8]) {
+    switch node.status(at: now).state {
+    case .serving: reply.encode(text: "ready\n", into: &bytes)
+    case .starting(let reason): reply.encode(text: "starting: \(reason)\n", status: 503, into: &bytes)
+    case .stopping: reply.encode(text: "stopping\n", status: 503, into: &bytes)
+    }
+  }
+
+  private func document(_ route: AdminRoute) -> JSON {
+    switch route {
+    case .status:
+      AdminDocuments.status(node.status(at: now), configuration: configuration, statistics: statistics)
+    case .ring: AdminDocuments.ring(node.ring)
+    case .members: AdminDocuments.members(node.status(at: now), ring: node.ring)
+    case .config: AdminDocuments.configuration(configuration)
+    case .ping, .ready, .stats: .null
+    }
+  }
+}

@@ -1,0 +1,205 @@
+import Messages
+import Platform
+import Primitives
+import Protocols
+import Replication
+
+// Clients' connections: accepting, reading requests, answering in order, closing those that are slow, silent or broken.
+
+extension Shard where Node: ~Copyable {
+  /// Connections accepted in one turn.
+  static var acceptsMax: Int { 64 }
+  private static var acceptPauseMilliseconds: UInt64 { 1000 }
+  /// A request may take a second more for each of these bytes that have come.
+  private static var requestBytesPerSecond: UInt64 { 64 << 10 }
+
+  func acceptClients() {
+    for _ in 0..<Self.acceptsMax {
+      do throws(Errno) {
+        guard let descriptor = try clientListener.accept() else { return }
+        try admit(descriptor)
+      } catch {
+        return pauseAccepting(error)
+      }
+    }
+  }
+
+  private func admit(_ descriptor: consuming Descriptor) throws(Errno) {
+    guard clients.count < configuration.connectionsMax, !isStopping else {
+      statistics.connectionsRefused += 1
+      _ = try? descriptor.write(Refusal503.tooManyConnections, from: 0)
+      return
+    }
+    let isLocal = descriptor.peerAddress()?.isLoopback ?? false
+    let connection = ClientConnection(
+      descriptor: descriptor, key: clients.claim(), isLocal: isLocal, now: now.instant)
+    clients.place(connection, at: connection.key)
+    statistics.connectionsAccepted += 1
+    do throws(Errno) {
+      try loop.watch(connection.descriptor, connection.interest, token: Source.client(connection.key).token)
+    } catch {
+      clients.remove(connection.key)
+      throw error
+    }
+  }
+
+  /// Out of descriptors: a listener that stays ready must not keep the loop awake.
+  func pauseAccepting(_ error: Errno) {
+    log(.error, "cannot accept a connection: \(error); trying again in a second")
+    acceptPausedUntil = now.instant.adding(milliseconds: Self.acceptPauseMilliseconds)
+    watchListeners([])
+  }
+
+  func resumeAccepting() {
+    acceptPausedUntil = nil
+    watchListeners(.reading)
+  }
+
+  private func watchListeners(_ interest: Interest) {
+    do throws(Errno) {
+      try loop.change(clientListener.descriptor, interest, token: Source.clientListener.token)
+      try loop.change(peerListener.descriptor, interest, token: Source.peerListener.token)
+    } catch {
+      log(.error, "cannot watch the listeners: \(error)")
+    }
+  }
+
+  // MARK: Requests
+
+  func clientIsReady(_ key: SlabKey, _ event: Readiness) {
+    guard let connection = clients[key] else { return }
+    if event.writable { markDirty(connection) }
+    if event.readable && connection.interest.contains(.reading) {
+      read(connection)
+    } else if event.broken {
+      close(connection)
+    }
+  }
+
+  private func read(_ connection: ClientConnection) {
+    do throws(Errno) {
+      let received = unsafe try readBuffer.read(from: connection.descriptor) {
+        unsafe connection.received($0, now: now.instant)
+      }
+      switch received {
+      case .bytes:
+        takeRequests(connection)
+        if inputBytes > Int(configuration.inputBytesMax) && connection.bufferedBytes > 0 {
+          log(.warning, "closed a client: unfinished requests hold more than input_max")
+          close(connection)
+        }
+      case .wouldBlock: break
+      case .end:
+        connection.endInput()
+        markDirty(connection)
+      }
+    } catch {
+      close(connection)
+    }
+  }
+
+  /// Begins the requests that have come, until a bound is reached.
+  private func takeRequests(_ connection: ClientConnection) {
+    while connection.mayBeginExchange {
+      switch connection.nextAction() {
+      case .needMore:
+        inputBytes += connection.settle(now: now.instant)
+        if connection.isDone { markDirty(connection) }
+        return
+      case .request(let request, let reply):
+        let number = connection.beginExchange(reply)
+        node.step(.client(request, session: SessionID(connection: connection.key, number: number)), at: now)
+      case .admin(let route, let reply):
+        var bytes: [UInt8] = []
+        answer(route, isLocal: connection.isLocal, reply, into: &bytes)
+        connection.send(bytes)
+        markDirty(connection)
+      case .send(let bytes), .reply(let bytes, close: _):
+        connection.send(bytes)
+        markDirty(connection)
+      }
+    }
+    inputBytes += connection.settle(now: now.instant)
+    if !connection.isFinishing { connection.pause() }
+  }
+
+  // MARK: Answers
+
+  func answer(_ session: SessionID, with response: ClientResponse) {
+    guard let connection = clients[session.connection] else { return }
+    if connection.answer(session.number, with: response) { markDirty(connection) }
+  }
+
+  func markDirty(_ connection: ClientConnection) {
+    guard !connection.isDirty else { return }
+    connection.isDirty = true
+    dirtyClients.append(connection.key)
+  }
+
+  /// Writes once to every connection that has something to say.
+  func writeClients() {
+    var index = 0
+    while index < dirtyClients.count {
+      if let connection = clients[dirtyClients[index]] { write(connection) }
+      index += 1
+    }
+    dirtyClients.removeAll(keepingCapacity: true)
+  }
+
+  private func write(_ connection: ClientConnection) {
+    connection.isDirty = false
+    do throws(Errno) {
+      if try connection.output.write(to: connection.descriptor) > 0 { connection.lastProgress = now.instant }
+      if connection.isDone { return close(connection) }
+      guard connection.output.pendingBytes <= Int(configuration.outputBytesMax) else {
+        log(.warning, "closed a client that left more than output_max unread")
+        return close(connection)
+      }
+      if connection.isPaused && connection.mayBeginExchange {
+        connection.resume()
+        takeRequests(connection)
+      }
+      try watch(connection)
+    } catch {
+      close(connection)
+    }
+  }
+
+  private func watch(_ connection: ClientConnection) throws(Errno) {
+    let wanted = connection.wantedInterest
+    guard wanted != connection.interest else { return }
+    connection.interest = wanted
+    try loop.change(connection.descriptor, wanted, token: Source.client(connection.key).token)
+  }
+
+  /// Forgets the connection, which closes it; what the node still answers to it is dropped.
+  func close(_ connection: ClientConnection) {
+    inputBytes -= connection.bufferedBytes
+    clients.remove(connection.key)
+  }
+
+  func closeOverdueClients() {
+    for connection in clients.elements where isOverdue(connection) {
+      statistics.connectionsTimedOut += 1
+      close(connection)
+    }
+  }
+
+  private func isOverdue(_ connection: ClientConnection) -> Bool {
+    let silence = now.instant.milliseconds(since: connection.lastProgress)
+    if !connection.output.isEmpty { return silence > configuration.slowRequestTimeoutMilliseconds }
+    if connection.exchangesInProgress > 0 { return false }
+    if let began = connection.requestBegan {
+      let allowance = UInt64(connection.bufferedBytes) * 1000 / Self.requestBytesPerSecond
+      return now.instant.milliseconds(since: began) > configuration.slowRequestTimeoutMilliseconds + allowance
+    }
+    return silence > configuration.idleTimeoutMilliseconds
+  }
+}
+
+/// What is said without a session.
+enum Refusal503 {
+  static let tooManyConnections = Array(
+    ("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 21\r\nConnection: close\r\n\r\n"
+      + "too many connections\n").utf8)
+}

@@ -1,0 +1,155 @@
+import Cluster
+import Messages
+import Platform
+import Primitives
+import Replication
+
+// Connections between nodes. Each node makes one to every other member and speaks on it; what it hears comes on the
+// connections that the others made. The first message on those says who speaks; bytes that are not frames, a first
+// message that is no hello, or silence before it, close the connection.
+
+extension Shard where Node: ~Copyable {
+  /// Connections on the cluster port beyond one per member: peers that reconnect, and strangers.
+  private static var strangersMax: Int { 64 }
+  private static var helloMillisecondsMax: UInt64 { 5000 }
+
+  // MARK: Own connections
+
+  /// Does what is due: an attempt to connect, or giving one up.
+  func advance(_ link: PeerLink) {
+    switch link.state {
+    case .waiting:
+      let source = isStopping ? nil : configuration.cluster
+      if let failure = link.connect(from: source, on: loop, now: now.instant) { lose(link, failure) }
+    case .connecting: lose(link, "no answer in time")
+    case .up: break
+    }
+  }
+
+  func linkIsReady(_ link: PeerLink, _ event: Readiness) {
+    switch link.state {
+    case .waiting: break
+    case .connecting:
+      guard event.writable || event.broken else { return }
+      if let failure = link.finishConnecting() { return lose(link, failure) }
+      log(.info, "connected to \(link.member.name) at \(link.member.address)")
+      node.step(.link(link.member.id, up: true), at: now)
+      link.isDirty = true
+    case .up:
+      if event.readable || event.broken, link.isClosedByPeer(with: readBuffer) {
+        return lose(link, "closed by the peer")
+      }
+      link.isDirty = true
+    }
+  }
+
+  func lose(_ link: PeerLink, _ reason: String) {
+    let wasUp = link.drop(now: now.instant, jitter: &jitter)
+    log(wasUp ? .info : .debug, "no connection to \(link.member.name) at \(link.member.address): \(reason)")
+    if wasUp { node.step(.link(link.member.id, up: false), at: now) }
+  }
+
+  func send(_ message: PeerMessage, to peer: NodeID) {
+    guard let index = linkOfPeer[peer] else { return }
+    if links[index].enqueue(message) { links[index].isDirty = true } else { statistics.peerMessagesDropped += 1 }
+  }
+
+  func writeLinks() {
+    for link in links where link.isDirty {
+      do throws(Errno) {
+        try link.write(on: loop)
+      } catch {
+        lose(link, "\(error)")
+      }
+    }
+  }
+
+  // MARK: The others' connections
+
+  func acceptPeers() {
+    for _ in 0..<Self.acceptsMax {
+      do throws(Errno) {
+        guard let descriptor = try peerListener.accept() else { return }
+        try admitPeer(descriptor)
+      } catch {
+        return pauseAccepting(error)
+      }
+    }
+  }
+
+  private func admitPeer(_ descriptor: consuming Descriptor) throws(Errno) {
+    guard inbound.count < links.count + Self.strangersMax else {
+      statistics.peerConnectionsRefused += 1
+      return
+    }
+    let connection = InboundLink(descriptor: descriptor, key: inbound.claim(), began: now.instant)
+    inbound.place(connection, at: connection.key)
+    do throws(Errno) {
+      try loop.watch(connection.descriptor, .reading, token: Source.inbound(connection.key).token)
+    } catch {
+      inbound.remove(connection.key)
+      throw error
+    }
+  }
+
+  func inboundIsReady(_ key: SlabKey) {
+    guard let connection = inbound[key] else { return }
+    do throws(Errno) {
+      switch unsafe try readBuffer.read(from: connection.descriptor, { unsafe connection.decoder.receive($0) }) {
+      case .bytes: takeMessages(connection)
+      case .wouldBlock: break
+      case .end: close(connection, nil)
+      }
+    } catch {
+      close(connection, nil)
+    }
+  }
+
+  private func takeMessages(_ connection: InboundLink) {
+    do throws(FrameError) {
+      while let message = try connection.decoder.next() {
+        if connection.sender == nil, !introduce(connection, message) { return }
+        guard let sender = connection.sender else { return }
+        node.step(.peer(message, from: sender), at: now)
+      }
+    } catch {
+      close(connection, "its bytes are no frames: \(error)")
+    }
+  }
+
+  /// Takes the first message of a connection; false when the connection is closed for it.
+  private func introduce(_ connection: InboundLink, _ message: PeerMessage) -> Bool {
+    guard case .hello(let hello) = message.body else {
+      close(connection, "its first message is no hello")
+      return false
+    }
+    guard let index = linkOfPeer[hello.node] else {
+      // The node hears of it, because it knows what is wrong with the stranger; there is nowhere to send an answer.
+      node.step(.peer(message, from: hello.node), at: now)
+      close(connection, "it says that it is node \(hello.name) (\(hello.node)), which is no other member")
+      return false
+    }
+    if let older = inboundOfPeer[hello.node].flatMap({ inbound[$0] }) { close(older, nil) }
+    connection.sender = hello.node
+    inboundOfPeer[hello.node] = connection.key
+    links[index].hurry(now: now.instant)
+    return true
+  }
+
+  private func close(_ connection: InboundLink, _ complaint: String?) {
+    if let complaint {
+      statistics.peerConnectionsRefused += 1
+      let address = connection.descriptor.peerAddress().map { "\($0)" } ?? "a peer"
+      log(.warning, "closed the connection from \(address): \(complaint)")
+    }
+    if let sender = connection.sender, inboundOfPeer[sender] == connection.key { inboundOfPeer[sender] = nil }
+    inbound.remove(connection.key)
+  }
+
+  func closeSilentInbound() {
+    for connection in inbound.elements
+    where connection.sender == nil && now.instant.milliseconds(since: connection.began) > Self.helloMillisecondsMax {
+      close(connection, "it did not say hello in time")
+    }
+  }
+}

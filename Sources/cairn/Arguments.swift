@@ -1,0 +1,124 @@
+// Words on the command line, told apart by a table: options with values, flags, and the rest. `--name value` and
+// `--name=value` mean the same; after `--` nothing is an option; `-` alone is none either.
+
+/// One option of a subcommand.
+struct Option: Sendable {
+  /// With its dashes: `--url`.
+  let name: String
+  /// What its value is called in the help; nil for a flag.
+  let value: String?
+  let help: String
+  var repeats = false
+
+  init(_ name: String, _ value: String? = nil, repeats: Bool = false, help: String) {
+    self.name = name
+    self.value = value
+    self.help = help
+    self.repeats = repeats
+  }
+}
+
+/// The command line was wrong: what is, and what to type next. Exit code 2.
+struct UsageError: Error, Equatable {
+  let problem: String
+  let hint: String
+}
+
+/// The command was understood and did not succeed: one line that says why. Exit code 1.
+struct Failure: Error, Equatable {
+  let message: String
+  init(_ message: String) { self.message = message }
+}
+
+struct Arguments: Equatable {
+  private(set) var positionals: [String] = []
+  private var values: [String: [String]] = [:]
+  private var flags: Set<String> = []
+  /// Where a usage error sends its reader.
+  private let command: String
+
+  /// - Parameter command: The subcommand as it was typed, `cairn local up`.
+  init(_ words: [String], options: [Option], command: String) throws(UsageError) {
+    self.command = command
+    var index = 0
+    while index < words.count {
+      let word = words[index]
+      index += 1
+      if word == "--" {
+        positionals += words[index...]
+        return
+      }
+      guard word.hasPrefix("-"), word != "-" else {
+        positionals.append(word)
+        continue
+      }
+      let sides = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      let option = try Arguments.option(sides[0], among: options, command: command)
+      guard option.value != nil else {
+        guard sides.count == 1 else { throw problem("\(option.name) takes no value") }
+        flags.insert(option.name)
+        continue
+      }
+      if sides.count == 1 && index == words.count {
+        throw problem("\(option.name) needs a value: \(option.name) \(option.value!)")
+      }
+      let value = sides.count == 2 ? sides[1] : words[index]
+      if sides.count == 1 { index += 1 }
+      if !option.repeats && values[option.name] != nil { throw problem("\(option.name) is given twice") }
+      values[option.name, default: []].append(value)
+    }
+  }
+
+  private static func option(
+    _ name: String, among options: [Option], command: String
+  ) throws(UsageError) -> Option {
+    if let option = options.first(where: { $0.name == name }) { return option }
+    let hint = nearest(to: name, among: options.map(\.name)).map { "did you mean \($0)?" } ?? "see \(command) --help"
+    throw UsageError(problem: "\(command) has no option \(name)", hint: hint)
+  }
+
+  func has(_ flag: String) -> Bool { flags.contains(flag) }
+  func value(_ option: String) -> String? { values[option]?.last }
+  func allValues(_ option: String) -> [String] { values[option] ?? [] }
+
+  /// The option's value as a number in `range`; nil when it was not given.
+  func integer(_ option: String, in range: ClosedRange<Int>) throws(UsageError) -> Int? {
+    guard let text = value(option) else { return nil }
+    guard let number = Int(text), range.contains(number) else {
+      throw problem("\(option) is '\(text)', not a number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+
+  func required(_ option: String) throws(UsageError) -> String {
+    guard let value = value(option) else { throw problem("\(option) is missing") }
+    return value
+  }
+
+  /// A usage error of this subcommand.
+  func problem(_ text: String, hint: String? = nil) -> UsageError {
+    UsageError(problem: text, hint: hint ?? "see \(command) --help")
+  }
+}
+
+/// The candidate that `word` was probably meant to be; nil when none is close.
+func nearest(to word: String, among candidates: [String]) -> String? {
+  let scored = candidates.map { (distance: editDistance(Array(word), Array($0)), name: $0) }
+  guard let best = scored.min(by: { ($0.distance, $0.name) < ($1.distance, $1.name) }) else { return nil }
+  return best.distance <= max(1, word.count / 3) ? best.name : nil
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other.
+private func editDistance(_ a: [Character], _ b: [Character]) -> Int {
+  var rows = [Array(0...b.count)]
+  for i in a.indices {
+    var row = [i + 1]
+    for j in b.indices {
+      var best = min(rows[i][j + 1] + 1, row[j] + 1, rows[i][j] + (a[i] == b[j] ? 0 : 1))
+      if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] { best = min(best, rows[i - 1][j - 1] + 1) }
+      row.append(best)
+    }
+    rows.append(row)
+  }
+  return rows[a.count][b.count]
+}

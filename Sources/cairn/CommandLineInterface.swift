@@ -1,0 +1,89 @@
+import Platform
+
+// From words to a subcommand to an exit code: 0 done, 1 not done (one line on standard error says why), 2 not
+// understood (and what to type next).
+
+enum CommandLineInterface {
+  static let version = "0.1.0"
+
+  static let subcommands: [Subcommand] = [
+    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, ringCommand,
+  ]
+
+  /// - Parameter words: The arguments; nil in place of one that is not UTF-8.
+  static func run(_ words: [String?]) -> Int32 {
+    do {
+      for (index, word) in words.enumerated() where word == nil {
+        throw UsageError(
+          problem: "argument \(index + 1) is not UTF-8", hint: "give bytes as @FILE, or with - on standard input")
+      }
+      return try dispatch(words.compactMap { $0 })
+    } catch let error as UsageError {
+      writeToStandardError("cairn: \(error.problem)\n  \(error.hint)\n")
+      return 2
+    } catch let error as Failure {
+      writeToStandardError("cairn: \(error.message)\n")
+      return 1
+    } catch {
+      writeToStandardError("cairn: \(error)\n")
+      return 1
+    }
+  }
+
+  private static func dispatch(_ words: [String]) throws -> Int32 {
+    guard let first = words.first, first != "--help", first != "-h", first != "help" else {
+      writeToStandardOutput(help)
+      return 0
+    }
+    if first == "--version" {
+      writeToStandardOutput("cairn \(version)\n")
+      return 0
+    }
+    return try run(words, among: subcommands, path: "cairn")
+  }
+
+  private static func run(_ words: [String], among subcommands: [Subcommand], path: String) throws -> Int32 {
+    guard let name = words.first else {
+      let names = subcommands.map(\.name).joined(separator: ", ")
+      throw UsageError(problem: "\(path) needs one of: \(names)", hint: "see \(path) --help")
+    }
+    guard let subcommand = subcommands.first(where: { $0.name == name }) else {
+      let kind = name.hasPrefix("-") ? "option" : "subcommand"
+      let hint = nearest(to: name, among: subcommands.map(\.name)).map { "did you mean \(path) \($0)?" }
+      throw UsageError(problem: "\(path) has no \(kind) '\(name)'", hint: hint ?? "see \(path) --help")
+    }
+    let path = "\(path) \(name)"
+    let rest = Array(words.dropFirst())
+    let beforeOperands = rest.prefix { $0 != "--" }
+    let askedOfGroup = subcommand.children.isEmpty || beforeOperands.first?.hasPrefix("-") == true
+    if askedOfGroup && (beforeOperands.contains("--help") || beforeOperands.contains("-h")) {
+      writeToStandardOutput(subcommand.help(path: path))
+      return 0
+    }
+    guard subcommand.children.isEmpty else { return try run(rest, among: subcommand.children, path: path) }
+    if let runWords = subcommand.runWords { return try runWords(rest) }
+    return try subcommand.run(try Arguments(rest, options: subcommand.options, command: path))
+  }
+
+  private static var help: String {
+    let rows = aligned(subcommands.map { [$0.name, $0.summary] }, indent: "  ")
+    return """
+      cairn: a replicated key-value store whose deletes stay deleted
+
+      usage: cairn SUBCOMMAND [options]
+
+      subcommands:
+      \(rows.joined(separator: "\n"))
+
+      options:
+        --help     print this help; after a subcommand, the help of that
+        --version  print the version
+
+      start here:
+        cairn local up
+        cairn put fruit apple red
+        cairn get fruit apple
+
+      """
+  }
+}

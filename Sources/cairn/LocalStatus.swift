@@ -1,0 +1,65 @@
+import Client
+import Platform
+import Protocols
+
+// `cairn local status`: what the process table says of each node, and what the node says of itself.
+
+@Sendable func localStatus(_ arguments: Arguments) throws -> Int32 {
+  try arguments.refuseOperands()
+  guard let cluster = try LocalCluster.load(arguments.localDirectory) else {
+    throw Failure(
+      "there is no local cluster in \(arguments.localDirectory); start one with cairn local up\(arguments.dataSuffix)")
+  }
+  let rows = cluster.nodes.map { NodeRow($0, of: cluster) }
+  if arguments.has("--json") {
+    writeToStandardOutput(JSON.array(rows.map(\.json)).text(indent: true) + "\n")
+  } else {
+    let header = ["NODE", "PID", "STATE", "HTTP", "KEYS", "TOMBSTONES", "MEMORY"]
+    writeToStandardOutput(aligned([header] + rows.map(\.cells)).joined(separator: "\n") + "\n")
+  }
+  return 0
+}
+
+private struct NodeRow {
+  let name: String
+  let endpoint: Endpoint
+  var pid: Int32?
+  /// `serving`, `starting` (runs, but does not serve yet), `silent` (runs, does not answer) or `down`.
+  var state = "down"
+  var keys: Int?
+  var tombstones: Int?
+  var residentBytes: Int?
+
+  init(_ node: LocalCluster.Node, of cluster: LocalCluster) {
+    name = cluster.name(node)
+    endpoint = cluster.endpoint(node)
+    guard let process = cluster.running(node) else { return }
+    pid = process.pid
+    residentBytes = ProcessTable.facts(of: process.pid)?.residentBytes
+    state = "silent"
+    do throws(HTTPClientError) {
+      var client = HTTPClient(endpoint, timeoutMilliseconds: 2000)
+      state = try client.send("GET", "/ready").status == 200 ? "serving" : "starting"
+      let answer = try client.send("GET", "/admin/status")
+      guard answer.status == 200, let status = try? JSON.parse(answer.body) else { return }
+      keys = status["keys_live"]?.integer
+      tombstones = status["tombstones"]?.integer
+    } catch {
+      return
+    }
+  }
+
+  var cells: [String] {
+    func cell(_ value: Int?) -> String { value.map(String.init) ?? "-" }
+    let memory = residentBytes.map { "\(($0 + 1 << 19) >> 20) MiB" } ?? "-"
+    return [name, cell(pid.map(Int.init)), state, "\(endpoint)", cell(keys), cell(tombstones), memory]
+  }
+
+  var json: JSON {
+    func number(_ value: Int?) -> JSON { value.map(JSON.integer) ?? .null }
+    return .object([
+      "node": .string(name), "pid": number(pid.map(Int.init)), "state": .string(state), "http": .string("\(endpoint)"),
+      "keys": number(keys), "tombstones": number(tombstones), "memory_bytes": number(residentBytes),
+    ])
+  }
+}
