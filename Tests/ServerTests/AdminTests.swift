@@ -1,0 +1,41 @@
+import Platform
+import Replication
+import Server
+import Testing
+
+struct AdminTests {
+  private func fetch(_ path: String, _ shard: RunningShard) throws -> (head: String, body: String) {
+    let client = try shard.connect()
+    try client.send(Array("GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".utf8))
+    let answer = String(decoding: client.receiveAll(), as: UTF8.self)
+    let parts = answer.split(separator: "\r\n\r\n", maxSplits: 1).map(String.init)
+    return (parts.first ?? "", parts.count > 1 ? parts[1] : "")
+  }
+
+  @Test("the server's own routes answer")
+  func routes() async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path, settings: ["sync=never"])
+    #expect(try fetch("/ping", shard).body == "OK")
+    #expect(try fetch("/ready", shard).head.hasPrefix("HTTP/1.1 200 "))
+    let stats = try fetch("/stats", shard).body
+    for name in ["riak_kv_version", "node_gets_total", "vnode_puts_total", "ring_num_partitions", "nodename"] {
+      #expect(stats.contains("\"\(name)\":"), "\(name)")
+    }
+    #expect(try fetch("/admin/config", shard).body.contains(#""sync":{"value":"never","source":"--set"}"#))
+    #expect(try fetch("/admin/status", shard).body.contains(#""state":"serving""#))
+    #expect(try fetch("/admin/members", shard).body.contains(#""name":"n1""#))
+    #expect(try fetch("/admin/ring", shard).body == #"{"partitions":0,"owners":[]}"#)
+    #expect(await shard.stop() == .clean)
+  }
+
+  @Test("text in JSON is escaped, numbers keep all their digits")
+  func json() {
+    let value = JSON.object([
+      ("a\"\\\n\u{1}é", .array([.null, .bool(true), .number(-1), .unsigned(.max), .string("")]))
+    ])
+    #expect(
+      String(decoding: value.encoded(), as: UTF8.self)
+        == #"{"a\"\\\n\u0001é":[null,true,-1,18446744073709551615,""]}"#)
+  }
+}

@@ -1,0 +1,118 @@
+import Causality
+import Cluster
+import Messages
+import Platform
+import Primitives
+import Replication
+import Server
+import Storage
+
+/// What a test sees of a stand-in node from outside the loop.
+final class Observations: Sendable {
+  struct Facts {
+    var events: [String] = []
+    var inProgressMax = 0
+    var peerMessages: [PeerMessage] = []
+  }
+  let facts = Locked(Facts())
+
+  var events: [String] { facts.withLock { $0.events } }
+  var inProgressMax: Int { facts.withLock { $0.inProgressMax } }
+}
+
+/// Answers by the key's name: `big-N` with N bytes, `hold` only when `release` is asked for (in reverse order), `sync`
+/// after an fsync of a real file, anything else with the key itself.
+struct StandInNode: DrivenNode, ~Copyable {
+  static var tickMilliseconds: UInt64 { 10 }
+
+  private let member: Member
+  private let observations: Observations
+  private var files: PosixFileSystem
+  private let file: FileID
+  private var effects: [Effect] = []
+  private var held: [SessionID] = []
+  private var waiting: [Effect] = []
+  private var syncInFlight = false
+  private var nextTicket: UInt64 = 1
+
+  init(options: NodeOptions, files: consuming PosixFileSystem, observations: Observations) throws(StorageError) {
+    member = options.members.first { $0.name == options.name } ?? options.members[0]
+    self.observations = observations
+    var files = files
+    file = try files.open(options.directory + "/log", .create)
+    self.files = files
+  }
+
+  var operationsInProgress: Int { held.count }
+  var ring: Ring? { nil }
+  func rawDescriptor(of file: FileID) -> Int32 { files.rawDescriptor(of: file) }
+  func path(of file: FileID) -> String { files.path(of: file) }
+
+  mutating func step(_ event: Event, at now: Moment) {
+    switch event {
+    case .client(.get(let request), let session): answer(request.key, session)
+    case .client(_, let session): effects.append(.respond(.notFound(tombstone: nil), session: session))
+    case .peer(let message, let node):
+      observations.facts.withLock {
+        $0.events.append("peer \(node)")
+        $0.peerMessages.append(message)
+      }
+    case .link(let node, let up):
+      observations.facts.withLock { $0.events.append("link \(node) \(up ? "up" : "down")") }
+      if up { effects.append(.send(StandInNode.heartbeat(1), to: node)) }
+    case .synced:
+      observations.facts.withLock { $0.events.append("synced") }
+      syncInFlight = false
+    case .shutdown: effects.append(.stop(.clean))
+    case .tick, .syncFailed, .read, .readFailed, .jobDone, .jobFailed: break
+    }
+  }
+
+  private mutating func answer(_ key: ObjectKey, _ session: SessionID) {
+    let name = String(decoding: key.key, as: UTF8.self)
+    switch name {
+    case "hold":
+      held.append(session)
+      observations.facts.withLock { $0.inProgressMax = max($0.inProgressMax, held.count) }
+    case "release":
+      effects.append(StandInNode.object(key.key, session))
+      for session in held.reversed() { effects.append(StandInNode.object(key.key, session)) }
+      held = []
+    case "sync": waiting.append(StandInNode.object(key.key, session))
+    case "fail": effects.append(.stop(.failed(.io(.sync, path: "log", errno: 5))))
+    case _ where name.hasPrefix("big-"):
+      effects.append(StandInNode.object([UInt8](repeating: 120, count: Int(name.dropFirst(4)) ?? 0), session))
+    default: effects.append(StandInNode.object(key.key, session))
+    }
+  }
+
+  mutating func flush(at now: Moment) -> Batch {
+    var batch = Batch()
+    batch.free = effects
+    effects = []
+    if !waiting.isEmpty && !syncInFlight {
+      batch.sync = SyncRequest(ticket: SyncTicket(nextTicket), files: [file])
+      batch.afterSync = waiting
+      waiting = []
+      syncInFlight = true
+      nextTicket += 1
+    }
+    return batch
+  }
+
+  func status(at now: Moment) -> NodeStatus {
+    NodeStatus(
+      member: member, state: .serving, clusterID: nil, bootID: 1, actor: ActorID(2), ringEpoch: 3, peers: [],
+      stores: [], clockInDoubt: false, operationsInProgress: held.count, counters: NodeCounters(),
+      recovery: RecoveryReport())
+  }
+
+  static func heartbeat(_ sequence: UInt64) -> PeerMessage {
+    PeerMessage(time: .zero, body: .heartbeat(Heartbeat(bootID: 1, sequence: sequence, wallMilliseconds: 0)))
+  }
+
+  private static func object(_ value: [UInt8], _ session: SessionID) -> Effect {
+    let content = ObjectContent(contentType: Array("text/plain".utf8), value: value)
+    return .respond(.object(stamp: .zero, payload: content.encoded()), session: session)
+  }
+}
