@@ -52,11 +52,19 @@ let package = Package(
       dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
       swiftSettings: strict),
     tests("ClusterTests", ["Cluster", "Primitives"]),
+    tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
+    tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),
+    tests("PrimitivesTests", ["CLinux", "Primitives"]),
+    tests("CausalityTests", ["Causality", "Primitives"]),
+    tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),
+    tests("ProtocolsTests", ["Causality", "Messages", "Primitives", "Protocols"]),
+    tests("ClientTests", ["Client", "Platform", "Primitives"]),
+    tests("CommandTests", ["cairn"]),
+    tests("StructureTests", ["Platform"]),
+    tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols"]),
     tests("PlatformTests", ["Platform", "Primitives", "Storage"]),
     tests(
       "ServerTests",
       ["Causality", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Replication", "Server", "Storage"]),
-    tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
-    tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),
   ]
 )

@@ -5,7 +5,10 @@ import Primitives
 // Counts that no cluster can have are clamped to 32 bits.
 
 extension ClientRequest {
-  private enum Tag: UInt8 { case get = 1, put, delete }
+  private enum Tag: UInt8 {
+    case get = 1
+    case put, delete
+  }
 
   func append(to bytes: inout [UInt8]) {
     switch self {
@@ -98,7 +101,10 @@ extension WriteQuorum {
 }
 
 extension ClientResponse {
-  private enum Tag: UInt8 { case object = 1, notFound, tombstone, stored, deleted, failed }
+  private enum Tag: UInt8 {
+    case object = 1
+    case notFound, tombstone, stored, deleted, failed
+  }
 
   func append(to bytes: inout [UInt8]) {
     switch self {
@@ -138,7 +144,10 @@ extension ClientResponse {
 }
 
 extension ClientFailure {
-  private enum Tag: UInt8 { case unsatisfied = 1, timeout, invalidQuorum, overloaded, notReady, damaged }
+  private enum Tag: UInt8 {
+    case unsatisfied = 1
+    case timeout, invalidQuorum, overloaded, notReady, damaged
+  }
 
   func append(to bytes: inout [UInt8]) {
     switch self {

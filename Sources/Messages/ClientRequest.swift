@@ -74,7 +74,8 @@ package enum ClientResponse: Equatable, Sendable {
 
 /// Which promise of a request could not be kept.
 package enum QuorumName: UInt8, Sendable {
-  case r = 1, pr, w, dw, pw
+  case r = 1
+  case pr, w, dw, pw
 }
 
 /// Why a request was not done. "Not found" is never among these, and none of these is ever told as "not found".

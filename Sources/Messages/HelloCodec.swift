@@ -11,6 +11,7 @@ extension Hello {
     bytes.appendLittleEndian(node.rawValue)
     bytes.appendText(name)
     bytes.appendLittleEndian(bootID)
+    bytes.appendLittleEndian(knownBootID)
     bytes.appendLittleEndian(actor.rawValue)
     bytes.append(cluster == nil ? 0 : 1)
     cluster?.append(to: &bytes)
@@ -26,13 +27,14 @@ extension Hello {
     let node = NodeID(try reader.take(UInt32.self))
     let name = try reader.takeText("name")
     let bootID = try reader.take(UInt64.self)
+    let knownBootID = try reader.take(UInt64.self)
     let actor = ActorID(try reader.take(UInt32.self))
     let cluster = try reader.takeBool("cluster") ? try ClusterIdentity(from: &reader) : nil
     let digest = try reader.take(UInt64.self)
     let epoch = try reader.take(UInt64.self)
     self.init(
-      node: node, name: name, bootID: bootID, actor: actor, cluster: cluster, membersDigest: digest, ringEpoch: epoch,
-      wallMilliseconds: try reader.take(UInt64.self))
+      node: node, name: name, bootID: bootID, knownBootID: knownBootID, actor: actor, cluster: cluster,
+      membersDigest: digest, ringEpoch: epoch, wallMilliseconds: try reader.take(UInt64.self))
     versions = lowest...highest
   }
 }
@@ -82,6 +84,21 @@ extension Heartbeat {
     let bootID = try reader.take(UInt64.self)
     let sequence = try reader.take(UInt64.self)
     self.init(bootID: bootID, sequence: sequence, wallMilliseconds: try reader.take(UInt64.self))
+  }
+}
+
+extension StoreStates {
+  func append(to bytes: inout [UInt8]) {
+    bytes.appendLittleEndian(bootID)
+    bytes.appendLittleEndian(sequence)
+    bytes.appendLittleEndian(UInt32(states.count))
+    for state in states { state.append(to: &bytes) }
+  }
+
+  init(from reader: inout ByteReader) throws(CodecError) {
+    let bootID = try reader.take(UInt64.self)
+    let sequence = try reader.take(UInt64.self)
+    self.init(bootID: bootID, sequence: sequence, states: try StoreState.list(from: &reader))
   }
 }
 

@@ -11,8 +11,10 @@ extension PeerMessage {
   package static let wireVersion: UInt16 = 1
 
   private enum Tag: UInt8 {
-    case hello = 1, helloReply, heartbeat, storeStates
-    case push = 16, pushReply, read, readReply, forward, forwardReply
+    case hello = 1
+    case helloReply, heartbeat, storeStates
+    case push = 16
+    case pushReply, read, readReply, forward, forwardReply
   }
 
   /// Appends the message.
@@ -29,9 +31,7 @@ extension PeerMessage {
     case .hello(let hello): hello.append(to: &bytes)
     case .helloReply(let reply): reply.append(to: &bytes)
     case .heartbeat(let heartbeat): heartbeat.append(to: &bytes)
-    case .storeStates(let states):
-      bytes.appendLittleEndian(UInt32(states.count))
-      for state in states { state.append(to: &bytes) }
+    case .storeStates(let announced): announced.append(to: &bytes)
     }
   }
 
@@ -49,7 +49,7 @@ extension PeerMessage {
     case .hello: body = .hello(try Hello(from: &reader))
     case .helloReply: body = .helloReply(try HelloReply(from: &reader))
     case .heartbeat: body = .heartbeat(try Heartbeat(from: &reader))
-    case .storeStates: body = .storeStates(try StoreState.list(from: &reader))
+    case .storeStates: body = .storeStates(try StoreStates(from: &reader))
     }
     guard reader.remaining == 0 else { throw .trailingBytes(reader.remaining) }
   }
@@ -80,7 +80,7 @@ extension PeerMessage {
       if case .put(let put) = forward.request { put.key.encoded.count + put.payload.count } else { 0 }
     case .forwardReply(let reply):
       if case .done(.object(_, let payload)) = reply.outcome { payload.count } else { 0 }
-    case .storeStates(let states): states.count * StoreState.byteCount
+    case .storeStates(let announced): announced.states.count * StoreState.byteCount
     case .hello, .helloReply, .heartbeat, .pushReply: 0
     }
   }
@@ -140,7 +140,10 @@ extension Push {
 }
 
 extension PushReply {
-  private enum Tag: UInt8 { case applied = 1, haveNewer, stale, refused }
+  private enum Tag: UInt8 {
+    case applied = 1
+    case haveNewer, stale, refused
+  }
 
   fileprivate func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(operation)
@@ -195,7 +198,10 @@ extension PeerRead {
 }
 
 extension PeerReadReply {
-  private enum Tag: UInt8 { case found = 1, absent, refused }
+  private enum Tag: UInt8 {
+    case found = 1
+    case absent, refused
+  }
 
   fileprivate func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(operation)
@@ -252,7 +258,10 @@ extension Forward {
 }
 
 extension ForwardReply {
-  private enum Tag: UInt8 { case done = 1, restamp, refused }
+  private enum Tag: UInt8 {
+    case done = 1
+    case restamp, refused
+  }
 
   fileprivate func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(operation)

@@ -18,28 +18,13 @@ package enum PeerBody: Equatable, Sendable {
   case hello(Hello)
   case helloReply(HelloReply)
   case heartbeat(Heartbeat)
-  case storeStates([StoreState])
+  case storeStates(StoreStates)
   case push(Push)
   case pushReply(PushReply)
   case read(PeerRead)
   case readReply(PeerReadReply)
   case forward(Forward)
   case forwardReply(ForwardReply)
-}
-
-/// What must be agreed by all nodes before a key can be placed; drawn once, when the cluster is founded.
-package struct ClusterIdentity: Equatable, Sendable {
-  package var id: Identity128
-  /// Keys `RingHash`; told to members only.
-  package var ringSeed: UInt64
-  package var partitions: UInt16
-  package var replicas: UInt8
-  package init(id: Identity128, ringSeed: UInt64, partitions: UInt16, replicas: UInt8) {
-    self.id = id
-    self.ringSeed = ringSeed
-    self.partitions = partitions
-    self.replicas = replicas
-  }
 }
 
 /// The first message on every connection, and again whenever its facts change.
@@ -52,6 +37,8 @@ package struct Hello: Equatable, Sendable {
   package var name: String
   /// Random at each start of the process.
   package var bootID: UInt64
+  /// The addressee's boot whose HELLO this node has accepted, 0 for none: an addressee of another boot says its own.
+  package var knownBootID: UInt64
   package var actor: ActorID
   /// Nil while the node belongs to no cluster yet.
   package var cluster: ClusterIdentity?
@@ -60,12 +47,13 @@ package struct Hello: Equatable, Sendable {
   package var ringEpoch: UInt64
   package var wallMilliseconds: UInt64
   package init(
-    node: NodeID, name: String, bootID: UInt64, actor: ActorID, cluster: ClusterIdentity?, membersDigest: UInt64,
-    ringEpoch: UInt64, wallMilliseconds: UInt64
+    node: NodeID, name: String, bootID: UInt64, knownBootID: UInt64, actor: ActorID, cluster: ClusterIdentity?,
+    membersDigest: UInt64, ringEpoch: UInt64, wallMilliseconds: UInt64
   ) {
     self.node = node
     self.name = name
     self.bootID = bootID
+    self.knownBootID = knownBootID
     self.actor = actor
     self.cluster = cluster
     self.membersDigest = membersDigest
@@ -75,7 +63,8 @@ package struct Hello: Equatable, Sendable {
 }
 
 package enum HelloRefusal: UInt8, Sendable {
-  case version = 1, otherCluster, otherMembers, unknownNode, actorTaken, nameMismatch
+  case version = 1
+  case otherCluster, otherMembers, unknownNode, actorTaken, nameMismatch
 }
 
 package struct HelloReply: Equatable, Sendable {
@@ -96,6 +85,19 @@ package struct Heartbeat: Equatable, Sendable {
     self.bootID = bootID
     self.sequence = sequence
     self.wallMilliseconds = wallMilliseconds
+  }
+}
+
+/// What an owner says of the stores that it shares with the addressee. One that is not newer than the last seen of that
+/// boot, or of another boot than the accepted one, is ignored (rule STATE ORDER, Docs/Delete.md).
+package struct StoreStates: Equatable, Sendable {
+  package var bootID: UInt64
+  package var sequence: UInt64
+  package var states: [StoreState]
+  package init(bootID: UInt64, sequence: UInt64, states: [StoreState]) {
+    self.bootID = bootID
+    self.sequence = sequence
+    self.states = states
   }
 }
 
@@ -153,7 +155,8 @@ package enum PushOutcome: Equatable, Sendable {
 
 /// Why a node did not take part.
 package enum Refusal: UInt8, Sendable {
-  case loading = 1, fenced, wrongConfig, notOwner, overloaded, clockInDoubt, notReady, damaged
+  case loading = 1
+  case fenced, wrongConfig, notOwner, overloaded, clockInDoubt, notReady, damaged
 }
 
 /// `stamp` repeats the offered stamp: a delete that was stamped anew must not count answers to its earlier stamp.

@@ -89,7 +89,9 @@ package struct PeerOutbox: Sendable {
     let start = bytes.count
     drainSmall(into: &bytes, atMost: atMost)
     guard largeBytes > 0 else { return }
-    repeat { drainChunk(into: &bytes) } while largeBytes > 0
+    repeat {
+      drainChunk(into: &bytes)
+    } while largeBytes > 0
       && bytes.count - start + FrameLayout.headerBytes + FrameLayout.kindBytes + FrameLayout.chunkHeaderBytes
         + FrameLimits.chunkBytesMax <= atMost
   }
@@ -105,7 +107,9 @@ package struct PeerOutbox: Sendable {
       return
     }
     var end = head
-    repeat { end += smallFrameBytes(at: end) } while end < small.count
+    repeat {
+      end += smallFrameBytes(at: end)
+    } while end < small.count
       && end - head + smallFrameBytes(at: end) <= atMost
     bytes.append(contentsOf: small[head..<end])
     head = end

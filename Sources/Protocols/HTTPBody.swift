@@ -64,7 +64,7 @@ struct HTTPBody: Sendable {
       guard try line(&input, max: 0, .malformed("chunk end")) != nil else { return false }
       state = .chunkSize
     case .trailers(let used):
-      let left = HTTPLimits.trailerBytesMax - used
+      let left = max(HTTPLimits.trailerBytesMax - used - 2, 0)
       let tooLong = HTTPProblem(status: 431, text: "Trailers are longer than \(HTTPLimits.trailerBytesMax) bytes")
       guard let line = try line(&input, max: left, tooLong) else { return false }
       guard !line.isEmpty else {
@@ -72,7 +72,7 @@ struct HTTPBody: Sendable {
         break
       }
       guard headerName(input.bytes, line) != nil else { throw .malformed("trailer") }
-      state = .trailers(used + line.count)
+      state = .trailers(used + line.count + 2)
     case .length, .chunk, .untilClose, .done: break
     }
     input.dropParsed()

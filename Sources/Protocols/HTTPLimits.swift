@@ -10,7 +10,7 @@ package enum HTTPLimits {
   package static let bodyBytesMax = 64 << 20
   /// A chunk's size with its extensions, which are ignored.
   package static let chunkLineBytesMax = 256
-  /// All trailer lines of a chunked body, which are ignored.
+  /// All trailer lines of a chunked body with their ends; they are ignored.
   package static let trailerBytesMax = 8 << 10
   /// Room made ahead for a body whose length was announced; more is taken as it comes.
   static let bodyBytesReserved = 1 << 20

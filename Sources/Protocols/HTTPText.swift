@@ -1,7 +1,7 @@
 // Small texts of HTTP: comparing names, numbers, percent escapes, base64, dates. Bytes in, bytes out; no strings on
 // the way.
 
-enum HTTPText {
+package enum HTTPText {
   /// Characters of a token (RFC 9110, 5.6.2), one bit each.
   private static let tokenLow: UInt64 = mask("!#$%&'*+-.0123456789", from: 0)
   private static let tokenHigh: UInt64 = mask("ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~", from: 64)
@@ -58,7 +58,7 @@ enum HTTPText {
   }
 
   /// A number of at most 18 digits and nothing else.
-  static func decimal(_ bytes: [UInt8], _ range: Range<Int>) -> Int? {
+  package static func decimal(_ bytes: [UInt8], _ range: Range<Int>) -> Int? {
     guard !range.isEmpty, range.count <= 18 else { return nil }
     var value = 0
     for index in range {
@@ -90,7 +90,7 @@ enum HTTPText {
 
   /// Appends `bytes[range]` with its escapes undone; a plus is a space, as Riak and its clients have it. False when
   /// an escape is not one.
-  static func unescape(_ bytes: [UInt8], _ range: Range<Int>, into out: inout [UInt8]) -> Bool {
+  package static func unescape(_ bytes: [UInt8], _ range: Range<Int>, into out: inout [UInt8]) -> Bool {
     var index = range.lowerBound
     while index < range.upperBound {
       let byte = bytes[index]
@@ -114,7 +114,7 @@ extension [UInt8] {
     unsafe append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
-  mutating func appendDecimal(_ value: Int, digits: Int = 1) {
+  package mutating func appendDecimal(_ value: Int, digits: Int = 1) {
     var divisor = 1
     var count = 1
     while count < digits || value / divisor >= 10 {
@@ -158,7 +158,7 @@ extension [UInt8] {
   }
 
   /// Base64 (RFC 4648) of `text`, with padding.
-  mutating func appendBase64(_ text: [UInt8]) {
+  package mutating func appendBase64(_ text: [UInt8]) {
     var index = 0
     while index < text.count {
       let left = text.count - index
@@ -174,7 +174,7 @@ extension [UInt8] {
   }
 
   /// A time in milliseconds since 1970 as `Sun, 06 Nov 1994 08:49:37 GMT`.
-  mutating func appendHTTPDate(milliseconds: UInt64) {
+  package mutating func appendHTTPDate(milliseconds: UInt64) {
     let seconds = Int(milliseconds / 1000)
     let days = seconds / 86_400
     let date = HTTPText.civilDate(days: days)
@@ -224,7 +224,7 @@ extension HTTPText {
 
   /// Day, month and year in the Gregorian calendar, `days` after 1970-01-01. Counted in 400-year eras of years that
   /// begin in March, so that the leap day is a year's last.
-  static func civilDate(days: Int) -> (day: Int, month: Int, year: Int) {
+  package static func civilDate(days: Int) -> (day: Int, month: Int, year: Int) {
     let shifted = days + 719_468
     let era = shifted / 146_097
     let dayOfEra = shifted % 146_097

@@ -91,6 +91,11 @@ package struct NodeOptions: Sendable {
   package var sync: SyncMode = .always
   package var syncIntervalMilliseconds: UInt64 = 1000
   package var fileBytesMax: UInt64 = 256 << 20
+  /// A journal segment this long is followed by the next.
+  package var journalSegmentBytes: UInt64 = 64 << 20
+  /// Bytes, and age in seconds, at which written records are made durable in their stores and leave the journal.
+  package var checkpointBytes: UInt64 = 64 << 20
+  package var checkpointSeconds: UInt64 = 60
   package var requestTimeoutMilliseconds: UInt64 = 5000
   package var suspectAfterMilliseconds: UInt64 = 1000
   /// Client operations in progress at once; one more is answered `overloaded`.

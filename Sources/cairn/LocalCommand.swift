@@ -23,7 +23,7 @@ let localCommand = Subcommand(
         Option("--port-base", "BASE", help: "first of the ports (default: \(LocalCluster.portBaseDefault))"),
         Option("--set", "KEY=VALUE", repeats: true, help: "a setting of every node, see cairn node --help"),
       ],
-      examples: ["local up", "local up --nodes 5 --data /tmp/five --port-base 20000"], run: localUp),
+      examples: ["local up", "local up --nodes 5 --data ./five --port-base 20000"], run: localUp),
     Subcommand(
       name: "status", summary: "show the nodes", options: [dataOption, Option("--json", help: "print JSON")],
       examples: ["local status"], run: localStatus),

@@ -22,6 +22,7 @@ let ringCommand = Subcommand(
     writeToStandardOutput(ring.text(indent: true) + "\n")
     return 0
   }
+  if ring["partitions"]?.integer == 0 { throw Failure("\(endpoint) has not founded its cluster yet; try again") }
   guard let table = RingTable(ring) else { throw Failure("\(endpoint) sent a ring that this version does not know") }
   writeToStandardOutput(table.text)
   return 0
@@ -47,7 +48,7 @@ private struct RingTable {
   private let epoch: Int
   private let partitionCount: Int
   private let replicas: Int
-  private let members: [(name: String, address: String)]
+  private let members: [String]
   private let owners: [[String]]
 
   init?(_ ring: JSON) {
@@ -58,23 +59,21 @@ private struct RingTable {
     self.epoch = epoch
     self.partitionCount = partitionCount
     self.replicas = replicas
-    self.members = members.map { ($0["name"]?.string ?? "?", $0["address"]?.string ?? "?") }
+    self.members = members.map { $0.string ?? "?" }
     self.owners = owners.map { ($0.array ?? []).map { $0.string ?? "?" } }
   }
 
   var text: String {
     let summary = "epoch \(epoch), \(partitionCount) partitions, each on \(replicas) nodes (n_val)"
     let nodes = members.map { member in
-      let copies = owners.count { $0.contains(member.name) }
-      let firsts = owners.count { $0.first == member.name }
-      return [member.name, member.address, "\(copies)", "\(firsts)"]
+      [member, "\(owners.count { $0.contains(member) })", "\(owners.count { $0.first == member })"]
     }
     var partitions: [[String]: [Int]] = [:]
     for (partition, list) in owners.enumerated() { partitions[list, default: []].append(partition) }
     let groups = partitions.sorted { $0.value[0] < $1.value[0] }
       .map { [$0.key.joined(separator: " "), "\($0.value.count)", Self.ranges($0.value)] }
     let lines =
-      [summary, ""] + aligned([["NODE", "CLUSTER ADDRESS", "PARTITIONS", "FIRST OWNER OF"]] + nodes) + [""]
+      [summary, ""] + aligned([["NODE", "PARTITIONS", "FIRST OWNER OF"]] + nodes) + [""]
       + aligned([["OWNERS", "COUNT", "PARTITIONS"]] + groups)
     return lines.joined(separator: "\n") + "\n"
   }

@@ -1,0 +1,98 @@
+import Messages
+import Primitives
+import Storage
+
+// When an empty store may serve (rule GENESIS, Docs/Delete.md). A store that holds nothing is either new, together with
+// all its fellow owners, or it has lost what it held; only the first kind may say "absent". A store becomes active when
+// every other owner says that its own store is new too, or that it recorded this very incarnation when it became active.
+
+/// What the other owners have said of their stores, in their current boots.
+struct GenesisTable: Sendable {
+  private var states: [NodeID: [StoreID: StoreState]] = [:]
+
+  mutating func record(_ announced: [StoreState], from node: NodeID) {
+    for state in announced { states[node, default: [:]][state.store] = state }
+  }
+
+  /// The peer began a new boot: what it said before does not count.
+  mutating func forget(_ node: NodeID) { states[node] = nil }
+
+  func state(of store: StoreID, at node: NodeID) -> StoreState? { states[node]?[store] }
+
+  /// The incarnations to record when `store` may become active, or nil while an owner has not agreed.
+  func agreement(
+    on store: StoreID, incarnation: Identity128, others: [NodeID], configID: UInt64
+  ) -> [PeerPromise]? {
+    var promises: [PeerPromise] = []
+    for node in others {
+      guard let state = states[node]?[store] else { return nil }
+      guard state.isNew || (state.role == .active && state.recognizes == incarnation) else { return nil }
+      promises.append(PeerPromise(peer: node, incarnation: state.incarnation, configID: configID))
+    }
+    return promises
+  }
+}
+
+/// Jobs given to the disk and what to do when they are done.
+struct JobTable: Sendable {
+  enum Purpose: Sendable {
+    /// The identity file, with the lease it grants.
+    case identity
+    case createStores([StoreSeed], replacing: [PeerPromise])
+    case activate([StoreID: [PeerPromise]])
+    /// A checkpoint or a roll-over of the engine.
+    case engine
+    case shutdown
+  }
+
+  private var open: [JobID: Purpose] = [:]
+  private var next: UInt64 = 1
+
+  mutating func add(_ purpose: Purpose, _ steps: [DiskStep]) -> DiskJob {
+    let id = JobID(next)
+    next += 1
+    open[id] = purpose
+    return DiskJob(id: id, steps: steps)
+  }
+
+  mutating func finish(_ id: JobID) -> Purpose? { open.removeValue(forKey: id) }
+
+  func contains(where matches: (Purpose) -> Bool) -> Bool { open.values.contains(where: matches) }
+
+  var isEmpty: Bool { open.isEmpty }
+}
+
+/// Forwarded writes that this node has taken on: a second copy of the same message is not a second write.
+struct ForwardLedger: Sendable {
+  private struct Key: Hashable {
+    let node: NodeID
+    let bootID: UInt64
+    let operation: UInt64
+  }
+  private var seen: Set<Key> = []
+  private var order: [(key: Key, until: Instant)] = []
+  private var head = 0
+
+  /// Entries at once; one more forwarded write is refused as overload until the oldest has aged.
+  static let entriesMax = 65_536
+
+  enum Admission { case fresh, repeated, full }
+
+  /// `until` must not be before the moment when the sender has given up waiting.
+  mutating func admit(_ node: NodeID, bootID: UInt64, operation: UInt64, until: Instant, at now: Instant) -> Admission {
+    while head < order.count, order[head].until < now {
+      seen.remove(order[head].key)
+      head += 1
+    }
+    if head > 4096, head * 2 > order.count {
+      order.removeFirst(head)
+      head = 0
+    }
+    let key = Key(node: node, bootID: bootID, operation: operation)
+    if seen.contains(key) { return .repeated }
+    guard order.count - head < ForwardLedger.entriesMax else { return .full }
+    seen.insert(key)
+    order.append((key, until))
+    return .fresh
+  }
+}

@@ -1,0 +1,153 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Storage
+
+// From a client's request to an operation: may it run now, who owns the key, which quorums does it want, and who
+// coordinates. And the way back.
+
+extension Node where Disk: ~Copyable {
+  mutating func receive(_ request: ClientRequest, session: SessionID, at now: Moment) {
+    if let failure = obstacle() { return respond(.failed(failure), to: session) }
+    switch request {
+    case .get(let get): beginGet(get, session: session, at: now)
+    case .put(let put): beginWrite(request, key: put.key, timeout: put.timeoutMilliseconds, session: session, at: now)
+    case .delete(let delete):
+      beginWrite(request, key: delete.key, timeout: delete.timeoutMilliseconds, session: session, at: now)
+    }
+  }
+
+  /// Why nothing can be admitted now.
+  private mutating func obstacle() -> ClientFailure? {
+    switch phase {
+    case .serving: break
+    case .stopping, .closing: return .notReady(detail: "node \(own.name) is stopping")
+    case .founding, .creating, .opening: return .notReady(detail: "node \(own.name) is starting: \(startingReason)")
+    }
+    guard operationsInProgress < options.operationsMax else {
+      counters.overloads += 1
+      return .overloaded(detail: "node \(own.name) has \(operationsInProgress) operations in progress")
+    }
+    return nil
+  }
+
+  /// A put or a delete: coordinated here if this node owns the key and trusts its clock, else by another owner.
+  private mutating func beginWrite(
+    _ request: ClientRequest, key: ObjectKey, timeout: UInt32?, session: SessionID, at now: Moment
+  ) {
+    let hash = hash(key.encoded)
+    guard writeQuorum(of: request) != nil else {
+      return respond(.failed(.invalidQuorum(n: ring.replicas)), to: session)
+    }
+    let deadline = deadline(timeout, at: now)
+    if refusalToCoordinate(hash, at: now) == nil {
+      coordinate(request, hash: hash, origin: .client(session), stamp: nil, deadline: deadline, at: now)
+    } else {
+      beginForward(request, key: key, hash: hash, session: session, deadline: deadline, at: now)
+    }
+  }
+
+  /// Why this node does not coordinate writes of a key, or nil when it does.
+  func refusalToCoordinate(_ hash: UInt64, at now: Moment) -> Refusal? {
+    guard phase == .serving, let engine else { return .notReady }
+    let store = storeID(hash)
+    guard engine.contains(store) else { return .notOwner }
+    guard engine.role(store) == .active else { return engine.role(store) == .fenced ? .fenced : .loading }
+    return peers.clockIsInDoubt(at: now) ? .clockInDoubt : nil
+  }
+
+  /// Starts a write that this node coordinates; the quorums are known to be valid.
+  mutating func coordinate(
+    _ request: ClientRequest, hash: UInt64, origin: Origin, stamp: Stamp?, deadline: Instant,
+    mayBeStampedAnew: Bool = true, at now: Moment
+  ) {
+    guard let quorum = writeQuorum(of: request) else {
+      return answer(origin, .failed(.invalidQuorum(n: ring.replicas)))
+    }
+    switch request {
+    case .put(let put):
+      beginPut(
+        put, hash: hash, quorum: quorum, origin: origin, stamp: stamp, mayBeStampedAnew: mayBeStampedAnew,
+        deadline: deadline, at: now)
+    case .delete(let delete):
+      beginDelete(delete, hash: hash, quorum: quorum, origin: origin, deadline: deadline, at: now)
+    case .get: answer(origin, .failed(.notReady(detail: "a read is not a write")))
+    }
+  }
+
+  func writeQuorum(of request: ClientRequest) -> ResolvedWrite? {
+    switch request {
+    case .put(let put): ResolvedWrite(put.quorum, n: ring.replicas, sync: options.sync)
+    case .delete(let delete): ResolvedWrite(delete.quorum, n: ring.replicas, sync: options.sync)
+    case .get: nil
+    }
+  }
+
+  // MARK: - Placing
+
+  func storeID(_ hash: UInt64) -> StoreID {
+    StoreID(partition: UInt16(ring.partition(of: hash)), replicas: UInt8(ring.replicas))
+  }
+
+  func owners(_ store: StoreID) -> [NodeID] { ring.owners(of: Int(store.partition)) }
+
+  func configID(_ store: StoreID) -> UInt64 { ring.configID(of: Int(store.partition)) }
+
+  func name(_ node: NodeID) -> String { ring.member(node)?.name ?? "\(node)" }
+
+  /// Why a replica cannot be asked now, or nil. This node itself is judged by its store.
+  func obstacle(to node: NodeID, store: StoreID) -> String? {
+    if node == own.id {
+      guard let engine, engine.contains(store), engine.role(store) != .active else { return nil }
+      return "\(own.name): \(engine.role(store))"
+    }
+    guard let index = peers.index(node) else { return "\(node): unknown" }
+    return peers[index].wasUp ? nil : "\(name(node)) is down: \(peers[index].downReason)"
+  }
+
+  // MARK: - Answering
+
+  mutating func respond(_ response: ClientResponse, to session: SessionID) {
+    if case .failed(let failure) = response {
+      switch failure {
+      case .unsatisfied: counters.quorumFailures += 1
+      case .timeout: counters.timeouts += 1
+      case .invalidQuorum, .overloaded, .notReady, .damaged: break
+      }
+    }
+    free.append(.respond(response, session: session))
+  }
+
+  mutating func answer(_ origin: Origin, _ response: ClientResponse) {
+    switch origin {
+    case .client(let session): respond(response, to: session)
+    case .forwarder(let node, let operation, let bootID):
+      answerForwarder(node, operation: operation, bootID: bootID, .done(response))
+    }
+  }
+
+  mutating func answerForwarder(_ node: NodeID, operation: UInt64, bootID: UInt64, _ outcome: ForwardOutcome) {
+    send(.forwardReply(ForwardReply(operation: operation, bootID: bootID, outcome: outcome)), to: node)
+  }
+
+  // MARK: - Numbers and deadlines
+
+  mutating func newOperation(_ kind: OperationKind) -> UInt64 {
+    nextOperation &+= 4
+    return nextOperation | kind.rawValue
+  }
+
+  func deadline(_ timeoutMilliseconds: UInt32?, at now: Moment) -> Instant {
+    now.instant.adding(milliseconds: timeoutMilliseconds.map(UInt64.init) ?? options.requestTimeoutMilliseconds)
+  }
+
+  /// Asks for `read` off the loop, and remembers what waits for it; false when too many wait already.
+  mutating func readCold(_ read: ColdRead, for pending: PendingRead) -> Bool {
+    guard pendingReads.count < Self.coldReadsMax else { return false }
+    nextRead += 1
+    pendingReads[nextRead] = WaitingRead(read: read, waiter: pending)
+    free.append(.read(ReadTicket(nextRead), read))
+    return true
+  }
+}

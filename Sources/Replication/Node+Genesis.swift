@@ -1,0 +1,166 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Storage
+
+// How a cluster comes to be, and how an empty store comes to serve (rule GENESIS, Docs/Delete.md). The member with the
+// lowest id founds the cluster once every member has said that it knows of none; everybody else adopts what it is told.
+
+extension Node where Disk: ~Copyable {
+  // MARK: - Founding
+
+  /// Draws the cluster's identity if nobody has one. Waiting for all is no loss: no store can serve before that either.
+  mutating func foundIfPossible(at now: Moment) {
+    guard identity.manifest.cluster == nil, own.id == ring.members.map(\.id).min() else { return }
+    guard peers.peers.allSatisfy({ $0.wasUp && $0.hello != nil && $0.hello?.cluster == nil }) else { return }
+    adopt(
+      ClusterIdentity(
+        id: drawIdentity(), ringSeed: generator.next(), partitions: options.partitions, replicas: options.replicas),
+      at: now)
+  }
+
+  private mutating func drawIdentity() -> Identity128 {
+    while true {
+      let drawn = Identity128(high: generator.next(), low: generator.next())
+      if drawn != .none { return drawn }
+    }
+  }
+
+  /// Makes this node a member: its stores are created, then the identity file says so, then peers hear of it.
+  mutating func adopt(_ cluster: ClusterIdentity, at now: Moment) {
+    guard phase == .founding else { return }
+    phase = .creating
+    ring = Ring(
+      epoch: 1, partitionCount: Int(cluster.partitions), replicas: Int(cluster.replicas), members: options.members)
+    hash = RingHash(seed: cluster.ringSeed)
+    do throws(StorageError) {
+      engine = try Engine.open(
+        options.directory, options: NodeStart.engineOptions(options, own: own, cluster: cluster), stores: [], on: &disk)
+    } catch {
+      stopReason = .failed(error)
+      return
+    }
+    var seeds: [StoreSeed] = []
+    for partition in 0..<ring.partitionCount where ring.owners(of: partition).contains(own.id) {
+      seeds.append(
+        StoreSeed(
+          id: StoreID(partition: UInt16(partition), replicas: cluster.replicas), incarnation: drawIdentity(),
+          configID: ring.configID(of: partition)))
+    }
+    createStores(seeds, replacing: [], cluster: cluster, at: now)
+    free.append(.log(.info, "cluster \(cluster.id): \(seeds.count) of \(ring.partitionCount) partitions are here"))
+  }
+
+  private mutating func createStores(
+    _ seeds: [StoreSeed], replacing: [PeerPromise], cluster: ClusterIdentity, at now: Moment
+  ) {
+    guard let engine else { return }
+    var steps = engine.create(seeds)
+    for (seed, promise) in zip(seeds, replacing) {
+      steps += engine.setRole(seed.id, .loading, promises: [promise])
+    }
+    identity.manifest.cluster = cluster
+    let created = Set(seeds.map(\.id))
+    identity.manifest.stores = (identity.manifest.stores.filter { !created.contains($0.id) } + seeds)
+      .sorted { $0.id < $1.id }
+    steps.append(.replace(path: identity.path, bytes: identity.manifest.encoded()))
+    start(.createStores(seeds, replacing: replacing), steps)
+  }
+
+  /// Stores that the identity file lists and that are gone come back empty, under a new incarnation, and marked by the
+  /// old one: they have lost something, and are never taken for new.
+  mutating func replaceMissingStores(_ missing: [StoreID]) {
+    guard let cluster = identity.manifest.cluster else { return }
+    phase = .creating
+    var seeds: [StoreSeed] = []
+    var promises: [PeerPromise] = []
+    for old in identity.manifest.stores where missing.contains(old.id) {
+      seeds.append(StoreSeed(id: old.id, incarnation: drawIdentity(), configID: old.configID))
+      promises.append(PeerPromise(peer: own.id, incarnation: old.incarnation, configID: old.configID))
+    }
+    free.append(.log(.error, "\(missing.count) stores are missing and come up as loading: \(missing[0]) is the first"))
+    createStores(
+      seeds, replacing: promises, cluster: cluster,
+      at: Moment(instant: startedAt, wallMilliseconds: identity.clock.last.milliseconds))
+  }
+
+  mutating func storesCreated(_ seeds: [StoreSeed], replacing: [PeerPromise], at now: Moment) {
+    guard let engine else { return }
+    do throws(StorageError) {
+      try engine.adopt(seeds, on: &disk)
+    } catch {
+      stopReason = .failed(error)
+      return
+    }
+    for (seed, promise) in zip(seeds, replacing) { engine.adoptRole(seed.id, .loading, promises: [promise]) }
+    phase = .opening
+    sayHelloAgain(at: now)
+    for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
+    activateStores()
+  }
+
+  // MARK: - Genesis of stores
+
+  /// Loading, empty, and holding no promise of anybody.
+  func isNew(_ store: StoreID, _ engine: Engine) -> Bool {
+    engine.role(store) == .loading && engine.isEmpty(store) && engine.promises(store).isEmpty
+  }
+
+  mutating func sendStoreStates(to node: NodeID) {
+    guard let engine else { return }
+    var states: [StoreState] = []
+    for store in engine.storeIDs where ring.owners(of: Int(store.partition)).contains(node) {
+      states.append(
+        StoreState(
+          store: store, incarnation: engine.incarnation(store), role: engine.role(store), isNew: isNew(store, engine),
+          recognizes: engine.promises(store).first { $0.peer == node }?.incarnation ?? .none))
+    }
+    guard !states.isEmpty else { return }
+    statesSequence += 1
+    send(.storeStates(StoreStates(bootID: bootID, sequence: statesSequence, states: states)), to: node)
+  }
+
+  mutating func receiveStoreStates(_ announced: StoreStates, from node: NodeID, index: Int) {
+    guard announced.bootID == peers[index].hello?.bootID, announced.sequence > peers[index].lastStatesSequence else {
+      return
+    }
+    peers[index].lastStatesSequence = announced.sequence
+    let states = announced.states
+    genesis.record(states, from: node)
+    activateStores()
+    // A peer that still loads may have missed what we said.
+    guard let engine else { return }
+    let isWaiting = states.contains {
+      $0.role == .loading && engine.contains($0.store) && engine.role($0.store) == .active
+    }
+    if isWaiting { sendStoreStates(to: node) }
+  }
+
+  /// Starts serving from every new store whose fellow owners have all agreed.
+  mutating func activateStores() {
+    guard let engine, phase != .creating else { return }
+    guard !jobs.contains(where: { if case .activate = $0 { true } else { false } }) else { return }
+    var agreed: [StoreID: [PeerPromise]] = [:]
+    var steps: [DiskStep] = []
+    for store in engine.storeIDs where isNew(store, engine) {
+      let others = ring.owners(of: Int(store.partition)).filter { $0 != own.id }
+      guard
+        let promises = genesis.agreement(
+          on: store, incarnation: engine.incarnation(store), others: others, configID: engine.configID(store))
+      else { continue }
+      agreed[store] = promises
+      steps += engine.setRole(store, .active, promises: promises)
+    }
+    if !agreed.isEmpty { start(.activate(agreed), steps) }
+  }
+
+  mutating func storesActivated(_ activated: [StoreID: [PeerPromise]], at now: Moment) {
+    guard let engine else { return }
+    for store in activated.keys.sorted() {
+      engine.adoptRole(store, .active, promises: activated[store] ?? [])
+    }
+    for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
+    activateStores()
+  }
+}

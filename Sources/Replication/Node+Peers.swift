@@ -1,0 +1,185 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Storage
+
+// Talking to the other members: handshake, heartbeats, who is up, and the dispatch of what they say. A message of a
+// peer whose current boot has not been accepted is dropped unread, the handshake itself excepted.
+
+extension Node where Disk: ~Copyable {
+  /// A HELLO that was not answered is said again after this time.
+  private static var helloMilliseconds: UInt64 { 500 }
+
+  mutating func send(_ body: PeerBody, to node: NodeID) {
+    free.append(.send(PeerMessage(time: identity.clock.last, body: body), to: node))
+  }
+
+  mutating func receive(_ message: PeerMessage, from node: NodeID, at now: Moment) {
+    guard let index = peers.index(node) else { return }
+    switch message.body {
+    case .hello(let hello): receiveHello(hello, from: index, at: now)
+    case .helloReply(let reply): receiveHelloReply(reply, from: index, at: now)
+    default:
+      guard peers[index].hello != nil else { return }
+      peers[index].lastHeard = now.instant
+      identity.clock.observe(message.time)
+      receiveAccepted(message.body, from: node, index: index, at: now)
+    }
+  }
+
+  private mutating func receiveAccepted(_ body: PeerBody, from node: NodeID, index: Int, at now: Moment) {
+    switch body {
+    case .hello, .helloReply: break
+    case .heartbeat(let heartbeat): receiveHeartbeat(heartbeat, from: index, at: now)
+    case .storeStates(let states): receiveStoreStates(states, from: node, index: index)
+    case .push(let push): receivePush(push, from: node, warm: nil)
+    case .pushReply(let reply): receivePushReply(reply, from: node, at: now)
+    case .read(let read): receiveRead(read, from: node, warm: nil)
+    case .readReply(let reply): receiveReadReply(reply, from: node, at: now)
+    case .forward(let forward): receiveForward(forward, from: node, at: now)
+    case .forwardReply(let reply): receiveForwardReply(reply, from: node, at: now)
+    }
+  }
+
+  // MARK: - Handshake
+
+  mutating func linkChanged(_ node: NodeID, up: Bool, at now: Moment) {
+    guard let index = peers.index(node) else { return }
+    peers[index].linked = up
+    peers[index].welcomed = false
+    peers[index].refusal = nil
+    if up { sayHello(to: index, at: now) }
+    reviewPeers(at: now)
+  }
+
+  private mutating func sayHello(to index: Int, at now: Moment) {
+    peers[index].helloSent = now.instant
+    let hello = Hello(
+      node: own.id, name: own.name, bootID: bootID, knownBootID: peers[index].hello?.bootID ?? 0,
+      actor: identity.manifest.actor, cluster: identity.manifest.cluster,
+      membersDigest: identity.manifest.membersDigest, ringEpoch: ring.epoch, wallMilliseconds: now.wallMilliseconds)
+    send(.hello(hello), to: peers[index].member.id)
+  }
+
+  /// Says hello to everybody who is connected: a fact of ours has changed.
+  mutating func sayHelloAgain(at now: Moment) {
+    for index in peers.peers.indices where peers[index].linked { sayHello(to: index, at: now) }
+  }
+
+  private mutating func receiveHello(_ hello: Hello, from index: Int, at now: Moment) {
+    let node = peers[index].member.id
+    let refusal = judge(hello, of: peers[index].member)
+    send(.helloReply(HelloReply(yourBootID: hello.bootID, refusal: refusal)), to: node)
+    if let refusal {
+      if peers[index].rejected != refusal {
+        free.append(.log(.warning, "refused \(peers[index].member.name): \(refusal.text)"))
+      }
+      peers[index].rejected = refusal
+      peers[index].hello = nil
+    } else {
+      if peers[index].hello?.bootID != hello.bootID {
+        genesis.forget(node)
+        peers[index].lastHeartbeatSequence = 0
+        peers[index].lastStatesSequence = 0
+      }
+      peers[index].rejected = nil
+      peers[index].hello = hello
+      peers[index].lastHeard = now.instant
+      noteClock(hello.wallMilliseconds, of: index, at: now)
+      if identity.manifest.cluster == nil, let cluster = hello.cluster { adopt(cluster, at: now) }
+      if hello.knownBootID != bootID { sayHello(to: index, at: now) }
+    }
+    reviewPeers(at: now)
+  }
+
+  private func judge(_ hello: Hello, of member: Member) -> HelloRefusal? {
+    guard hello.versions.overlaps(Hello.versionMin...Hello.versionMax) else { return .version }
+    guard hello.node == member.id else { return .unknownNode }
+    guard hello.name == member.name else { return .nameMismatch }
+    guard hello.membersDigest == identity.manifest.membersDigest else { return .otherMembers }
+    if let theirs = hello.cluster, let ours = identity.manifest.cluster, theirs != ours { return .otherCluster }
+    let isTaken =
+      hello.actor == identity.manifest.actor || identity.manifest.pastActors.contains(hello.actor)
+      || peers.peers.contains { $0.member.id != member.id && $0.hello?.actor == hello.actor }
+    return isTaken ? .actorTaken : nil
+  }
+
+  private mutating func receiveHelloReply(_ reply: HelloReply, from index: Int, at now: Moment) {
+    guard reply.yourBootID == bootID else { return }
+    peers[index].welcomed = reply.refusal == nil
+    if let refusal = reply.refusal, peers[index].refusal != refusal {
+      free.append(.log(.warning, "\(peers[index].member.name) refused this node: \(refusal.text)"))
+      // Two nodes drew the same number: the one that is told draws another, which it has not used yet.
+      if refusal == .actorTaken { drawNewActor(at: now) }
+    }
+    peers[index].refusal = reply.refusal
+    reviewPeers(at: now)
+  }
+
+  private mutating func drawNewActor(at now: Moment) {
+    let taken = identity.manifest.pastActors + [identity.manifest.actor] + peers.peers.compactMap { $0.hello?.actor }
+    identity.manifest.retireActor(replacedBy: NodeStart.drawActor(&generator, except: taken))
+    identity.isDirty = true
+    renewIdentity(at: now)
+  }
+
+  // MARK: - Heartbeats
+
+  /// The regular word to every peer: hello where the handshake is not done, a heartbeat where it is.
+  mutating func greetAndBeat(at now: Moment) {
+    heartbeatSequence += 1
+    for index in peers.peers.indices where peers[index].linked {
+      if peers[index].welcomed && peers[index].hello != nil {
+        send(
+          .heartbeat(
+            Heartbeat(bootID: bootID, sequence: heartbeatSequence, wallMilliseconds: now.wallMilliseconds)),
+          to: peers[index].member.id)
+      } else if peers[index].helloSent.map({ now.instant.milliseconds(since: $0) >= Self.helloMilliseconds }) ?? true {
+        sayHello(to: index, at: now)
+      }
+    }
+  }
+
+  private mutating func receiveHeartbeat(_ heartbeat: Heartbeat, from index: Int, at now: Moment) {
+    guard heartbeat.bootID == peers[index].hello?.bootID else {
+      // A boot whose hello was lost or overtaken: saying ours, without knowing it, asks for it.
+      peers[index].hello = nil
+      sayHello(to: index, at: now)
+      return
+    }
+    guard heartbeat.sequence > peers[index].lastHeartbeatSequence else { return }
+    peers[index].lastHeartbeatSequence = heartbeat.sequence
+    noteClock(heartbeat.wallMilliseconds, of: index, at: now)
+  }
+
+  private mutating func noteClock(_ wallMilliseconds: UInt64, of index: Int, at now: Moment) {
+    peers[index].clockReference =
+      Int64(bitPattern: wallMilliseconds) - Int64(now.instant.nanoseconds / 1_000_000)
+  }
+
+  /// Runs both sides of every change between up and down.
+  mutating func reviewPeers(at now: Moment) {
+    for change in peers.review(at: now.instant) {
+      let name = ring.member(change.node)?.name ?? "\(change.node)"
+      if change.isUp {
+        free.append(.log(.info, "\(name) is up"))
+        sendStoreStates(to: change.node)
+      } else {
+        free.append(.log(.warning, "\(name) is down: \(change.reason)"))
+        peerWentDown(change.node, name: name, at: now)
+      }
+    }
+  }
+
+  /// Every operation that counts on this peer goes on without it.
+  private mutating func peerWentDown(_ node: NodeID, name: String, at now: Moment) {
+    let reason = "\(name) went down"
+    for operation in puts.keys.sorted() { putReplicaFailed(operation, node, reason) }
+    for operation in deletes.keys.sorted() { deleteReplicaFailed(operation, node, reason, at: now) }
+    for operation in gets.keys.sorted() { getReplicaFailed(operation, node, reason, at: now) }
+    for operation in forwards.keys.sorted() where forwards[operation]?.target == node {
+      forwardTargetLost(operation, reason, at: now)
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Storage
+
+// What this node does as a replica: apply what is pushed to it, answer reads, and go on with whatever waited for bytes
+// from the disk. A push is acknowledged as applied when it stands in the file, and as synced when it is durable.
+
+extension Node where Disk: ~Copyable {
+  enum StoreAnswer {
+    case done(ReadOutcome)
+    case cold(ColdRead)
+  }
+
+  /// Why this node takes no part in an operation on a store, or nil.
+  private func refusal(_ store: StoreID, configID: UInt64, key: ObjectKey, hash: UInt64) -> Refusal? {
+    guard let engine, phase != .closing, phase != .creating else { return .notReady }
+    guard engine.contains(store), storeID(hash) == store else { return .notOwner }
+    guard configID == self.configID(store) else { return .wrongConfig }
+    switch engine.role(store) {
+    case .active: return nil
+    case .loading: return .loading
+    case .fenced: return .fenced
+    case .retired: return .notOwner
+    }
+  }
+
+  // MARK: - Writes
+
+  mutating func receivePush(_ push: Push, from node: NodeID, warm: WarmBytes?) {
+    let hash = hash(push.key.encoded)
+    if let refusal = refusal(push.store, configID: push.configID, key: push.key, hash: hash) {
+      return replyToPush(push, to: node, .refused(refusal))
+    }
+    guard let engine else { return }
+    identity.clock.observe(push.version.stamp.time)
+    do throws(StorageError) {
+      let outcome = try engine.apply(
+        push.version, key: push.key.encoded, hash: hash, to: push.store, warm: warm, on: &disk)
+      switch outcome {
+      case .applied(let position), .equal(let position):
+        counters.vnodePuts += 1
+        acknowledge(push, to: node, position) { .applied(synced: $0) }
+      case .newer(let stamp, let position):
+        acknowledge(push, to: node, position) { .haveNewer(stamp, synced: $0) }
+      case .belowFloor:
+        counters.stalePushesRefused += 1
+        replyToPush(push, to: node, .stale(identity.clock.last))
+      case .cold(let read):
+        if !readCold(read, for: .push(push, from: node)) { replyToPush(push, to: node, .refused(.overloaded)) }
+      }
+    } catch {
+      storeFailed(push.store, error)
+      replyToPush(push, to: node, .refused(.damaged))
+    }
+  }
+
+  /// Says "applied" now and "synced" when it is, as far as the coordinator wants to hear it.
+  private mutating func acknowledge(
+    _ push: Push, to node: NodeID, _ position: LogPosition, _ outcome: (_ synced: Bool) -> PushOutcome
+  ) {
+    let isDurable = engine.map { position <= $0.durable } ?? false
+    if push.wantsApplied, !(isDurable && push.wantsSynced) { replyToPush(push, to: node, outcome(isDurable)) }
+    if push.wantsSynced {
+      let reply = PushReply(operation: push.operation, stamp: push.version.stamp, outcome: outcome(true))
+      sendWhenDurable(.pushReply(reply), to: node, position: position)
+    }
+  }
+
+  private mutating func replyToPush(_ push: Push, to node: NodeID, _ outcome: PushOutcome) {
+    send(
+      .pushReply(PushReply(operation: push.operation, stamp: push.version.stamp, outcome: outcome)), to: node)
+  }
+
+  // MARK: - Reads
+
+  mutating func receiveRead(_ read: PeerRead, from node: NodeID, warm: WarmBytes?) {
+    let hash = hash(read.key.encoded)
+    if let refusal = refusal(read.store, configID: read.configID, key: read.key, hash: hash) {
+      return send(.readReply(PeerReadReply(operation: read.operation, outcome: .refused(refusal))), to: node)
+    }
+    switch readStore(read.key, hash: hash, store: read.store, warm: warm) {
+    case .done(let outcome):
+      send(.readReply(PeerReadReply(operation: read.operation, outcome: outcome)), to: node)
+    case .cold(let cold):
+      if !readCold(cold, for: .peerRead(read, from: node)) {
+        send(.readReply(PeerReadReply(operation: read.operation, outcome: .refused(.overloaded))), to: node)
+      }
+    }
+  }
+
+  /// What this node's store holds; damage is a refusal, never "absent".
+  mutating func readStore(_ key: ObjectKey, hash: UInt64, store: StoreID, warm: WarmBytes?) -> StoreAnswer {
+    guard let engine, engine.contains(store), engine.role(store) == .active else { return .done(.refused(.loading)) }
+    counters.vnodeGets += 1
+    do throws(StorageError) {
+      switch try engine.lookup(key: key.encoded, hash: hash, in: store, warm: warm, on: &disk) {
+      case .absent: return .done(.absent(floor: engine.floor(store)))
+      case .found(let version): return .done(.found(version))
+      case .cold(let read): return .cold(read)
+      }
+    } catch {
+      storeFailed(store, error)
+      return .done(.refused(.damaged))
+    }
+  }
+
+  // MARK: - The disk's answers
+
+  mutating func coldReadFinished(_ ticket: ReadTicket, _ result: Result<[UInt8], StorageError>, at now: Moment) {
+    guard let waiting = pendingReads.removeValue(forKey: ticket.rawValue) else { return }
+    let bytes: [UInt8]
+    switch result {
+    case .success(let read): bytes = read
+    case .failure(let error):
+      stopReason = .failed(error)
+      return
+    }
+    let warm = WarmBytes(read: waiting.read, bytes: bytes)
+    switch waiting.waiter {
+    case .put(let operation): coordinatePut(operation, warm: warm, at: now)
+    case .get(let operation): readOwnCopy(operation, warm: warm, at: now)
+    case .delete(let operation): coordinateDelete(operation, warm: warm, at: now)
+    case .push(let push, let node): receivePush(push, from: node, warm: warm)
+    case .peerRead(let read, let node): receiveRead(read, from: node, warm: warm)
+    }
+  }
+
+  /// A store could not do what was asked. Damage fences the store (the engine has done so) and is told to everybody;
+  /// a device that refuses a read or a write ends the node.
+  mutating func storeFailed(_ store: StoreID, _ error: StorageError) {
+    switch error {
+    case .damaged, .missing, .incompatible:
+      free.append(.log(.error, "store \(store) is fenced: \(error)"))
+    case .io, .locked: stopReason = .failed(error)
+    }
+  }
+}

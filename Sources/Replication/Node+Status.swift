@@ -1,0 +1,58 @@
+package import Cluster
+package import Primitives
+import Storage
+
+// What operators are shown: a snapshot, taken between turns.
+
+extension Node where Disk: ~Copyable {
+  /// Everything about this node at `now`.
+  package func status(at now: Moment) -> NodeStatus {
+    let state: NodeStatus.State =
+      switch phase {
+      case .serving: .serving
+      case .stopping, .closing: .stopping
+      case .founding, .creating, .opening: .starting(reason: startingReason)
+      }
+    return NodeStatus(
+      member: own, state: state, clusterID: identity.manifest.cluster?.id, bootID: bootID,
+      actor: identity.manifest.actor, ringEpoch: ring.epoch,
+      peers: peers.peers.map { status(of: $0, at: now) },
+      stores: engine.map { engine in engine.storeIDs.map { engine.status($0) } } ?? [],
+      clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: counters,
+      recovery: recovery)
+  }
+
+  private func status(of peer: PeerTable.Peer, at now: Moment) -> NodeStatus.Peer {
+    let link: NodeStatus.Peer.Link
+    if peer.wasUp {
+      link = .up
+    } else if let refusal = peer.refusal ?? peer.rejected {
+      link = .refused(reason: refusal.text)
+    } else {
+      link = .down(reason: peer.downReason)
+    }
+    return NodeStatus.Peer(
+      member: peer.member, link: link, silentMilliseconds: peer.lastHeard.map { now.instant.milliseconds(since: $0) },
+      clockOffsetMilliseconds: peers.clockOffset(peer, at: now))
+  }
+
+  /// The ring as this node sees it; final once the node belongs to a cluster.
+  package var currentRing: Ring { ring }
+
+  /// What a node that does not serve yet is waiting for.
+  var startingReason: String {
+    switch phase {
+    case .founding:
+      let silent = peers.peers.filter { !$0.wasUp }.map { "\($0.member.name) (\($0.downReason))" }
+      return silent.isEmpty
+        ? "waiting for the cluster's founder" : "a new cluster needs all its members: \(silent.joined(separator: ", "))"
+    case .creating: return "creating its stores"
+    case .opening:
+      guard let engine else { return "opening its stores" }
+      let waiting = engine.storeIDs.filter { isNew($0, engine) }
+      return waiting.isEmpty
+        ? "looking for its peers" : "\(waiting.count) new stores wait for the other owners to agree"
+    case .serving, .stopping, .closing: return ""
+    }
+  }
+}

@@ -1,0 +1,182 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Storage
+
+// Time, the disk's answers, and the way out: ticks, finished syncs and jobs, leases, shutdown.
+
+extension Node where Disk: ~Copyable {
+  /// Heartbeats per `suspect_after`: four may be lost before a peer is suspected.
+  private static var heartbeatsPerSuspicion: UInt64 { 5 }
+  private static var announcementMilliseconds: UInt64 { 500 }
+  /// A node that meets nobody serves what it can after this time: its answers then say who is missing.
+  private static var lonelyMilliseconds: UInt64 { 2000 }
+
+  mutating func tick(at now: Moment) {
+    for operation in wheel.expired(at: now.instant) { wake(operation, at: now) }
+    if now.instant.milliseconds(since: lastHeartbeat) >= options.suspectAfterMilliseconds / Self.heartbeatsPerSuspicion {
+      lastHeartbeat = now.instant
+      greetAndBeat(at: now)
+    }
+    reviewPeers(at: now)
+    keepLease(at: now)
+    advancePhase(at: now)
+    startEngineWork(at: now)
+    finishShutdown(at: now)
+  }
+
+  private mutating func wake(_ operation: UInt64, at now: Moment) {
+    switch OperationKind(of: operation) {
+    case .put: wakePut(operation, at: now)
+    case .get: wakeGet(operation, at: now)
+    case .delete: wakeDelete(operation, at: now)
+    case .forward: wakeForward(operation, at: now)
+    }
+  }
+
+  // MARK: - Phases
+
+  private mutating func advancePhase(at now: Moment) {
+    switch phase {
+    case .founding: foundIfPossible(at: now)
+    case .creating: break
+    case .opening:
+      announceStores(at: now)
+      activateStores()
+      guard let engine, !engine.storeIDs.contains(where: { isNew($0, engine) }) else { return }
+      let others = peers.peers.count
+      let metEnough = peers.upCount + 1 > (others + 1) / 2
+      if metEnough || now.instant.milliseconds(since: startedAt) >= Self.lonelyMilliseconds {
+        phase = .serving
+        free.append(.log(.info, "serving: \(engine.storeIDs.count) stores, \(peers.upCount) of \(others) peers up"))
+      }
+    case .serving: announceStores(at: now)
+    case .stopping, .closing: break
+    }
+  }
+
+  private mutating func announceStores(at now: Moment) {
+    guard let engine, now.instant.milliseconds(since: lastAnnouncement) >= Self.announcementMilliseconds else { return }
+    lastAnnouncement = now.instant
+    guard engine.storeIDs.contains(where: { engine.role($0) == .loading }) else { return }
+    for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
+  }
+
+  // MARK: - Jobs
+
+  mutating func start(_ purpose: JobTable.Purpose, _ steps: [DiskStep]) {
+    free.append(.job(jobs.add(purpose, steps)))
+  }
+
+  mutating func jobFinished(_ id: JobID, at now: Moment) {
+    guard let purpose = jobs.finish(id) else { return }
+    switch purpose {
+    case .identity:
+      identity.renewed()
+      resumeLeaseWaiters(at: now)
+    case .createStores(let seeds, let replacing): storesCreated(seeds, replacing: replacing, at: now)
+    case .activate(let activated): storesActivated(activated, at: now)
+    case .engine: engine?.completeWork()
+    case .shutdown: stopReason = .clean
+    }
+  }
+
+  private mutating func startEngineWork(at now: Moment) {
+    guard let engine, phase != .closing else { return }
+    guard !jobs.contains(where: { if case .engine = $0 { true } else { false } }) else { return }
+    do throws(StorageError) {
+      if let steps = try engine.work(at: now.instant, on: &disk) { start(.engine, steps) }
+    } catch { stopReason = .failed(error) }
+  }
+
+  // MARK: - Leases
+
+  private mutating func keepLease(at now: Moment) {
+    guard phase != .closing, identity.pendingLeaseEnd == nil else { return }
+    let isWanted =
+      !leaseWaiters.isEmpty
+      || (operationsInProgress > 0 && identity.wantsLease(wallMilliseconds: now.wallMilliseconds))
+    if isWanted || identity.isDirty { renewIdentity(at: now) }
+  }
+
+  mutating func renewIdentity(at now: Moment) {
+    guard identity.pendingLeaseEnd == nil else { return }
+    start(.identity, identity.renewalSteps(wallMilliseconds: now.wallMilliseconds))
+  }
+
+  /// A fresh stamp above everything issued and seen here, or nil when the lease must be renewed first.
+  mutating func issueStamp(at now: Moment) -> Stamp? {
+    guard let time = identity.clock.issue(wallMilliseconds: now.wallMilliseconds) else { return nil }
+    return Stamp(time: time, actor: identity.manifest.actor)
+  }
+
+  /// Parks an operation until a lease covers its stamp.
+  mutating func waitForLease(_ operation: UInt64, at now: Moment) {
+    leaseWaiters.append(operation)
+    renewIdentity(at: now)
+  }
+
+  private mutating func resumeLeaseWaiters(at now: Moment) {
+    let waiters = leaseWaiters
+    leaseWaiters.removeAll()
+    for operation in waiters {
+      switch OperationKind(of: operation) {
+      case .put: coordinatePut(operation, warm: nil, at: now)
+      case .delete: coordinateDelete(operation, warm: nil, at: now)
+      case .forward: sendForward(operation, at: now)
+      case .get: break
+      }
+    }
+  }
+
+  // MARK: - Durability
+
+  /// Sends `message` when everything up to `position` is durable.
+  mutating func sendWhenDurable(_ body: PeerBody, to node: NodeID, position: LogPosition) {
+    if let engine, position <= engine.durable {
+      send(body, to: node)
+    } else {
+      held.append((position, .send(PeerMessage(time: identity.clock.last, body: body), to: node)))
+    }
+  }
+
+  /// Effects whose position became durable without a sync of their own.
+  mutating func releaseHeld() {
+    guard let engine, let first = held.first, first.position <= engine.durable else { return }
+    let durable = engine.durable
+    let count = held.firstIndex { $0.position > durable } ?? held.count
+    for entry in held[..<count] { free.append(entry.effect) }
+    held.removeFirst(count)
+  }
+
+  mutating func synced(_ ticket: SyncTicket, at now: Moment) {
+    engine?.completeSync(ticket)
+    settleSyncWaiters(at: now)
+  }
+
+  private mutating func settleSyncWaiters(at now: Moment) {
+    guard let engine else { return }
+    let durable = engine.durable
+    let count = syncWaiters.firstIndex { $0.position > durable } ?? syncWaiters.count
+    guard count > 0 else { return }
+    let ready = syncWaiters[..<count].map(\.operation)
+    syncWaiters.removeFirst(count)
+    for operation in ready { ownCopySynced(operation) }
+  }
+
+  // MARK: - Shutdown
+
+  mutating func beginShutdown() {
+    guard phase != .stopping, phase != .closing else { return }
+    phase = .stopping
+    free.append(.log(.info, "stopping: \(operationsInProgress) operations to finish"))
+  }
+
+  private mutating func finishShutdown(at now: Moment) {
+    settleSyncWaiters(at: now)
+    guard phase == .stopping, operationsInProgress == 0, jobs.isEmpty, held.isEmpty else { return }
+    phase = .closing
+    start(.shutdown, (engine?.shutdownSteps() ?? []) + identity.finalSteps())
+  }
+}

@@ -1,0 +1,179 @@
+import Causality
+import Cluster
+import Messages
+package import Primitives
+package import Storage
+
+// The node: a value that learns events and asks for effects. It never reads a clock, never blocks and never throws; the
+// server's loop and the simulator drive the same code through `step` and `flush`. This file holds its state and the
+// turn; what it does with each event stands in the extensions, one file per duty.
+
+package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
+  /// How often the driver must step `.tick` while operations are in progress, milliseconds.
+  package static var tickMilliseconds: UInt64 { 10 }
+
+  let options: NodeOptions
+  let own: Member
+  let bootID: UInt64
+  let startedAt: Instant
+  let recovery: RecoveryReport
+  var generator: SeededGenerator
+
+  // Who we are
+  var identity: IdentityKeeper
+  var ring: Ring
+  var hash = RingHash(seed: 0)
+  var engine: Engine?
+  var phase: NodePhase
+
+  // Whom we know
+  var peers: PeerTable
+  var genesis = GenesisTable()
+
+  // What is in progress
+  var puts: [UInt64: PutOperation] = [:]
+  var gets: [UInt64: GetOperation] = [:]
+  var deletes: [UInt64: DeleteOperation] = [:]
+  var forwards: [UInt64: ForwardOperation] = [:]
+  var nextOperation: UInt64
+  var wheel: DeadlineWheel
+  var admitted = ForwardLedger()
+  var leaseWaiters: [UInt64] = []
+  var pendingReads: [UInt64: WaitingRead] = [:]
+  var nextRead: UInt64 = 1
+
+  // What waits for the disk
+  /// Effects that promise durability up to a position, in order of position.
+  var held: [(position: LogPosition, effect: Effect)] = []
+  /// Operations whose own copy is not durable yet, in order of position.
+  var syncWaiters: [(position: LogPosition, operation: UInt64)] = []
+  var jobs = JobTable()
+
+  // What the turn asks for
+  var free: [Effect] = []
+  var stopReason: StopReason?
+  var counters = NodeCounters()
+  var heartbeatSequence: UInt64 = 0
+  var statesSequence: UInt64 = 0
+  var lastHeartbeat: Instant
+  var lastAnnouncement: Instant
+
+  package var disk: Disk
+
+  /// Cold reads in progress at once; one more is refused as overload.
+  package static var coldReadsMax: Int { 4096 }
+
+  package init(options: NodeOptions, disk: consuming Disk, at now: Moment) throws(NodeStartError) {
+    guard let own = options.members.first(where: { $0.name == options.name }) else {
+      throw .notAMember(name: options.name, members: options.members.map(\.name))
+    }
+    var disk = disk
+    var generator = SeededGenerator(seed: options.seed)
+    let start = try NodeStart.run(options: options, own: own, generator: &generator, disk: &disk, at: now)
+    self.options = options
+    self.own = own
+    bootID = generator.next()
+    startedAt = now.instant
+    recovery = start.recovery
+    identity = start.identity
+    ring = Ring(
+      epoch: 1, partitionCount: Int(start.identity.manifest.cluster?.partitions ?? options.partitions),
+      replicas: Int(start.identity.manifest.cluster?.replicas ?? options.replicas), members: options.members)
+    engine = start.engine
+    hash = RingHash(seed: start.identity.manifest.cluster?.ringSeed ?? 0)
+    phase = start.engine == nil ? .founding : .opening
+    peers = PeerTable(
+      members: options.members, self: own.id, suspectAfterMilliseconds: options.suspectAfterMilliseconds)
+    nextOperation = (generator.next() >> 2) << 2
+    wheel = DeadlineWheel(at: now.instant)
+    lastHeartbeat = now.instant
+    lastAnnouncement = now.instant
+    self.generator = generator
+    self.disk = disk
+    if !start.missing.isEmpty { replaceMissingStores(start.missing) }
+  }
+
+  /// Takes note of an event. Never throws, never blocks; what follows from it comes with the next `flush`.
+  package mutating func step(_ event: Event, at now: Moment) {
+    guard stopReason == nil else { return }
+    switch event {
+    case .tick: tick(at: now)
+    case .client(let request, let session): receive(request, session: session, at: now)
+    case .peer(let message, let node): receive(message, from: node, at: now)
+    case .link(let node, let up): linkChanged(node, up: up, at: now)
+    case .synced(let ticket): synced(ticket, at: now)
+    case .syncFailed(_, let error), .jobFailed(_, let error): stopReason = .failed(error)
+    case .read(let ticket, let bytes): coldReadFinished(ticket, .success(bytes), at: now)
+    case .readFailed(let ticket, let error): coldReadFinished(ticket, .failure(error), at: now)
+    case .jobDone(let id): jobFinished(id, at: now)
+    case .shutdown: beginShutdown()
+    }
+  }
+
+  /// Ends the turn: writes what it appended, and hands over what it asked for, in the order of `Contract.swift`.
+  package mutating func flush(at now: Moment) -> Batch {
+    var batch = Batch()
+    if stopReason == nil, let engine {
+      do throws(StorageError) {
+        try engine.flush(on: &disk)
+      } catch {
+        stopReason = .failed(error)
+      }
+    }
+    if let stopReason {
+      // Whatever this turn wanted to say may rest on a write that did not happen.
+      free.removeAll()
+      held.removeAll()
+      batch.free = [.stop(stopReason)]
+      return batch
+    }
+    releaseHeld()
+    if let engine, options.sync == .always || !held.isEmpty || !syncWaiters.isEmpty, let request = engine.beginSync() {
+      batch.sync = request
+      batch.afterSync = held.map(\.effect)
+      held.removeAll(keepingCapacity: true)
+      counters.syncs += 1
+    }
+    swap(&batch.free, &free)
+    return batch
+  }
+
+  /// Operations that the driver should tick for.
+  package var operationsInProgress: Int { puts.count + gets.count + deletes.count + forwards.count }
+
+  package var isServing: Bool { phase == .serving }
+}
+
+/// What keeps a node from serving, in order.
+enum NodePhase: Equatable, Sendable {
+  /// It belongs to no cluster yet.
+  case founding
+  /// Its stores are being created.
+  case creating
+  /// Its stores wait for the other owners, or it has not met enough peers yet.
+  case opening
+  case serving
+  case stopping
+  /// The last steps to the disk are under way.
+  case closing
+}
+
+/// Why a node cannot start; one line for its operator.
+package enum NodeStartError: Error, Equatable, Sendable, CustomStringConvertible {
+  case notAMember(name: String, members: [String])
+  case otherNode(directory: String, found: String, wanted: String)
+  case otherMembers(directory: String)
+  case storage(StorageError)
+
+  package var description: String {
+    switch self {
+    case .notAMember(let name, let members):
+      "this node is called \(name), but --initial-cluster names \(members.joined(separator: ", ")): correct one of them"
+    case .otherNode(let directory, let found, let wanted):
+      "\(directory) holds the data of node \(found), not of \(wanted): use its own --data, or --name \(found)"
+    case .otherMembers(let directory):
+      "\(directory) was created with another --initial-cluster: start it with the same list as the first time"
+    case .storage(let error): error.description
+    }
+  }
+}

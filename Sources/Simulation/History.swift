@@ -1,0 +1,162 @@
+import Causality
+package import Messages
+package import Primitives
+package import Storage
+
+// The checker of one run: told what clients ask, what they are answered, and what is seen on the wire; says which
+// promise an answer breaks. It knows nothing of how a node works. What a client never hears of may have happened or
+// not, then or later: such an operation claims nothing.
+
+package struct History: Sendable {
+  /// Violations kept; a broken run repeats itself.
+  package static let violationsMax = 20
+
+  private struct Open: Sendable {
+    let operation: Operation
+    /// What had been acknowledged when it was asked for, as far as the nodes it must meet keep it.
+    let floor: Stamp
+    /// The same for an answer that speaks for every owner.
+    let floorOfAll: Stamp
+  }
+
+  private let rules: QuorumRules
+  private var ledger = ValueLedger()
+  private var writes: AcknowledgedWrites
+  private var open: [Int: Open] = [:]
+  package private(set) var counts = OperationCounts()
+  package private(set) var violations: [Violation] = []
+
+  package init(rules: QuorumRules, keys: Int) {
+    self.rules = rules
+    writes = AcknowledgedWrites(keys: keys, n: rules.n)
+  }
+
+  package mutating func report(_ violation: Violation) {
+    if violations.count < History.violationsMax { violations.append(violation) }
+  }
+
+  package mutating func invoke(_ operation: Operation) {
+    counts.invoked += 1
+    if case .put(let put) = operation.request {
+      ledger.invoked(put: operation.number, key: operation.key, payload: put.payload)
+    }
+    let floor = writes.floor(key: operation.key, nodes: nodesMet(by: operation))
+    let floorOfAll = writes.floor(key: operation.key, nodes: rules.n)
+    open[operation.number] = Open(operation: operation, floor: floor, floorOfAll: floorOfAll)
+  }
+
+  /// Nodes whose state the success of this operation is based on.
+  private func nodesMet(by operation: Operation) -> Int {
+    switch operation.request {
+    case .get(let get): rules.nodesRead(get)
+    case .put(let put): rules.nodesReached(put.quorum)
+    case .delete(let delete): rules.nodesReached(delete.quorum)
+    }
+  }
+
+  /// The client will never know.
+  package mutating func abandon(_ number: Int) {
+    if open.removeValue(forKey: number) != nil { counts.unknown += 1 }
+  }
+
+  package mutating func answer(_ number: Int, _ response: ClientResponse, at time: Instant) {
+    guard let asked = open.removeValue(forKey: number) else {
+      report(Violation(.wrongAnswer, at: time, "a second answer to operation \(number): \(response)"))
+      return
+    }
+    let operation = asked.operation
+    switch (operation.request, response) {
+    case (_, .failed(let failure)):
+      counts.failed += 1
+      check(failure, of: operation, at: time)
+    case (.get, .object(let stamp, let payload)):
+      note(ledger.see(key: operation.key, stamp: stamp, payload: payload, at: time))
+      checkRead(stamp, asked, at: time)
+    case (.get, .notFound(let tombstone)):
+      if let tombstone { note(ledger.see(tombstoneOf: operation.key, stamp: tombstone, at: time)) }
+      checkRead(tombstone, asked, at: time)
+    case (.put(let put), .stored(let stamp)):
+      note(ledger.acknowledged(put: number, key: operation.key, stamp: stamp, at: time))
+      acknowledge(stamp, put.quorum, operation)
+    case (.delete(let delete), .deleted(let stamp)):
+      note(ledger.see(tombstoneOf: operation.key, stamp: stamp, at: time))
+      checkDelete(stamp, asked, at: time)
+      acknowledge(stamp, delete.quorum, operation)
+    case (.delete, .notFound(let tombstone)):
+      checkNothingToDelete(tombstone, asked, at: time)
+    case (.get, _), (.put, _), (.delete, _):
+      report(Violation(.wrongAnswer, at: time, "\(operation.kind) \(number) was answered \(response)"))
+    }
+  }
+
+  /// A version of a key passed on the wire between two nodes.
+  package mutating func saw(_ version: StoredVersion, key: Int, at time: Instant) {
+    note(
+      version.isTombstone
+        ? ledger.see(tombstoneOf: key, stamp: version.stamp, at: time)
+        : ledger.see(key: key, stamp: version.stamp, payload: version.value, at: time))
+  }
+
+  // MARK: - What an answer must satisfy
+
+  private mutating func note(_ violation: Violation?) {
+    if let violation { report(violation) }
+  }
+
+  private mutating func acknowledge(_ stamp: Stamp, _ quorum: WriteQuorum, _ operation: Operation) {
+    counts.succeeded += 1
+    let nodes = rules.nodesKept(quorum)
+    if nodes > 0 { writes.acknowledge(key: operation.key, stamp: stamp, nodes: nodes) }
+  }
+
+  private mutating func checkRead(_ stamp: Stamp?, _ asked: Open, at time: Instant) {
+    counts.succeeded += 1
+    guard (stamp ?? .zero) < asked.floor else { return }
+    let operation = asked.operation
+    let told = stamp.map { "\($0)" } ?? "nothing"
+    report(
+      Violation(
+        stamp == nil ? .falseNotFound : .acknowledgedWriteLost, at: time,
+        "get \(operation.number) of key \(operation.key) found \(told), acknowledged before it was \(asked.floor)"))
+  }
+
+  private mutating func checkDelete(_ stamp: Stamp, _ asked: Open, at time: Instant) {
+    guard stamp <= asked.floor else { return }
+    report(
+      Violation(
+        .deleteTooOld, at: time,
+        "delete \(asked.operation.number) of key \(asked.operation.key) stands at \(stamp), not above \(asked.floor)"))
+  }
+
+  /// "There was nothing to delete" speaks for all owners, and must be as new as anything acknowledged to one of them.
+  private mutating func checkNothingToDelete(_ tombstone: Stamp?, _ asked: Open, at time: Instant) {
+    counts.succeeded += 1
+    guard (tombstone ?? .zero) < asked.floorOfAll else { return }
+    report(
+      Violation(
+        .falseNotFound, at: time,
+        "delete \(asked.operation.number) of key \(asked.operation.key) found nothing below \(asked.floorOfAll)"))
+  }
+
+  private mutating func check(_ failure: ClientFailure, of operation: Operation, at time: Instant) {
+    switch failure {
+    case .damaged(let detail):
+      report(Violation(.wrongAnswer, at: time, "\(operation.kind) \(operation.number) met damage: \(detail)"))
+    case .invalidQuorum(let n):
+      if nodesMet(by: operation) <= n {
+        report(Violation(.wrongAnswer, at: time, "\(operation.kind) \(operation.number): its quorum was valid"))
+      }
+    case .unsatisfied, .timeout, .overloaded, .notReady: break
+    }
+  }
+}
+
+/// How many operations ended how.
+package struct OperationCounts: Equatable, Sendable {
+  package var invoked = 0
+  package var succeeded = 0
+  package var failed = 0
+  /// The client was gone, or its node, before the answer.
+  package var unknown = 0
+  package init() {}
+}

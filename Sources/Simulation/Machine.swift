@@ -1,0 +1,70 @@
+import Cluster
+import Messages
+import Primitives
+import Replication
+import Storage
+
+// One simulated computer: its clocks, its disk, and the process on it, if one runs. The driver's side of the contract
+// between turns (what has arrived, the sync in flight, the queue of disk jobs) lives here as well, because it dies with
+// the process.
+
+/// One run of a node's process: things that were meant for an earlier run find it gone.
+struct Life: Equatable, Sendable {
+  let machine: Int
+  let number: Int
+}
+
+final class Machine {
+  enum Doom {
+    case kill, powerLoss
+  }
+  enum State: Equatable {
+    case down, up, paused
+  }
+
+  let index: Int
+  let member: Member
+  var clock: SimulatedClock
+  /// Nil while the machine is down.
+  var node: Node<SimulatedDisk>?
+  /// What the platters hold; nil while a node has them.
+  var disk: SimulatedDisk?
+  var state = State.down
+  /// Counts the processes that ran here.
+  var lives = 0
+  /// The number of pauses so far: whoever waited through one cannot complain of slowness.
+  var pauses = 0
+  var isStopping = false
+  /// How the process ends in the middle of its next turn: when its writes are done and part of its effects.
+  var doom: Doom?
+
+  // The driver's side, per life
+  var inbox: [Event] = []
+  var isTurnScheduled = false
+  var jobs: [DiskJob] = []
+  /// Steps done of the first job.
+  var stepsDone = 0
+
+  init(index: Int, member: Member, clock: SimulatedClock, disk: SimulatedDisk) {
+    self.index = index
+    self.member = member
+    self.clock = clock
+    self.disk = disk
+  }
+
+  var life: Life { Life(machine: index, number: lives) }
+  /// For people: nodes count from 1.
+  var number: Int { index + 1 }
+
+  /// The process is gone, and with it all that was not on the disk.
+  func forgetProcess() {
+    node = nil
+    state = .down
+    isStopping = false
+    doom = nil
+    inbox.removeAll()
+    isTurnScheduled = false
+    jobs.removeAll()
+    stepsDone = 0
+  }
+}

@@ -1,0 +1,72 @@
+package import Messages
+package import Primitives
+package import Storage
+
+// One thing a simulated client asked for, and what its quorums are worth to a checker.
+
+package struct Operation: Sendable {
+  package enum Kind: String, Sendable { case get, put, delete }
+
+  /// Position in the history; a put's value names it.
+  package let number: Int
+  /// Index of the key.
+  package let key: Int
+  package let request: ClientRequest
+  package let invoked: Instant
+
+  package init(number: Int, key: Int, request: ClientRequest, invoked: Instant) {
+    self.number = number
+    self.key = key
+    self.request = request
+    self.invoked = invoked
+  }
+
+  package var kind: Kind {
+    switch request {
+    case .get: .get
+    case .put: .put
+    case .delete: .delete
+    }
+  }
+
+  package var timeoutMilliseconds: UInt32? {
+    switch request {
+    case .get(let request): request.timeoutMilliseconds
+    case .put(let request): request.timeoutMilliseconds
+    case .delete(let request): request.timeoutMilliseconds
+    }
+  }
+}
+
+/// What the answers of a run are worth: how many nodes a read has asked, how many nodes a write is on for good.
+package struct QuorumRules: Sendable {
+  /// Replicas of each key.
+  package let n: Int
+  package let sync: SyncMode
+  /// Power losses happen in this run: what was not synced does not count.
+  package let losesUnsyncedWrites: Bool
+
+  package init(n: Int, sync: SyncMode, losesUnsyncedWrites: Bool) {
+    self.n = n
+    self.sync = sync
+    self.losesUnsyncedWrites = losesUnsyncedWrites
+  }
+
+  private var quorum: Int { n / 2 + 1 }
+
+  package func nodesRead(_ request: GetRequest) -> Int { request.r.resolved(n: n, default: quorum) }
+
+  /// Nodes that hold a write, for the moment at least, when it is acknowledged.
+  package func nodesReached(_ write: WriteQuorum) -> Int {
+    let w = write.w.resolved(n: n, default: quorum)
+    return max(w, write.dw.resolved(n: n, default: w))
+  }
+
+  /// Nodes that hold an acknowledged write whatever faults this run knows.
+  package func nodesKept(_ write: WriteQuorum) -> Int {
+    guard losesUnsyncedWrites else { return nodesReached(write) }
+    let isSyncedByDefault = sync == .always
+    let byDefault = isSyncedByDefault ? write.w.resolved(n: n, default: quorum) : 0
+    return write.dw.resolved(n: n, default: byDefault)
+  }
+}

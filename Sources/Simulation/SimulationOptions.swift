@@ -1,0 +1,172 @@
+import Primitives
+package import Storage
+
+// What one run is like: topology, faults and their rates, workload, all drawn from the seed. Each run enables a random
+// subset of the faults ("swarm" testing, Groce et al. 2012): a run without message loss reaches states that a run with
+// everything at once never gets to.
+
+package struct SimulationOptions: Sendable {
+  package var nodes = 3
+  package var replicas = 3
+  package var partitions = 4
+  package var sync = SyncMode.always
+  package var fileBytesMax: UInt64 = 64 << 10
+  package var journalSegmentBytes: UInt64 = 64 << 10
+  package var checkpointBytes: UInt64 = 64 << 10
+  package var checkpointSeconds: UInt64 = 60
+  package var requestTimeoutMilliseconds = 2000
+  package var network = NetworkOptions()
+  package var disk = DiskOptions()
+  package var clocks = ClockOptions()
+  package var faults = FaultOptions()
+  package var workload = WorkloadOptions()
+
+  /// No faults, quiet network: what the others are drawn around.
+  package init() {}
+
+  package init(seed: UInt64) {
+    var generator = SeededGenerator(seed: seed, stream: 1)
+    nodes = generator.pick([3, 3, 3, 4, 5])
+    partitions = generator.pick([4, 8])
+    sync = generator.pick([.always, .always, .always, .always, .always, .interval, .never])
+    fileBytesMax = UInt64(generator.pick([4 << 10, 16 << 10, 256 << 10]))
+    journalSegmentBytes = UInt64(generator.pick([1 << 10, 8 << 10, 64 << 10]))
+    checkpointBytes = UInt64(generator.pick([1 << 10, 8 << 10, 1 << 20]))
+    checkpointSeconds = UInt64(generator.pick([1, 5, 60]))
+    requestTimeoutMilliseconds = generator.pick([500, 1000, 2000, 5000])
+    network = NetworkOptions(using: &generator)
+    disk = DiskOptions(using: &generator)
+    clocks = ClockOptions(using: &generator)
+    faults = FaultOptions(using: &generator)
+    workload = WorkloadOptions(using: &generator)
+  }
+}
+
+/// The network of one run. Chances are per million messages.
+package struct NetworkOptions: Sendable {
+  package var delayMicroseconds = 50...500
+  package var lossPerMillion = 0
+  package var duplicationPerMillion = 0
+  /// A message that takes up to `longDelayMilliseconds`: it outlives restarts and deletes.
+  package var longDelayPerMillion = 0
+  package var longDelayMilliseconds = 100...60_000
+  /// What is sent into a cut arrives after it heals, as TCP would have it; otherwise it is lost.
+  package var cutsHold = true
+
+  package init() {}
+
+  init(using generator: inout SeededGenerator) {
+    delayMicroseconds = generator.pick([20...200, 100...1000, 500...20_000, 1000...150_000])
+    if generator.chance(1, in: 2) { lossPerMillion = generator.pick([1000, 10_000, 50_000, 150_000]) }
+    if generator.chance(1, in: 2) { duplicationPerMillion = generator.pick([1000, 20_000, 100_000]) }
+    if generator.chance(1, in: 3) {
+      longDelayPerMillion = generator.pick([200, 2000, 10_000])
+      longDelayMilliseconds = generator.pick([10...1000, 100...10_000, 1000...60_000])
+    }
+    cutsHold = generator.chance(1, in: 2)
+  }
+}
+
+/// The disks of one run.
+package struct DiskOptions: Sendable {
+  package var syncMicroseconds = 50...500
+  package var jobStepMicroseconds = 50...1000
+  /// Reads that find nothing in memory, per million.
+  package var coldReadPerMillion = 0
+
+  package init() {}
+
+  init(using generator: inout SeededGenerator) {
+    syncMicroseconds = generator.pick([50...200, 500...5000, 1000...200_000])
+    jobStepMicroseconds = generator.pick([50...1000, 1000...100_000, 10_000...1_000_000])
+    if generator.chance(1, in: 2) { coldReadPerMillion = generator.pick([20_000, 300_000, 1_000_000]) }
+  }
+}
+
+/// The clocks of one run.
+package struct ClockOptions: Sendable {
+  package var offsetMillisecondsMax = 0
+  package var driftPerMillionMax = 0
+  /// The largest jump; a jump beyond the cluster's tolerance hits a minority of the nodes only.
+  package var jumpMillisecondsMax = 0
+
+  package init() {}
+
+  init(using generator: inout SeededGenerator) {
+    if generator.chance(2, in: 3) { offsetMillisecondsMax = generator.pick([5, 500, 10_000]) }
+    if generator.chance(1, in: 2) { driftPerMillionMax = generator.pick([50, 500]) }
+    if generator.chance(1, in: 2) { jumpMillisecondsMax = generator.pick([1000, 20_000, 3_600_000]) }
+  }
+}
+
+/// How often each fault strikes, as the mean time between two of its kind; nil: never in this run.
+package struct FaultOptions: Sendable {
+  package var killMeanMilliseconds: Int?
+  package var powerLossMeanMilliseconds: Int?
+  package var shutdownMeanMilliseconds: Int?
+  /// Every machine loses power at once.
+  package var blackoutMeanMilliseconds: Int?
+  package var pauseMeanMilliseconds: Int?
+  package var cutMeanMilliseconds: Int?
+  package var resetMeanMilliseconds: Int?
+  package var clockJumpMeanMilliseconds: Int?
+  /// How long a node stays down, stays paused, or a cut lasts.
+  package var outageMilliseconds = 100...3000
+  /// Nodes that faults may hold down at once; a blackout takes all.
+  package var downMax = 1
+  /// Faults begin before the cluster is founded.
+  package var duringBootstrap = false
+  /// Length of the phase under faults.
+  package var phaseMilliseconds = 20_000
+
+  package init() {}
+
+  init(using generator: inout SeededGenerator) {
+    killMeanMilliseconds = FaultOptions.mean(2, in: 3, &generator)
+    powerLossMeanMilliseconds = FaultOptions.mean(1, in: 2, &generator)
+    shutdownMeanMilliseconds = FaultOptions.mean(1, in: 3, &generator)
+    blackoutMeanMilliseconds = FaultOptions.mean(1, in: 5, &generator)
+    pauseMeanMilliseconds = FaultOptions.mean(1, in: 3, &generator)
+    cutMeanMilliseconds = FaultOptions.mean(1, in: 2, &generator)
+    resetMeanMilliseconds = FaultOptions.mean(1, in: 3, &generator)
+    clockJumpMeanMilliseconds = FaultOptions.mean(1, in: 2, &generator)
+    outageMilliseconds = generator.pick([5...200, 100...3000, 1000...15_000])
+    downMax = generator.pick([1, 1, 2, 5])
+    duringBootstrap = generator.chance(1, in: 3)
+    phaseMilliseconds = generator.number(in: 8000...30_000)
+  }
+
+  private static func mean(_ numerator: Int, in denominator: Int, _ generator: inout SeededGenerator) -> Int? {
+    let isEnabled = generator.chance(numerator, in: denominator)
+    let mean = generator.pick([800, 3000, 8000])
+    return isEnabled ? mean : nil
+  }
+
+  /// Whether anything can lose what was not synced.
+  package var losesUnsyncedWrites: Bool { powerLossMeanMilliseconds != nil || blackoutMeanMilliseconds != nil }
+}
+
+/// The clients of one run.
+package struct WorkloadOptions: Sendable {
+  package var clients = 3
+  package var keys = 4
+  package var thinkMilliseconds = 10...200
+  package var valueBytesMax = 100
+  /// Of 100 operations; the rest are reads.
+  package var putPercent = 40
+  package var deletePercent = 10
+  /// Operations, of 100, that leave r, w and dw at their defaults; the others draw them.
+  package var defaultQuorumPercent = 70
+
+  package init() {}
+
+  init(using generator: inout SeededGenerator) {
+    clients = generator.number(in: 2...6)
+    keys = generator.pick([1, 3, 6, 12])
+    thinkMilliseconds = generator.pick([1...50, 20...200, 100...500])
+    valueBytesMax = generator.pick([20, 200, 2000])
+    putPercent = generator.number(in: 25...50)
+    deletePercent = generator.pick([0, 10, 30])
+    defaultQuorumPercent = generator.pick([100, 70, 30])
+  }
+}

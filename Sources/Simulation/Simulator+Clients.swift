@@ -1,0 +1,86 @@
+import Messages
+import Primitives
+import Replication
+
+// Clients: they think, ask a node, wait, and think again. A client whose node dies never learns what became of its
+// operation. One whose node lives is owed exactly one answer, soon after the operation's own deadline at the latest.
+
+extension Simulator {
+  /// How long after its deadline an operation may be answered: a slow disk, a turn, the way back.
+  private static let patienceMilliseconds: UInt64 = 4000
+
+  func beginClients() {
+    for client in 0..<clients.count { schedule(.think(client: client), after: workload.thinkTime()) }
+  }
+
+  func think(_ client: Int) {
+    guard clients.isIdle(client), phase != .proving, phase != .over else { return }
+    if case .settling(let since) = phase, !settles(since: since) { return }
+    let machine = machines[workload.node(of: machines.count)]
+    guard machine.state != .down else {
+      schedule(.think(client: client), after: workload.thinkTime())
+      return
+    }
+    ask(workload.next(at: now), of: client, machine)
+  }
+
+  func ask(_ operation: Operation, of client: Int, _ machine: Machine) {
+    history.invoke(operation)
+    note(
+      .request, machine, UInt64(operation.number),
+      "client \(client) asks \(operation.number): \(describe(operation))")
+    clients.begin(operation.number, of: client, at: machine.life)
+    schedule(.request(machine.life, operation), after: workload.clientDelay())
+    let timeout = UInt64(operation.timeoutMilliseconds ?? UInt32(options.requestTimeoutMilliseconds))
+    schedule(
+      .patienceEnds(operation: operation.number, life: machine.life, pauses: machine.pauses),
+      after: (timeout + Simulator.patienceMilliseconds) * 1_000_000)
+  }
+
+  func request(_ life: Life, _ operation: Operation) {
+    guard let machine = machine(life) else { return }
+    deliver(.client(operation.request, session: SessionID(UInt64(operation.number))), to: machine)
+  }
+
+  func respond(_ operation: Int, _ response: ClientResponse) {
+    if clients.wait(of: operation) == .abandoned { return }
+    note(.response, nil, UInt64(operation), "operation \(operation) is answered")
+    history.answer(operation, response, at: now)
+    guard let client = clients.finish(operation) else { return }
+    answered(response, client: client)
+  }
+
+  /// The connection to the node is lost.
+  func hangUp(_ operation: Int) {
+    guard let client = clients.abandon(operation) else { return }
+    note(.response, nil, UInt64(operation), "operation \(operation) is never answered: its node is gone")
+    history.abandon(operation)
+    answered(nil, client: client)
+  }
+
+  func patienceEnds(_ operation: Int, _ life: Life, _ pauses: Int) {
+    guard case .waiting(_, life)? = clients.wait(of: operation) else { return }
+    if let machine = machine(life), machine.state == .up, machine.pauses == pauses {
+      report(.wrongAnswer, "n\(machine.number) has not answered operation \(operation)")
+    }
+    hangUp(operation)
+  }
+
+  private func answered(_ response: ClientResponse?, client: Int) {
+    if phase == .proving {
+      proved(response)
+    } else {
+      schedule(.think(client: client), after: workload.thinkTime())
+    }
+  }
+
+  private func describe(_ operation: Operation) -> String {
+    switch operation.request {
+    case .get(let get): "get k\(operation.key), r \(get.r)"
+    case .put(let put): "put k\(operation.key), \(describe(put.quorum))"
+    case .delete(let delete): "delete k\(operation.key), \(describe(delete.quorum))\(delete.always ? ", always" : "")"
+    }
+  }
+
+  private func describe(_ quorum: WriteQuorum) -> String { "w \(quorum.w), dw \(quorum.dw)" }
+}

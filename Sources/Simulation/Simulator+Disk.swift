@@ -1,0 +1,109 @@
+import Primitives
+import Replication
+import Storage
+
+// The disk's side of a process: syncs, jobs and cold reads that take their time off the loop. What a sync makes durable
+// is fixed at some moment while it is in flight: at its beginning, so that a node which counts on later writes is
+// caught, or at its end, so that one which does not wait is.
+
+extension Simulator {
+  func beginSync(_ request: SyncRequest, afterSync: [Effect], on machine: Machine) {
+    let isPerformed = generator.chance(1, in: 2)
+    if isPerformed, let failure = sync(request, on: machine) {
+      deliver(.syncFailed(request.ticket, failure), to: machine)
+      return
+    }
+    note(.sync, machine, request.ticket.rawValue, "sync \(request.ticket.rawValue) of \(request.files.count) files")
+    schedule(
+      .syncFinished(machine.life, request, afterSync: afterSync, isPerformed: isPerformed),
+      after: generator.duration(microseconds: diskPace.syncMicroseconds))
+  }
+
+  func syncFinished(_ life: Life, _ request: SyncRequest, afterSync: [Effect], isPerformed: Bool) {
+    guard let machine = machine(life) else { return }
+    guard machine.state == .up else {
+      // The thread that waits for the device is stopped as well.
+      schedule(
+        .syncFinished(life, request, afterSync: afterSync, isPerformed: isPerformed), after: 10_000_000)
+      return
+    }
+    if !isPerformed, let failure = sync(request, on: machine) {
+      deliver(.syncFailed(request.ticket, failure), to: machine)
+      return
+    }
+    note(.sync, machine, request.ticket.rawValue, "synced \(request.ticket.rawValue)")
+    perform(afterSync, of: machine)
+    deliver(.synced(request.ticket), to: machine)
+  }
+
+  private func sync(_ request: SyncRequest, on machine: Machine) -> StorageError? {
+    do throws(StorageError) {
+      for file in request.files { try machine.node?.disk.sync(file) }
+      return nil
+    } catch { return error }
+  }
+
+  // MARK: - Jobs
+
+  func add(_ job: DiskJob, to machine: Machine) {
+    machine.jobs.append(job)
+    note(.job, machine, job.id.rawValue, "job \(job.id.rawValue) of \(job.steps.count) steps")
+    if machine.jobs.count == 1 { scheduleJobStep(of: machine) }
+  }
+
+  private func scheduleJobStep(of machine: Machine) {
+    schedule(
+      .jobStep(machine.life), after: generator.duration(microseconds: diskPace.jobStepMicroseconds))
+  }
+
+  /// Performs one step; between two of them the process may die.
+  func jobStep(_ life: Life) {
+    guard let machine = machine(life), let job = machine.jobs.first else { return }
+    guard machine.state == .up else {
+      schedule(.jobStep(life), after: 10_000_000)
+      return
+    }
+    do throws(StorageError) {
+      if machine.stepsDone < job.steps.count { try machine.node?.perform(job.steps[machine.stepsDone]) }
+    } catch {
+      note(.job, machine, job.id.rawValue, "job \(job.id.rawValue) fails: \(error)")
+      finishJob(of: machine, .jobFailed(job.id, error))
+      return
+    }
+    machine.stepsDone += 1
+    if machine.stepsDone >= job.steps.count {
+      note(.job, machine, job.id.rawValue, "job \(job.id.rawValue) is done")
+      finishJob(of: machine, .jobDone(job.id))
+    } else {
+      scheduleJobStep(of: machine)
+    }
+  }
+
+  private func finishJob(of machine: Machine, _ event: Event) {
+    machine.jobs.removeFirst()
+    machine.stepsDone = 0
+    deliver(event, to: machine)
+    if !machine.jobs.isEmpty { scheduleJobStep(of: machine) }
+  }
+
+  func coldRead(_ life: Life, _ ticket: ReadTicket, _ read: ColdRead) {
+    guard let machine = machine(life) else { return }
+    do throws(StorageError) {
+      let result = try machine.node?.disk.read(read.file, at: read.offset, count: read.count, mayBlock: true)
+      guard case .bytes(let bytes)? = result else {
+        report(.unavailable, "n\(machine.number): a read that may block did not bring bytes")
+        return
+      }
+      note(.read, machine, ticket.rawValue, "read \(bytes.count) bytes")
+      deliver(.read(ticket, bytes: bytes), to: machine)
+    } catch {
+      note(.read, machine, ticket.rawValue, "read failed: \(error)")
+      deliver(.readFailed(ticket, error), to: machine)
+    }
+  }
+}
+
+extension Node where Disk: ~Copyable {
+  /// Performs a step of a job on this node's disk, as the disk thread would.
+  mutating func perform(_ step: DiskStep) throws(StorageError) { try step.perform(on: &disk) }
+}

@@ -1,0 +1,161 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Replication
+
+// The course of a run: the cluster is founded; it works under faults; the faults stop and what is under way arrives;
+// then it must prove itself: every node serves, every operation through every node succeeds, and full reads agree.
+
+/// One operation of the last phase.
+struct Proof {
+  enum Kind { case read, fullRead, put, delete }
+  let kind: Kind
+  let key: Int
+  let machine: Int
+}
+
+extension Simulator {
+  private static let reviewMilliseconds: UInt64 = 50
+  /// Within this time without faults every node must serve.
+  private static let serveMillisecondsMax: UInt64 = 30_000
+  /// Clients go on for this long after the last fault, and until the last late message has arrived.
+  private static let settleMilliseconds: UInt64 = 1500
+
+  func begin() {
+    for machine in machines {
+      schedule(.boot(machine: machine.index), after: generator.duration(milliseconds: 0...500))
+    }
+    if options.faults.duringBootstrap { beginFaults() }
+    scheduleReview()
+  }
+
+  private func scheduleReview() { schedule(.review, after: Simulator.reviewMilliseconds * 1_000_000) }
+
+  func review() {
+    switch phase {
+    case .bootstrap: reviewBootstrap()
+    case .faults(let end):
+      if now >= end {
+        note(.phase, nil, 2, "=== no more faults")
+        phase = .settling(since: now)
+        endFaults()
+      }
+    case .settling(let since): reviewSettling(since: since)
+    case .proving, .over: return
+    }
+    scheduleReview()
+  }
+
+  private func reviewBootstrap() {
+    let deadline = Instant(nanoseconds: Simulator.serveMillisecondsMax * 1_000_000)
+    guard allServe || options.faults.duringBootstrap else {
+      if now > deadline { report(.unavailable, "the cluster was not founded: \(obstacles)") }
+      return
+    }
+    note(.phase, nil, 1, "=== faults begin")
+    phase = .faults(until: now.adding(milliseconds: UInt64(options.faults.phaseMilliseconds)))
+    beginClients()
+    if !options.faults.duringBootstrap { beginFaults() }
+  }
+
+  /// Whether clients go on while the last messages arrive.
+  func settles(since: Instant) -> Bool {
+    now < max(lastLateArrival, since.adding(milliseconds: Simulator.settleMilliseconds))
+  }
+
+  private func reviewSettling(since: Instant) {
+    if !allServe {
+      if now > since.adding(milliseconds: Simulator.serveMillisecondsMax) {
+        report(.unavailable, "all is calm and not all serve: \(obstacles)")
+      }
+      return
+    }
+    guard !settles(since: since), clients.isIdle else { return }
+    note(.phase, nil, 3, "=== proofs")
+    phase = .proving
+    plan()
+    prove()
+  }
+
+  private var allServe: Bool { machines.allSatisfy { obstacle($0) == nil } }
+
+  private var obstacles: String {
+    machines.compactMap { machine in obstacle(machine).map { "n\(machine.number): \($0)" } }.joined(separator: "; ")
+  }
+
+  /// Why this node does not serve with all its peers; nil when it does.
+  private func obstacle(_ machine: Machine) -> String? {
+    guard machine.state == .up, !machine.isStopping else { return "\(machine.state)" }
+    guard let status = machine.node?.status(at: machine.clock.moment(at: now)) else { return "no process" }
+    guard status.state == .serving else { return "\(status.state)" }
+    if status.clockInDoubt { return "doubts its clock" }
+    let missing = status.peers.first { $0.link != .up }
+    return missing.map { "\($0.member.name) is \($0.link)" }
+  }
+
+  // MARK: - Proofs
+
+  private func plan() {
+    for key in workload.keys.indices {
+      for machine in machines.indices { proofs.append(Proof(kind: .read, key: key, machine: machine)) }
+      for machine in machines.indices { proofs.append(Proof(kind: .fullRead, key: key, machine: machine)) }
+    }
+    for machine in machines.indices {
+      let key = machine % workload.keys.count
+      proofs.append(Proof(kind: .put, key: key, machine: machine))
+      proofs.append(Proof(kind: .fullRead, key: key, machine: machine))
+      proofs.append(Proof(kind: .delete, key: key, machine: machine))
+      proofs.append(Proof(kind: .fullRead, key: key, machine: machine))
+    }
+  }
+
+  private func prove() {
+    guard proofsDone < proofs.count else {
+      note(.phase, nil, 4, "=== proved")
+      phase = .over
+      return
+    }
+    let proof = proofs[proofsDone]
+    let key = workload.keys[proof.key]
+    let operation = workload.operation(proof.key, at: now) { number, _ in
+      switch proof.kind {
+      case .read: return .get(GetRequest(key: key))
+      case .fullRead:
+        var get = GetRequest(key: key)
+        get.r = .all
+        return .get(get)
+      case .put: return .put(PutRequest(key: key, payload: ValueLedger.payload(operation: number, valueBytes: 10)))
+      case .delete:
+        var delete = DeleteRequest(key: key)
+        delete.always = true
+        return .delete(delete)
+      }
+    }
+    ask(operation, of: 0, machines[proof.machine])
+  }
+
+  /// The operation of the current proof has ended.
+  func proved(_ response: ClientResponse?) {
+    let proof = proofs[proofsDone]
+    let text = "\(proof.kind) of key \(proof.key) through n\(proof.machine + 1)"
+    switch response {
+    case nil: report(.unavailable, "all is calm, and \(text) was not answered")
+    case .failed(let failure)?: report(.unavailable, "all is calm, and \(text) failed: \(failure)")
+    case .object(let stamp, _)?: agree(proof, on: stamp, text)
+    case .notFound(let tombstone)?: agree(proof, on: tombstone ?? .zero, text)
+    case .stored?, .deleted?: agreement = nil
+    }
+    proofsDone += 1
+    prove()
+  }
+
+  /// Full reads of a key find the same newest version, whoever coordinates them.
+  private func agree(_ proof: Proof, on stamp: Stamp, _ text: String) {
+    guard case .fullRead = proof.kind else { return }
+    if let agreement, agreement.key == proof.key, agreement.stamp != stamp {
+      report(.disagreement, "\(text) found \(stamp), another found \(agreement.stamp)")
+    }
+    agreement = (proof.key, stamp)
+  }
+}

@@ -1,0 +1,138 @@
+import Cluster
+import Messages
+import Primitives
+import Replication
+import Storage
+
+// A process on its machine: how it starts, takes its turns, and ends. A turn takes everything that is ready, as the
+// server's loop does; a paused process takes none, and what arrives for it waits.
+
+extension Simulator {
+  private static let directory = "data"
+
+  func boot(_ machine: Machine) {
+    guard machine.state == .down, let disk = machine.disk.take() else { return }
+    machine.lives += 1
+    var options = NodeOptions(
+      name: machine.member.name, members: machines.map(\.member), directory: Simulator.directory,
+      seed: generator.next())
+    options.partitions = UInt16(self.options.partitions)
+    options.replicas = UInt8(self.options.replicas)
+    options.sync = self.options.sync
+    options.fileBytesMax = self.options.fileBytesMax
+    options.journalSegmentBytes = self.options.journalSegmentBytes
+    options.checkpointBytes = self.options.checkpointBytes
+    options.checkpointSeconds = self.options.checkpointSeconds
+    options.requestTimeoutMilliseconds = UInt64(self.options.requestTimeoutMilliseconds)
+    do throws(NodeStartError) {
+      machine.node = try Node(options: options, disk: disk, at: machine.clock.moment(at: now))
+    } catch {
+      report(.unavailable, "n\(machine.number) does not start: \(error)")
+      return
+    }
+    machine.state = .up
+    note(.start, machine, UInt64(machine.lives), "starts, life \(machine.lives)")
+    schedule(.tick(machine.life), after: 0)
+    for peer in machines.indices where peer != machine.index {
+      schedule(.connect(machine.life, to: peer), after: generator.duration(microseconds: 100...20_000))
+    }
+  }
+
+  // MARK: - Turns
+
+  /// Gives the process an event; it takes it at its next turn.
+  func deliver(_ event: Event, to machine: Machine) {
+    machine.inbox.append(event)
+    scheduleTurn(of: machine)
+  }
+
+  private func scheduleTurn(of machine: Machine) {
+    guard machine.state == .up, !machine.isTurnScheduled else { return }
+    machine.isTurnScheduled = true
+    schedule(.turn(machine.life), after: generator.duration(microseconds: 5...100))
+  }
+
+  func turn(_ life: Life) {
+    guard let machine = machine(life) else { return }
+    machine.isTurnScheduled = false
+    guard machine.state == .up else { return }
+    let moment = machine.clock.moment(at: now)
+    let events = machine.inbox
+    machine.inbox.removeAll(keepingCapacity: true)
+    for event in events { machine.node?.step(event, at: moment) }
+    guard let batch = machine.node?.flush(at: moment) else { return }
+    if let doom = machine.doom {
+      perform(Array(batch.free.prefix(generator.below(batch.free.count + 1))), of: machine)
+      if machine.life == life, machine.state == .up { crash(machine, losingPower: doom == .powerLoss) }
+      return
+    }
+    perform(batch.free, of: machine)
+    guard machine.state == .up, machine.life == life, let sync = batch.sync else { return }
+    beginSync(sync, afterSync: batch.afterSync, on: machine)
+  }
+
+  func tick(_ life: Life) {
+    guard let machine = machine(life), let node = machine.node?.operationsInProgress else { return }
+    let isBusy = node > 0 || machine.isStopping
+    if machine.state == .up { deliver(.tick, to: machine) }
+    let milliseconds = isBusy ? UInt64(Node<SimulatedDisk>.tickMilliseconds) : 40
+    schedule(.tick(life), after: milliseconds * 1_000_000 - generator.duration(microseconds: 0...1000))
+  }
+
+  func perform(_ effects: [Effect], of machine: Machine) {
+    for effect in effects {
+      switch effect {
+      case .respond(let response, let session):
+        let operation = Int(session.rawValue)
+        note(.answer, machine, session.rawValue, "answers \(operation): \(response)")
+        schedule(.response(operation: operation, response), after: workload.clientDelay())
+      case .send(let message, let node):
+        send(message, from: machine, to: machines[Int(node.rawValue) - 1])
+      case .disconnect(let node): drop(machine, to: Int(node.rawValue) - 1)
+      case .read(let ticket, let read):
+        let delay = generator.duration(microseconds: diskPace.syncMicroseconds)
+        schedule(.coldRead(machine.life, ticket, read), after: delay)
+      case .job(let job): add(job, to: machine)
+      case .log(let level, let text):
+        note(.log, machine, traceDigest(text.utf8), "says (\(level)) \(text)")
+      case .stop(let reason):
+        stopped(machine, reason)
+        return
+      }
+    }
+  }
+
+  // MARK: - The end of a process
+
+  private func stopped(_ machine: Machine, _ reason: StopReason) {
+    note(.stop, machine, 0, "stops: \(reason)")
+    guard reason == .clean, machine.isStopping else {
+      report(.unavailable, "n\(machine.number) stops by itself: \(reason)")
+      return
+    }
+    // A clean stop has promised that nothing is left to lose.
+    die(machine, losingPower: generator.chance(1, in: 2))
+    schedule(.boot(machine: machine.index), after: faults.outage())
+  }
+
+  /// Ends the process at once. Without power the disk forgets, wholly or partly, what was not synced.
+  func die(_ machine: Machine, losingPower: Bool) {
+    guard var disk = machine.node?.disk else { return }
+    if losingPower { disk.losePower() } else { disk.releaseProcess() }
+    machine.disk = disk
+    machine.forgetProcess()
+    for operation in clients.connected(to: machine.life) {
+      schedule(.hangUp(operation: operation), after: generator.duration(microseconds: 100...100_000))
+    }
+    for peer in machines where peer.index != machine.index {
+      breakConnections(of: machine, with: peer, isSilent: losingPower)
+    }
+  }
+
+  func resume(_ life: Life) {
+    guard let machine = machine(life), machine.state == .paused else { return }
+    machine.state = .up
+    note(.fault, machine, 1, "runs on")
+    scheduleTurn(of: machine)
+  }
+}

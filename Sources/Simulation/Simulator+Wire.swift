@@ -1,0 +1,147 @@
+import Cluster
+import Messages
+import Primitives
+import Replication
+import Storage
+
+// Between the nodes: connections that are made, broken and made again, and messages that travel as the bytes of the
+// real codec. A message reaches only the process that accepted its connection; the answer to an earlier process of a
+// node may still reach the later one, because it travels on a connection of its own.
+
+extension Simulator {
+  private func path(_ from: Int, _ to: Int) -> SimulatedNetwork.Path { SimulatedNetwork.Path(from: from, to: to) }
+
+  // MARK: - Messages
+
+  func send(_ message: PeerMessage, from machine: Machine, to peer: Machine) {
+    if let seen = wiretap.listen(message, from: machine.index, to: peer.index) {
+      history.saw(seen.version, key: seen.key, at: now)
+    }
+    let path = path(machine.index, peer.index)
+    let connection = network[path]
+    guard connection.isUp else { return }
+    var bytes: [UInt8] = []
+    message.encode(into: &bytes)
+    let fate = network.send(bytes, on: path)
+    note(
+      .send, machine, UInt64(crc32c(bytes)),
+      "-> n\(peer.number) \(describe(message))\(fate.first == nil ? ", lost" : fate.second == nil ? "" : ", twice")")
+    for delay in [fate.first, fate.second] {
+      guard let delay else { continue }
+      travel(bytes, on: path, generation: connection.generation, toLife: connection.peerLife, delay: delay)
+    }
+    if connection.peerLife != peer.lives, peer.state == .up, !network.isCut(path) {
+      // The addressee is another process by now, and says so.
+      let delay = 2 * network.signalDelay()
+      schedule(.disconnected(machine.life, from: peer.index, generation: connection.generation), after: delay)
+    }
+  }
+
+  private func travel(
+    _ bytes: [UInt8], on path: SimulatedNetwork.Path, generation: Int, toLife: Int, delay: UInt64
+  ) {
+    let arrival = now.adding(nanoseconds: delay)
+    if isFaulty { lastLateArrival = max(lastLateArrival, arrival) }
+    queue.schedule(.arrival(path, generation: generation, toLife: toLife, bytes: bytes), at: arrival)
+  }
+
+  func arrive(_ bytes: [UInt8], on path: SimulatedNetwork.Path, generation: Int, toLife: Int) {
+    let machine = machines[path.to]
+    guard machine.lives == toLife, machine.state != .down, generation >= network[path].lostBelow else { return }
+    var reader = ByteReader(bytes)
+    do throws(CodecError) {
+      let message = try PeerMessage(decoding: &reader)
+      note(.deliver, machine, UInt64(crc32c(bytes)), "<- n\(path.from + 1) \(describe(message))")
+      deliver(.peer(message, from: machines[path.from].member.id), to: machine)
+    } catch {
+      report(.wrongAnswer, "n\(path.from + 1) sent n\(machine.number) what does not decode: \(error)")
+    }
+  }
+
+  // MARK: - Connections
+
+  func connect(_ life: Life, to peer: Int) {
+    guard let machine = machine(life), !network[path(machine.index, peer)].isUp else { return }
+    let isOpen = !network.isCut(path(machine.index, peer)) && !network.isCut(path(peer, machine.index))
+    guard isOpen, machines[peer].state != .down else {
+      schedule(.connect(life, to: peer), after: generator.duration(milliseconds: 20...500))
+      return
+    }
+    let delay = 2 * network.signalDelay()
+    schedule(.connected(life, to: peer, toLife: machines[peer].lives), after: delay)
+  }
+
+  func connected(_ life: Life, to peer: Int, peerLife: Int) {
+    guard let machine = machine(life), !network[path(machine.index, peer)].isUp else { return }
+    guard machines[peer].lives == peerLife, machines[peer].state != .down else {
+      connect(life, to: peer)
+      return
+    }
+    let generation = network.connect(path(machine.index, peer), peerLife: peerLife)
+    note(.link, machine, UInt64(generation), "connected to n\(peer + 1)")
+    deliver(.link(machines[peer].member.id, up: true), to: machine)
+  }
+
+  /// The maker of a connection learns that it is broken.
+  func disconnected(_ life: Life, from peer: Int, generation: Int) {
+    guard let machine = machine(life), network[path(machine.index, peer)].generation == generation else { return }
+    drop(machine, to: peer)
+  }
+
+  /// Ends the machine's own connection to the peer, and makes another after a while.
+  func drop(_ machine: Machine, to peer: Int) {
+    guard network[path(machine.index, peer)].isUp else { return }
+    network.disconnect(path(machine.index, peer))
+    note(.link, machine, 0, "lost its connection to n\(peer + 1)")
+    deliver(.link(machines[peer].member.id, up: false), to: machine)
+    schedule(.connect(machine.life, to: peer), after: generator.duration(milliseconds: 10...300))
+  }
+
+  /// The machine's process is gone. Its peers are told by its kernel, unless that is gone as well: then they find out
+  /// when they have waited long enough.
+  func breakConnections(of machine: Machine, with peer: Machine, isSilent: Bool) {
+    if network[path(machine.index, peer.index)].isUp { network.disconnect(path(machine.index, peer.index)) }
+    let connection = network[path(peer.index, machine.index)]
+    guard connection.isUp, peer.state != .down else { return }
+    let isUnheard = isSilent || network.isCut(path(machine.index, peer.index))
+    let delay = isUnheard ? generator.duration(milliseconds: 5000...15_000) : network.signalDelay()
+    schedule(.disconnected(peer.life, from: machine.index, generation: connection.generation), after: delay)
+  }
+
+  func heal(_ paths: [SimulatedNetwork.Path]) {
+    for path in paths where network.isCut(path) {
+      note(.fault, machines[path.from], UInt64(path.to), "reaches n\(path.to + 1) again")
+      let connection = network[path]
+      for held in network.heal(path) where held.generation == connection.generation {
+        travel(
+          held.bytes, on: path, generation: held.generation, toLife: connection.peerLife, delay: held.delay)
+      }
+    }
+  }
+
+  private func describe(_ message: PeerMessage) -> String {
+    switch message.body {
+    case .hello(let hello): "hello, boot \(hexadecimal(hello.bootID)), actor \(hello.actor)"
+    case .helloReply(let reply): "hello reply, \(reply.refusal.map { "refused: \($0)" } ?? "welcome")"
+    case .heartbeat(let heartbeat): "heartbeat \(heartbeat.sequence)"
+    case .storeStates(let states): "states of \(states.states.count) stores"
+    case .push(let push): "push \(push.operation) of \(name(push.key)) \(describe(push.version))"
+    case .pushReply(let reply): "push reply \(reply.operation): \(reply.outcome)"
+    case .read(let read): "read \(read.operation) of \(name(read.key))"
+    case .readReply(let reply):
+      switch reply.outcome {
+      case .found(let version): "read reply \(reply.operation): \(describe(version))"
+      case .absent: "read reply \(reply.operation): absent"
+      case .refused(let refusal): "read reply \(reply.operation): refused, \(refusal)"
+      }
+    case .forward(let forward): "forward \(forward.operation), stamp \(forward.stamp.map { "\($0)" } ?? "none")"
+    case .forwardReply(let reply): "forward reply \(reply.operation): \(reply.outcome)"
+    }
+  }
+
+  private func name(_ key: ObjectKey) -> String { String(decoding: key.key, as: UTF8.self) }
+
+  private func describe(_ version: StoredVersion) -> String {
+    "\(version.isTombstone ? "tombstone" : "\(version.value.count) bytes") at \(version.stamp)"
+  }
+}

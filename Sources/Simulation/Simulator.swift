@@ -1,0 +1,165 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Replication
+import Storage
+
+// A cluster in a box: the production node under a simulated network, disk and clock, with clients and faults, all from
+// one seed. It takes the place of the server's loop and drives each node by the same contract: step what is ready,
+// flush, perform what is free, sync, then perform the rest. A run has three phases: the cluster is founded, it works
+// under faults, and it must work without failure once they have stopped.
+// Invariant: nothing here depends on anything but the seed and the options; no dictionary or set is ever walked.
+// Left out: failing disks, wiped directories, changes of membership.
+
+/// What can happen next.
+enum Happening {
+  case turn(Life)
+  case tick(Life)
+  case arrival(SimulatedNetwork.Path, generation: Int, toLife: Int, bytes: [UInt8])
+  case connect(Life, to: Int)
+  case connected(Life, to: Int, toLife: Int)
+  case disconnected(Life, from: Int, generation: Int)
+  case syncFinished(Life, SyncRequest, afterSync: [Effect], isPerformed: Bool)
+  case jobStep(Life)
+  case coldRead(Life, ReadTicket, ColdRead)
+  case think(client: Int)
+  case request(Life, Operation)
+  case response(operation: Int, ClientResponse)
+  case patienceEnds(operation: Int, life: Life, pauses: Int)
+  case hangUp(operation: Int)
+  case strike(Fault)
+  case boot(machine: Int)
+  case resume(Life)
+  case heal([SimulatedNetwork.Path])
+  case stopLate(Life, pauses: Int)
+  case review
+}
+
+enum Phase: Equatable {
+  case bootstrap
+  case faults(until: Instant)
+  /// No more faults; what was under way arrives.
+  case settling(since: Instant)
+  case proving
+  case over
+}
+
+final class Simulator {
+  let seed: UInt64
+  let options: SimulationOptions
+  var now = Instant(nanoseconds: 0)
+  var queue = EventQueue<Happening>()
+  var machines: [Machine] = []
+  var network: SimulatedNetwork
+  /// How slow the disks are now.
+  var diskPace: DiskOptions
+  var workload: Workload
+  var faults: FaultPlan
+  var generator: SeededGenerator
+  var history: History
+  var clients: ClientTable
+  var wiretap = Wiretap()
+  var trace: Trace
+  var phase = Phase.bootstrap
+  var faultCounts = [Int](repeating: 0, count: Fault.allCases.count)
+  /// When the last message sent under faults arrives.
+  var lastLateArrival = Instant(nanoseconds: 0)
+  /// What remains to be asked once all is calm.
+  var proofs: [Proof] = []
+  var proofsDone = 0
+  /// What the last full read found, while nothing has been written since.
+  var agreement: (key: Int, stamp: Stamp)?
+
+  init(seed: UInt64, options: SimulationOptions, trace: ((String) -> Void)?) {
+    self.seed = seed
+    self.options = options
+    self.trace = Trace(sink: trace)
+    diskPace = options.disk
+    network = SimulatedNetwork(nodes: options.nodes, options: options.network, seed: seed)
+    workload = Workload(options: options.workload, replicas: options.replicas, seed: seed)
+    faults = FaultPlan(options: options.faults, seed: seed)
+    generator = SeededGenerator(seed: seed, stream: 5)
+    let rules = QuorumRules(
+      n: options.replicas, sync: options.sync, losesUnsyncedWrites: options.faults.losesUnsyncedWrites)
+    history = History(rules: rules, keys: options.workload.keys)
+    clients = ClientTable(clients: options.workload.clients)
+    wiretap.keys = workload.keys
+    machines = makeMachines()
+  }
+
+  private func makeMachines() -> [Machine] {
+    var machines: [Machine] = []
+    for index in 0..<options.nodes {
+      let bound = options.clocks.offsetMillisecondsMax
+      let drift = options.clocks.driftPerMillionMax
+      let clock = SimulatedClock(
+        driftPerMillion: generator.number(in: -drift...drift), offsetMilliseconds: generator.number(in: -bound...bound))
+      var disk = SimulatedDisk(seed: generator.next())
+      disk.coldReadPerMillion = options.disk.coldReadPerMillion
+      machines.append(Machine(index: index, member: Simulator.member(index), clock: clock, disk: disk))
+    }
+    return machines
+  }
+
+  static func member(_ index: Int) -> Member {
+    Member(id: NodeID(UInt32(index + 1)), name: "n\(index + 1)", address: "n\(index + 1):1")
+  }
+
+  func schedule(_ happening: Happening, after delay: UInt64) {
+    queue.schedule(happening, at: now.adding(nanoseconds: delay))
+  }
+
+  func note(_ fact: Trace.Fact, _ machine: Machine?, _ detail: UInt64, _ text: @autoclosure () -> String) {
+    trace.note(fact, at: now, node: machine?.number ?? 0, detail: detail, text())
+  }
+
+  func report(_ promise: Violation.Promise, _ text: String) {
+    history.report(Violation(promise, at: now, text))
+    note(.phase, nil, traceDigest(text.utf8), "VIOLATION: \(promise.rawValue): \(text)")
+  }
+
+  /// Runs to the end.
+  func run() -> SimulationResult {
+    begin()
+    while phase != .over, let next = queue.next() {
+      now = next.time
+      perform(next.payload)
+      if !history.violations.isEmpty { break }
+    }
+    return result()
+  }
+
+  private func perform(_ happening: Happening) {
+    switch happening {
+    case .turn(let life): turn(life)
+    case .tick(let life): tick(life)
+    case .arrival(let path, let generation, let toLife, let bytes):
+      arrive(bytes, on: path, generation: generation, toLife: toLife)
+    case .connect(let life, let peer): connect(life, to: peer)
+    case .connected(let life, let peer, let peerLife): connected(life, to: peer, peerLife: peerLife)
+    case .disconnected(let life, let peer, let generation): disconnected(life, from: peer, generation: generation)
+    case .syncFinished(let life, let request, let afterSync, let isPerformed):
+      syncFinished(life, request, afterSync: afterSync, isPerformed: isPerformed)
+    case .jobStep(let life): jobStep(life)
+    case .coldRead(let life, let ticket, let read): coldRead(life, ticket, read)
+    case .think(let client): think(client)
+    case .request(let life, let operation): request(life, operation)
+    case .response(let operation, let response): respond(operation, response)
+    case .patienceEnds(let operation, let life, let pauses): patienceEnds(operation, life, pauses)
+    case .hangUp(let operation): hangUp(operation)
+    case .strike(let fault): strike(fault)
+    case .boot(let machine): boot(machines[machine])
+    case .resume(let life): resume(life)
+    case .heal(let paths): heal(paths)
+    case .stopLate(let life, let pauses): stopLate(life, pauses: pauses)
+    case .review: review()
+    }
+  }
+
+  /// The machine on which this life still runs; nil when it is over.
+  func machine(_ life: Life) -> Machine? {
+    let machine = machines[life.machine]
+    return machine.lives == life.number && machine.state != .down ? machine : nil
+  }
+}

@@ -1,0 +1,38 @@
+package import Primitives
+
+// A promise that a run saw broken.
+
+package struct Violation: Equatable, Sendable, CustomStringConvertible {
+  package enum Promise: String, Sendable {
+    /// A quorum read returned something older than what had been acknowledged to a quorum.
+    case acknowledgedWriteLost = "acknowledged write lost"
+    /// A value that nobody wrote, or that was written to another key.
+    case inventedValue = "invented value"
+    /// A stamp with two contents, or a value with two stamps.
+    case oneStamp = "one stamp"
+    /// A delete that does not beat what was acknowledged before it was asked for.
+    case deleteTooOld = "delete too old"
+    /// "Not found" although something acknowledged was there.
+    case falseNotFound = "false not found"
+    /// An answer of the wrong kind, two answers, or none.
+    case wrongAnswer = "wrong answer"
+    /// A node that does not start, stops by itself, or does not serve once all is calm.
+    case unavailable = "unavailable"
+    /// Full reads that disagree though nothing was written between them.
+    case disagreement = "disagreement"
+  }
+
+  package let promise: Promise
+  package let time: Instant
+  package let text: String
+
+  package init(_ promise: Promise, at time: Instant, _ text: String) {
+    self.promise = promise
+    self.time = time
+    self.text = text
+  }
+
+  package var description: String {
+    "\(promise.rawValue) at \(time.nanoseconds / 1_000_000) ms: \(text)"
+  }
+}

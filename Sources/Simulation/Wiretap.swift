@@ -1,0 +1,33 @@
+import Messages
+import Primitives
+import Storage
+
+// Reads along on every wire, so that the checker sees each version that leaves a node and not only what clients are
+// told: pushes name their key, an answer to a read is matched with its question.
+
+struct Wiretap {
+  private struct Question: Hashable {
+    let asker: Int
+    let operation: UInt64
+  }
+
+  var keys: [ObjectKey] = []
+  private var asked: [Question: Int] = [:]
+
+  /// The versions in a message that node `sender` sends. Told before the network decides whether it arrives.
+  mutating func listen(_ message: PeerMessage, from sender: Int, to addressee: Int) -> (key: Int, version: StoredVersion)? {
+    switch message.body {
+    case .push(let push):
+      return keys.firstIndex(of: push.key).map { ($0, push.version) }
+    case .read(let read):
+      asked[Question(asker: sender, operation: read.operation)] = keys.firstIndex(of: read.key)
+      return nil
+    case .readReply(let reply):
+      guard case .found(let version) = reply.outcome,
+        let key = asked[Question(asker: addressee, operation: reply.operation)]
+      else { return nil }
+      return (key, version)
+    case .hello, .helloReply, .heartbeat, .storeStates, .pushReply, .forward, .forwardReply: return nil
+    }
+  }
+}

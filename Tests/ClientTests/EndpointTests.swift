@@ -1,0 +1,31 @@
+import Client
+import Platform
+import Testing
+
+@Suite struct EndpointTests {
+  @Test("a node's address is read with or without a slash", arguments: ["http://127.0.0.1:80", "HTTP://localhost:80/"])
+  func good(text: String) throws {
+    #expect(try Endpoint(text).description == "http://127.0.0.1:80")
+  }
+
+  @Test(
+    "a wrong address is refused with what would be right",
+    arguments: [
+      ("127.0.0.1:80", EndpointError.noScheme("127.0.0.1:80")),
+      ("https://127.0.0.1:80", .otherScheme("https://127.0.0.1:80")),
+      ("http://127.0.0.1", .noAddress("http://127.0.0.1")),
+      ("http://127.0.0.1:0", .noAddress("http://127.0.0.1:0")),
+      ("http://example.org:80", .noAddress("http://example.org:80")),
+      ("http://127.0.0.1:80/ping", .path("http://127.0.0.1:80/ping")),
+    ])
+  func bad(text: String, expected: EndpointError) {
+    #expect(throws: expected) { try Endpoint(text) }
+  }
+
+  @Test("every byte of a key survives the path")
+  func paths() {
+    #expect(objectPath(type: nil, bucket: "a/b", key: "c d?%") == "/buckets/a%2Fb/keys/c%20d%3F%25")
+    #expect(objectPath(type: "t", bucket: "é", key: "~-._") == "/types/t/buckets/%C3%A9/keys/~-._")
+    #expect(objectPath(type: nil, bucket: ".", key: "..") == "/buckets/%2E/keys/%2E%2E")
+  }
+}

@@ -1,0 +1,78 @@
+import Testing
+
+@testable import cairn
+
+@Suite struct ArgumentsTests {
+  static let options = [
+    Option("--url", "URL", repeats: true, help: "a node"), Option("--w", "N", help: "quorum"),
+    Option("--json", help: "print JSON"),
+  ]
+
+  private func parse(_ words: String...) throws(UsageError) -> Arguments {
+    try Arguments(words, options: Self.options, command: "cairn put")
+  }
+
+  @Test("options, flags and operands may stand in any order")
+  func order() throws {
+    let arguments = try parse("--json", "fruit", "--url", "a", "apple", "--url=b", "-", "--w=2")
+    #expect(arguments.positionals == ["fruit", "apple", "-"])
+    #expect(arguments.allValues("--url") == ["a", "b"])
+    #expect(try arguments.integer("--w", in: 1...3) == 2)
+    #expect(arguments.has("--json"))
+  }
+
+  @Test("after -- nothing is an option, and a value may begin with a dash or hold =")
+  func literal() throws {
+    #expect(try parse("--", "--json", "--").positionals == ["--json", "--"])
+    #expect(try parse("--url", "--json").allValues("--url") == ["--json"])
+    #expect(try parse("--url=a=b").allValues("--url") == ["a=b"])
+    #expect(try parse("--url=").allValues("--url") == [""])
+  }
+
+  @Test("mistakes say what was wrong and what to type")
+  func mistakes() throws {
+    #expect(throws: UsageError(problem: "cairn put has no option --ulr", hint: "did you mean --url?")) {
+      try parse("--ulr", "x")
+    }
+    #expect(throws: UsageError(problem: "cairn put has no option --nonsense", hint: "see cairn put --help")) {
+      try parse("--nonsense")
+    }
+    #expect(throws: UsageError(problem: "--w needs a value: --w N", hint: "see cairn put --help")) { try parse("--w") }
+    #expect(throws: UsageError(problem: "--w is given twice", hint: "see cairn put --help")) {
+      try parse("--w", "1", "--w", "2")
+    }
+    #expect(throws: UsageError(problem: "--json takes no value", hint: "see cairn put --help")) {
+      try parse("--json=1")
+    }
+    let arguments = try parse("--w", "4")
+    #expect(throws: UsageError(problem: "--w is '4', not a number from 1 to 3", hint: "see cairn put --help")) {
+      try arguments.integer("--w", in: 1...3)
+    }
+  }
+
+  @Test("the nearest word is named only when it is near")
+  func nearestWord() {
+    let words = ["local", "node", "put", "get", "delete", "ring"]
+    #expect(nearest(to: "locla", among: words) == "local")
+    #expect(nearest(to: "delte", among: words) == "delete")
+    #expect(nearest(to: "pt", among: words) == "put")
+    #expect(nearest(to: "frobnicate", among: words) == nil)
+  }
+
+  @Test("every subcommand has help with a usage line, and its examples name it")
+  func help() {
+    for subcommand in CommandLineInterface.subcommands {
+      for one in [subcommand] + subcommand.children {
+        let help = one.help(path: "cairn \(one.name)")
+        #expect(help.hasPrefix("usage: cairn \(one.name)") && help.contains("--help"))
+        #expect(!one.examples.isEmpty && one.examples.allSatisfy { $0.contains(one.name) || !one.children.isEmpty })
+        #expect(help.split(separator: "\n").allSatisfy { $0.count <= 200 })
+      }
+    }
+  }
+
+  @Test("columns are padded to one width each")
+  func columns() {
+    #expect(aligned([["A", "LONG"], ["abc", "d", "e"]], indent: " ") == [" A    LONG", " abc  d     e"])
+  }
+}

@@ -1,0 +1,193 @@
+import Causality
+import Messages
+import Primitives
+import Storage
+
+// Random messages of every case, for the tests of the codec and the frames.
+
+struct RandomMessages {
+  private var random: SeededGenerator
+  /// The longest value or payload.
+  var valueBytesMax = 300
+
+  init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+
+  static let cases = 10
+
+  mutating func below(_ bound: Int) -> Int { random.below(bound) }
+
+  mutating func message(_ kind: Int) -> PeerMessage {
+    PeerMessage(time: HybridTime(random.next()), body: body(kind))
+  }
+
+  private mutating func body(_ kind: Int) -> PeerBody {
+    switch kind {
+    case 0: .hello(hello())
+    case 1: .helloReply(HelloReply(yourBootID: random.next(), refusal: HelloRefusal(rawValue: UInt8(random.below(7)))))
+    case 2: .heartbeat(Heartbeat(bootID: random.next(), sequence: random.next(), wallMilliseconds: random.next()))
+    case 3: .storeStates((0..<random.below(5)).map { _ in storeState() })
+    case 4: .push(push())
+    case 5: .pushReply(PushReply(operation: random.next(), stamp: stamp(), outcome: pushOutcome()))
+    case 6: .read(PeerRead(operation: random.next(), store: store(), configID: random.next(), key: key()))
+    case 7: .readReply(PeerReadReply(operation: random.next(), outcome: readOutcome()))
+    case 8: .forward(forward())
+    default:
+      .forwardReply(
+        ForwardReply(operation: random.next(), bootID: random.next(), outcome: forwardOutcome()))
+    }
+  }
+
+  private mutating func flag() -> Bool { random.chance(1, in: 2) }
+  private mutating func u32() -> UInt32 { UInt32(truncatingIfNeeded: random.next()) }
+  private mutating func bytes(_ count: Int) -> [UInt8] {
+    (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+  }
+  private mutating func value() -> [UInt8] { bytes(random.below(valueBytesMax + 1)) }
+  private mutating func text() -> String { String("größer als 雪 und 🪨".prefix(random.below(20))) }
+  private mutating func identity() -> Identity128 { Identity128(high: random.next(), low: random.next()) }
+  private mutating func stamp() -> Stamp { Stamp(time: HybridTime(random.next()), actor: ActorID(u32())) }
+  private mutating func store() -> StoreID {
+    StoreID(partition: UInt16(truncatingIfNeeded: u32()), replicas: UInt8(1 + random.below(5)))
+  }
+  private mutating func refusal() -> Refusal { Refusal(rawValue: UInt8(1 + random.below(8))) ?? .loading }
+
+  private mutating func key() -> ObjectKey {
+    let type = random.chance(1, in: 3) ? bytes(1 + random.below(8)) : []
+    guard let key = ObjectKey(type: type, bucket: bytes(1 + random.below(9)), key: bytes(1 + random.below(40))) else {
+      fatalError("a short key is a key")
+    }
+    return key
+  }
+
+  private mutating func hello() -> Hello {
+    let cluster = ClusterIdentity(
+      id: identity(), ringSeed: random.next(), partitions: UInt16(truncatingIfNeeded: u32()), replicas: 3)
+    var hello = Hello(
+      node: NodeID(u32()), name: text(), bootID: random.next(), actor: ActorID(u32()),
+      cluster: flag() ? cluster : nil, membersDigest: random.next(), ringEpoch: random.next(),
+      wallMilliseconds: random.next())
+    hello.versions = 1...UInt16(1 + random.below(9))
+    return hello
+  }
+
+  private mutating func storeState() -> StoreState {
+    StoreState(
+      store: store(), incarnation: identity(), role: StoreRole(rawValue: UInt8(1 + random.below(4))) ?? .active,
+      isNew: flag(), recognizes: identity())
+  }
+
+  private mutating func version() -> StoredVersion {
+    let isTombstone = flag()
+    return StoredVersion(stamp: stamp(), isTombstone: isTombstone, value: isTombstone ? [] : value())
+  }
+
+  private mutating func push() -> Push {
+    Push(
+      operation: random.next(), store: store(), configID: random.next(), key: key(), version: version(),
+      wantsApplied: flag(), wantsSynced: flag())
+  }
+
+  private mutating func pushOutcome() -> PushOutcome {
+    switch random.below(4) {
+    case 0: .applied(synced: flag())
+    case 1: .haveNewer(stamp(), synced: flag())
+    case 2: .stale(HybridTime(random.next()))
+    default: .refused(refusal())
+    }
+  }
+
+  private mutating func readOutcome() -> ReadOutcome {
+    switch random.below(3) {
+    case 0: .found(version())
+    case 1: .absent(floor: stamp())
+    default: .refused(refusal())
+    }
+  }
+
+  private mutating func forward() -> Forward {
+    Forward(
+      operation: random.next(), bootID: random.next(), request: request(), stamp: flag() ? stamp() : nil,
+      isFirstAttempt: flag(), remainingMilliseconds: u32())
+  }
+
+  private mutating func forwardOutcome() -> ForwardOutcome {
+    switch random.below(3) {
+    case 0: .done(response())
+    case 1: .restamp(HybridTime(random.next()))
+    default: .refused(refusal())
+    }
+  }
+
+  private mutating func size() -> QuorumSize {
+    let sizes: [QuorumSize] = [.default, .one, .quorum, .all, .count(random.below(256))]
+    return sizes[random.below(sizes.count)]
+  }
+
+  private mutating func quorum() -> WriteQuorum {
+    var quorum = WriteQuorum()
+    quorum.w = size()
+    quorum.dw = size()
+    quorum.pw = size()
+    return quorum
+  }
+
+  private mutating func request() -> ClientRequest {
+    let timeout = flag() ? u32() : nil
+    switch random.below(3) {
+    case 0:
+      var get = GetRequest(key: key())
+      get.r = size()
+      get.pr = size()
+      get.timeoutMilliseconds = timeout
+      return .get(get)
+    case 1:
+      var put = PutRequest(key: key(), payload: value())
+      put.quorum = quorum()
+      put.timeoutMilliseconds = timeout
+      return .put(put)
+    default:
+      var delete = DeleteRequest(key: key())
+      delete.quorum = quorum()
+      delete.timeoutMilliseconds = timeout
+      delete.always = flag()
+      return .delete(delete)
+    }
+  }
+
+  private mutating func response() -> ClientResponse {
+    switch random.below(6) {
+    case 0: .object(stamp: stamp(), payload: value())
+    case 1: .notFound(tombstone: flag() ? stamp() : nil)
+    case 2: .stored(stamp: stamp())
+    case 3: .deleted(stamp: stamp())
+    default: .failed(failure())
+    }
+  }
+
+  private mutating func failure() -> ClientFailure {
+    switch random.below(6) {
+    case 0:
+      .unsatisfied(
+        QuorumName(rawValue: UInt8(1 + random.below(5))) ?? .r, wanted: random.below(9), got: random.below(9),
+        detail: text())
+    case 1: .timeout(detail: text())
+    case 2: .invalidQuorum(n: random.below(9))
+    case 3: .overloaded(detail: text())
+    case 4: .notReady(detail: text())
+    default: .damaged(detail: text())
+    }
+  }
+}
+
+extension PeerMessage {
+  var encoded: [UInt8] {
+    var bytes: [UInt8] = []
+    encode(into: &bytes)
+    return bytes
+  }
+
+  init(decoding bytes: [UInt8]) throws(CodecError) {
+    var reader = ByteReader(bytes)
+    try self.init(decoding: &reader)
+  }
+}

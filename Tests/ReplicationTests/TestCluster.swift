@@ -1,0 +1,306 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Replication
+import Simulation
+import Storage
+
+// A few nodes in one process, without chance: every message arrives at once and in order unless a test holds or drops
+// it, every sync finishes at once unless a test holds it. Where chance belongs, the simulator is the tool.
+
+/// One node and what surrounds it.
+final class TestNode {
+  let id: NodeID
+  let options: NodeOptions
+  /// Nil while the process is not running.
+  var node: Node<SimulatedDisk>?
+  /// The disk of a process that does not run.
+  var disk: SimulatedDisk?
+  var heldSync: (request: SyncRequest, effects: [Effect])?
+  /// The wall clock minus that of the test.
+  var wallOffset: Int64 = 0
+  var stopped: StopReason?
+
+  init(id: NodeID, options: NodeOptions, disk: SimulatedDisk) {
+    self.id = id
+    self.options = options
+    self.disk = disk
+  }
+}
+
+final class TestCluster {
+  struct Letter {
+    let from: NodeID
+    let to: NodeID
+    let message: PeerMessage
+  }
+  enum Treatment { case deliver, drop, hold }
+
+  private(set) var nodes: [TestNode] = []
+  private var queue: [Letter] = []
+  /// Messages that a test held back, oldest first.
+  private(set) var held: [Letter] = []
+  /// What becomes of a message when it is sent.
+  var treat: (Letter) -> Treatment = { _ in .deliver }
+  /// Nodes whose syncs wait for `releaseSync`.
+  var holdsSyncs: Set<NodeID> = []
+  private(set) var answers: [UInt64: ClientResponse] = [:]
+  private(set) var sent: [Letter] = []
+  private var now: UInt64 = 1_000_000
+  private var nextSession: UInt64 = 1
+
+  init(nodes count: Int, replicas: UInt8 = 3, partitions: UInt16 = 4, sync: SyncMode = .always, starting: Bool = true) {
+    let members = (1...count).map {
+      Member(id: NodeID(UInt32($0)), name: "n\($0)", address: "127.0.0.1:\(9000 + $0)")
+    }
+    for member in members {
+      var options = NodeOptions(
+        name: member.name, members: members, directory: "/data", seed: UInt64(member.id.rawValue) * 7919)
+      options.partitions = partitions
+      options.replicas = replicas
+      options.sync = sync
+      nodes.append(
+        TestNode(id: member.id, options: options, disk: SimulatedDisk(seed: options.seed, root: "/data")))
+    }
+    guard starting else { return }
+    for node in nodes { start(node.id) }
+    advance(milliseconds: 3000)
+  }
+
+  subscript(_ id: Int) -> TestNode { nodes[id - 1] }
+
+  func moment(_ node: TestNode) -> Moment {
+    Moment(
+      instant: Instant(nanoseconds: now * 1_000_000),
+      wallMilliseconds: UInt64(Int64(1_700_000_000_000 + now) + node.wallOffset))
+  }
+
+  // MARK: - Processes
+
+  /// Starts a node on what its disk holds, with a seed of its own for this life.
+  func start(_ id: NodeID, life: UInt64 = 0) {
+    let test = self[Int(id.rawValue)]
+    guard let disk = test.disk else { return }
+    var options = test.options
+    options.seed += life
+    test.disk = nil
+    test.stopped = nil
+    do throws(NodeStartError) {
+      test.node = try Node(options: options, disk: disk, at: moment(test))
+    } catch {
+      test.stopped = .refused(error.description)
+      return
+    }
+    finishTurn(test)
+    for other in nodes where other.id != id && other.node != nil {
+      step(test, .link(other.id, up: true))
+      step(other, .link(id, up: true))
+    }
+    run()
+  }
+
+  /// kill -9: what was written stays, or, with a power loss, only what was synced.
+  func kill(_ id: Int, powerLoss: Bool = false) {
+    let test = self[id]
+    guard var disk = test.node?.disk else { return }
+    if powerLoss { disk.discardUnsynced() } else { disk.killProcess() }
+    test.node = nil
+    test.heldSync = nil
+    test.disk = disk
+    queue.removeAll { $0.from == test.id || $0.to == test.id }
+    for other in nodes where other.node != nil { step(other, .link(test.id, up: false)) }
+    run()
+  }
+
+  // MARK: - Clients
+
+  /// Asks node `id`, lets everything that can happen without time happen, and returns the answer if there is one.
+  @discardableResult
+  func ask(_ id: Int, _ request: ClientRequest) -> UInt64 {
+    let session = nextSession
+    nextSession += 1
+    step(self[id], .client(request, session: SessionID(session)))
+    run()
+    return session
+  }
+
+  func answer(_ session: UInt64) -> ClientResponse? { answers[session] }
+
+  // MARK: - Time and turns
+
+  /// Lets time pass in ticks of 10 ms.
+  func advance(milliseconds: UInt64) {
+    let end = now + milliseconds
+    while now < end {
+      now += 10
+      for node in nodes where node.node != nil { step(node, .tick) }
+      run()
+    }
+  }
+
+  /// Moves on the oldest held messages that match.
+  func release(where matches: (Letter) -> Bool = { _ in true }) {
+    let moving = held.filter(matches)
+    held.removeAll(where: matches)
+    queue.append(contentsOf: moving)
+    run()
+  }
+
+  func releaseSync(_ id: Int) {
+    let test = self[id]
+    guard let sync = test.heldSync else { return }
+    test.heldSync = nil
+    finish(sync.request, sync.effects, of: test)
+    run()
+  }
+
+  func step(_ test: TestNode, _ event: Event) {
+    guard test.node != nil else { return }
+    test.node?.step(event, at: moment(test))
+    finishTurn(test)
+  }
+
+  private func run() {
+    while !queue.isEmpty {
+      let letter = queue.removeFirst()
+      step(self[Int(letter.to.rawValue)], .peer(letter.message, from: letter.from))
+    }
+  }
+
+  private func finishTurn(_ test: TestNode) {
+    guard let batch = test.node?.flush(at: moment(test)) else { return }
+    for effect in batch.free { perform(effect, of: test) }
+    guard let request = batch.sync else { return }
+    if holdsSyncs.contains(test.id) {
+      test.heldSync = (request, batch.afterSync)
+    } else {
+      finish(request, batch.afterSync, of: test)
+    }
+  }
+
+  private func finish(_ request: SyncRequest, _ effects: [Effect], of test: TestNode) {
+    do throws(StorageError) {
+      for file in request.files { try test.node?.disk.sync(file) }
+    } catch { return step(test, .syncFailed(request.ticket, error)) }
+    for effect in effects { perform(effect, of: test) }
+    step(test, .synced(request.ticket))
+  }
+
+  private func perform(_ effect: Effect, of test: TestNode) {
+    switch effect {
+    case .respond(let response, let session): answers[session.rawValue] = response
+    case .send(let message, let node):
+      let letter = Letter(from: test.id, to: node, message: message)
+      sent.append(letter)
+      guard self[Int(node.rawValue)].node != nil else { return }
+      switch treat(letter) {
+      case .deliver: queue.append(letter)
+      case .drop: break
+      case .hold: held.append(letter)
+      }
+    case .job(let job):
+      do throws(StorageError) {
+        for step in job.steps where test.node != nil { try perform(step, of: test) }
+      } catch { return step(test, .jobFailed(job.id, error)) }
+      step(test, .jobDone(job.id))
+    case .read(let ticket, let read):
+      do throws(StorageError) {
+        let bytes = try test.node?.disk.read(read.file, at: read.offset, count: read.count, mayBlock: true)
+        if case .bytes(let bytes)? = bytes { step(test, .read(ticket, bytes: bytes)) }
+      } catch { step(test, .readFailed(ticket, error)) }
+    case .stop(let reason): test.stopped = reason
+    case .disconnect, .log: break
+    }
+  }
+
+  private func perform(_ step: DiskStep, of test: TestNode) throws(StorageError) {
+    guard var disk = test.node?.disk else { return }
+    try step.perform(on: &disk)
+    test.node?.disk = disk
+  }
+}
+
+// MARK: - Requests in one line
+
+func put(_ key: String, _ value: String, w: QuorumSize = .default, dw: QuorumSize = .default) -> ClientRequest {
+  var request = PutRequest(key: key.objectKey, payload: value.payload)
+  request.quorum.w = w
+  request.quorum.dw = dw
+  return .put(request)
+}
+
+func get(_ key: String, r: QuorumSize = .default) -> ClientRequest {
+  var request = GetRequest(key: key.objectKey)
+  request.r = r
+  return .get(request)
+}
+
+func delete(_ key: String, always: Bool = false) -> ClientRequest {
+  var request = DeleteRequest(key: key.objectKey)
+  request.always = always
+  return .delete(request)
+}
+
+extension String {
+  var objectKey: ObjectKey { ObjectKey(bucket: Array("b".utf8), key: Array(utf8))! }
+  var payload: [UInt8] { ObjectContent(contentType: Array("text/plain".utf8), value: Array(utf8)).encoded() }
+}
+
+extension ClientResponse {
+  /// The value's text, where there is one.
+  var text: String? {
+    guard case .object(_, let payload) = self else { return nil }
+    return ObjectContent(payload: payload).map { String(decoding: $0.value, as: UTF8.self) }
+  }
+  var isStored: Bool { if case .stored = self { true } else { false } }
+  var isDeleted: Bool { if case .deleted = self { true } else { false } }
+  var isNotFound: Bool { if case .notFound = self { true } else { false } }
+}
+
+// MARK: - Looking inside
+
+extension TestCluster {
+  func status(_ id: Int) -> NodeStatus? { self[id].node?.status(at: moment(self[id])) }
+
+  func tombstones(_ id: Int) -> Int? { status(id)?.tombstones }
+
+  /// Leaves a stopped node with an empty disk.
+  func wipe(_ id: Int) { self[id].disk = SimulatedDisk(seed: 99, root: "/data") }
+
+  /// The device refuses the sync that is in flight.
+  func failSync(_ id: Int) {
+    guard let sync = self[id].heldSync else { return }
+    self[id].heldSync = nil
+    step(self[id], .syncFailed(sync.request.ticket, .io(.sync, path: "journal", errno: 5)))
+  }
+
+  /// A key, and a node that owns nothing of it.
+  func foreignKey() -> (key: String, entry: Int)? {
+    guard let ring = nodes[0].node?.currentRing, let seed = ringSeed else { return nil }
+    for index in 0..<1000 {
+      let key = "f\(index)"
+      let owners = ring.owners(of: ring.partition(of: RingHash(seed: seed)(key.objectKey.encoded)))
+      if let stranger = nodes.first(where: { !owners.contains($0.id) }) { return (key, Int(stranger.id.rawValue)) }
+    }
+    return nil
+  }
+
+  private var ringSeed: UInt64? {
+    for letter in sent {
+      if case .hello(let hello) = letter.message.body, let cluster = hello.cluster { return cluster.ringSeed }
+    }
+    return nil
+  }
+
+  func lastForward() -> Letter? {
+    sent.last { if case .forward = $0.message.body { true } else { false } }
+  }
+
+  func forwards() -> [(to: NodeID, stamp: Stamp?, isFirstAttempt: Bool)] {
+    sent.compactMap { letter in
+      guard case .forward(let forward) = letter.message.body else { return nil }
+      return (letter.to, forward.stamp, forward.isFirstAttempt)
+    }
+  }
+}

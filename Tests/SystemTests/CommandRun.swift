@@ -1,0 +1,110 @@
+import Platform
+import Primitives
+import Testing
+
+// Runs the `cairn` binary and looks at what it did.
+
+/// A test that cannot go on.
+struct Stuck: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
+enum Binary {
+  static let directory: String = {
+    let path = Console.executablePath
+    return String(path[..<path.lastIndex(of: "/")!])
+  }()
+
+  static var cairn: String { directory + "/cairn" }
+}
+
+/// A directory that goes away with the value, below the build directory.
+final class ScratchDirectory {
+  let path: String
+
+  init(_ name: String) throws {
+    path = "\(Binary.directory)/system-tests/\(processIdentifier())-\(name)"
+    try FileTree.remove(path)
+    try FileTree.create(path)
+  }
+
+  deinit { try? FileTree.remove(path) }
+}
+
+/// What a finished command left.
+struct CommandResult {
+  let end: ProcessEnd
+  let output: [UInt8]
+  let errors: String
+  var outputText: String { String(decoding: output, as: UTF8.self) }
+  var code: Int32 { if case .exited(let code) = end { code } else { -1 } }
+}
+
+/// A process that was started by the test, with its output in files.
+final class RunningCommand {
+  let identity: ProcessIdentity
+  private let directory: ScratchDirectory
+  private let words: [String]
+  private var end: ProcessEnd?
+
+  /// - Parameter input: What it finds on standard input.
+  init(_ words: [String], name: String, input: [UInt8] = []) throws {
+    directory = try ScratchDirectory("command-" + name)
+    self.words = words
+    var setting = ProcessSetting()
+    setting.inputPath = directory.path + "/in"
+    setting.outputPath = directory.path + "/out"
+    setting.errorPath = directory.path + "/err"
+    try FileTree.write(input, to: setting.inputPath)
+    identity = try spawn(Binary.cairn, words, setting)
+  }
+
+  deinit {
+    if end == nil {
+      identity.signal(.kill)
+      _ = endOfChild(identity.pid, wait: true)
+    }
+  }
+
+  var errors: String { text("err") }
+  var output: String { text("out") }
+
+  private func text(_ name: String) -> String {
+    String(decoding: (try? FileTree.read(directory.path + "/" + name, bytesMax: 64 << 20)) ?? [], as: UTF8.self)
+  }
+
+  /// Waits for the end of the process.
+  func finish(seconds: UInt64 = 90) throws -> CommandResult {
+    try eventually("cairn \(words.joined(separator: " ")) ends", seconds: seconds) {
+      if end == nil { end = endOfChild(identity.pid, wait: false) }
+      return end != nil
+    }
+    let output = try FileTree.read(directory.path + "/out", bytesMax: 256 << 20)
+    return CommandResult(end: end!, output: output, errors: errors)
+  }
+}
+
+private let commandNumber = Locked(0)
+
+/// Runs `cairn` with these words to its end.
+func cairn(_ words: String..., input: [UInt8] = []) throws -> CommandResult {
+  try cairn(words, input: input)
+}
+
+func cairn(_ words: [String], input: [UInt8] = []) throws -> CommandResult {
+  let number = commandNumber.withLock {
+    $0 += 1
+    return $0
+  }
+  return try RunningCommand(words, name: "\(number)", input: input).finish()
+}
+
+/// Returns as soon as `holds`; throws when it still does not after the deadline.
+func eventually(_ what: String, seconds: UInt64 = 60, _ holds: () throws -> Bool) throws {
+  let deadline = SystemClock().now().instant.adding(milliseconds: seconds * 1000)
+  while try !holds() {
+    guard SystemClock().now().instant < deadline else { throw Stuck("not within \(seconds) s: \(what)") }
+    pause(milliseconds: 10)
+  }
+}

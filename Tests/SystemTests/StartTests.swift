@@ -1,0 +1,88 @@
+import Client
+import Platform
+import Protocols
+import Testing
+
+// Starting what must not start: one line that says what to do, the right exit code, and no harm done.
+
+extension SystemTests {
+  @Suite struct StartTests {
+    @Test("what must not start says why in one line, and the cluster does not notice")
+    func refusals() throws {
+      try TestCluster.with("refusals") { cluster in
+        func node(_ arguments: [String]) throws -> CommandResult { try cairn(arguments) }
+        func expectRefusal(_ result: CommandResult, code: Int32, _ words: String..., line: Int = #line) {
+          let says = words.allSatisfy { result.errors.contains($0) }
+          #expect(result.code == code && says, "line \(line): code \(result.code): \(result.errors)")
+        }
+        let free = cluster.base + 1
+        // Another process on the directory of a node that runs.
+        var arguments = cluster.nodeArguments(1)
+        arguments[6] = "127.0.0.1:\(free)"
+        arguments[8] = "127.0.0.1:\(free + 1)"
+        expectRefusal(try node(arguments), code: 1, "\(cluster.data)/n1")
+        // A port in use.
+        arguments = cluster.nodeArguments(1)
+        arguments[4] = cluster.directory.path + "/other"
+        expectRefusal(try node(arguments), code: 1, "127.0.0.1:\(cluster.httpPort(1))", "in use")
+        let base = try cairn(
+          "local", "up", "--data", cluster.directory.path + "/second", "--port-base", "\(cluster.base)")
+        expectRefusal(base, code: 1, "port \(cluster.httpPort(1))", "--port-base")
+
+        try cluster.local("kill", "2")
+        // The directory of another node.
+        arguments = cluster.nodeArguments(2)
+        arguments[4] = cluster.data + "/n3"
+        try cluster.local("stop", "3")
+        expectRefusal(try node(arguments), code: 1, "n3")
+        // A name that is no member, a setting that is none, a directory that cannot be made.
+        arguments = cluster.nodeArguments(2)
+        arguments[2] = "n7"
+        expectRefusal(try node(arguments), code: 2, "n7")
+        expectRefusal(try node(cluster.nodeArguments(2) + ["--set", "snyc=never"]), code: 2, "snyc", "sync")
+        arguments = cluster.nodeArguments(2)
+        arguments[4] = "/proc/nothing/n2"
+        expectRefusal(try node(arguments), code: 1, "/proc/nothing")
+        // An incomplete command line.
+        expectRefusal(try node(["node", "--name", "n2"]), code: 2, "--data")
+        #expect(try cluster.local("status").contains("serving"))
+      }
+    }
+
+    @Test("a command line that is wrong is answered with what to type, and exit code 2")
+    func usage() throws {
+      for (words, expected) in [
+        (["locla"], "did you mean cairn local?"), (["local"], "up, status"), (["local", "upp"], "cairn local up"),
+        (["put", "b"], "usage: cairn put"), (["get", "b", "k", "--ur", "x"], "--url"),
+        (["get", "b", "k", "--url", "127.0.0.1:1"], "http://127.0.0.1:1"),
+        (["local", "up", "--nodes", "10"], "1 to 9"),
+        (["local", "up", "--nodes", "2"], "--n 2"), (["local", "up", "--set", "x"], "KEY=VALUE"),
+        (["delete", "b", "k", "--w", "many"], "number, one, quorum or all"), (["local", "down", "now"], "now"),
+      ] as [([String], String)] {
+        let result = try cairn(words)
+        #expect(result.code == 2 && result.errors.contains(expected), "cairn \(words): \(result.errors)")
+      }
+      #expect(try cairn().outputText.contains("usage: cairn SUBCOMMAND"))
+      #expect(try cairn("--help").code == 0)
+      #expect(try cairn("--version").outputText.hasPrefix("cairn 0."))
+    }
+
+    @Test("a node prints ready when it serves and stops cleanly on SIGTERM")
+    func foreground() throws {
+      let directory = try ScratchDirectory("foreground")
+      let base = try Ports.base()
+      let command = try RunningCommand(
+        [
+          "node", "--name", "solo", "--data", directory.path + "/data", "--http", "127.0.0.1:\(base + 18)", "--cluster",
+          "127.0.0.1:\(base + 16)", "--initial-cluster", "solo=127.0.0.1:\(base + 16)", "--set", "n_val=1",
+        ], name: "foreground-node")
+      try eventually("ready is printed") { (command.output + command.errors).contains("ready") }
+      var client = HTTPClient(try Endpoint("http://127.0.0.1:\(base + 18)"), timeoutMilliseconds: 10_000)
+      #expect(try client.send("GET", "/ping").body == Array("OK".utf8))
+      #expect(try client.put("k", [1]).status == 204)
+      #expect(try client.get("k").body == [1])
+      command.identity.signal(.terminate)
+      #expect(try command.finish().end == .exited(0))
+    }
+  }
+}
