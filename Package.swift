@@ -54,6 +54,10 @@ let package = Package(
     tests("ClusterTests", ["Cluster", "Primitives"]),
     tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
     tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),
+    tests("ReplicationTests", ["Causality", "Cluster", "Messages", "Primitives", "Replication", "Simulation", "Storage"]),
+    tests(
+      "SimulationTests",
+      ["Causality", "Cluster", "Messages", "Primitives", "Replication", "Simulation", "Storage"]),
     tests("PrimitivesTests", ["CLinux", "Primitives"]),
     tests("CausalityTests", ["Causality", "Primitives"]),
     tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),

@@ -85,9 +85,7 @@ extension Node where Disk: ~Copyable {
   private mutating func startEngineWork(at now: Moment) {
     guard let engine, phase != .closing else { return }
     guard !jobs.contains(where: { if case .engine = $0 { true } else { false } }) else { return }
-    do throws(StorageError) {
-      if let steps = try engine.work(at: now.instant, on: &disk) { start(.engine, steps) }
-    } catch { stopReason = .failed(error) }
+    if let steps = engine.work(at: now.instant, on: &disk) { start(.engine, steps) }
   }
 
   // MARK: - Leases

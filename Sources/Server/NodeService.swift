@@ -1,6 +1,6 @@
-package import Replication
-import Platform
+package import Platform
 import Primitives
+package import Replication
 package import Storage
 
 // The node as a shard drives it, on the real file system.
