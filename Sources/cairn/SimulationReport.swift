@@ -1,4 +1,6 @@
+import Client
 import Platform
+import Primitives
 import Protocols
 import Simulation
 
