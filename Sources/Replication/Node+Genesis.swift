@@ -108,6 +108,13 @@ extension Node where Disk: ~Copyable {
     engine.role(store) == .loading && engine.isEmpty(store) && engine.promises(store).isEmpty
   }
 
+  /// New, and the other owners may still agree that it is: the node waits for these before it serves.
+  func awaitsGenesis(_ store: StoreID, _ engine: Engine) -> Bool {
+    guard isNew(store, engine) else { return false }
+    let others = ring.owners(of: Int(store.partition)).filter { $0 != own.id }
+    return !genesis.isRefused(store, incarnation: engine.incarnation(store), others: others)
+  }
+
   mutating func sendStoreStates(to node: NodeID) {
     guard let engine else { return }
     var states: [StoreState] = []

@@ -42,6 +42,25 @@ package struct NodeStatus: Sendable {
   package let counters: NodeCounters
   package let recovery: RecoveryReport
 
+  package init(
+    member: Member, state: State, clusterID: Identity128?, bootID: UInt64, actor: ActorID, ringEpoch: UInt64,
+    peers: [Peer], stores: [StoreStatus], clockInDoubt: Bool, operationsInProgress: Int, counters: NodeCounters,
+    recovery: RecoveryReport
+  ) {
+    self.member = member
+    self.state = state
+    self.clusterID = clusterID
+    self.bootID = bootID
+    self.actor = actor
+    self.ringEpoch = ringEpoch
+    self.peers = peers
+    self.stores = stores
+    self.clockInDoubt = clockInDoubt
+    self.operationsInProgress = operationsInProgress
+    self.counters = counters
+    self.recovery = recovery
+  }
+
   package var keysLive: Int { stores.reduce(0) { $0 + $1.keysLive } }
   package var tombstones: Int { stores.reduce(0) { $0 + $1.tombstones } }
 }

@@ -116,9 +116,8 @@ enum AdminDocuments {
     ])
   }
 
-  /// Which node owns what; an empty ring while the cluster is not founded.
-  static func ring(_ ring: Ring?) -> JSON {
-    guard let ring else { return .object([("partitions", .number(0)), ("owners", .array([]))]) }
+  /// Which node owns what.
+  static func ring(_ ring: Ring) -> JSON {
     let names = Dictionary(uniqueKeysWithValues: ring.members.map { ($0.id, $0.name) })
     return .object([
       ("epoch", .unsigned(ring.epoch)),
@@ -135,7 +134,7 @@ enum AdminDocuments {
     ])
   }
 
-  static func members(_ status: NodeStatus, ring: Ring?) -> JSON {
+  static func members(_ status: NodeStatus, ring: Ring) -> JSON {
     let everyone = (status.peers.map(\.member) + [status.member]).sorted { $0.id < $1.id }
     return .object([
       (
@@ -156,9 +155,8 @@ enum AdminDocuments {
     ])
   }
 
-  private static func ownedPartitions(_ node: NodeID, _ ring: Ring?) -> Int {
-    guard let ring else { return 0 }
-    return (0..<ring.partitionCount).count { ring.owners(of: $0).contains(node) }
+  private static func ownedPartitions(_ node: NodeID, _ ring: Ring) -> Int {
+    (0..<ring.partitionCount).count { ring.owners(of: $0).contains(node) }
   }
 
   static func configuration(_ configuration: Configuration) -> JSON {
@@ -169,7 +167,7 @@ enum AdminDocuments {
   }
 
   /// Riak's names where the meaning is the same.
-  static func stats(_ status: NodeStatus, ring: Ring?, statistics: Statistics, connections: Int) -> JSON {
+  static func stats(_ status: NodeStatus, ring: Ring, statistics: Statistics, connections: Int) -> JSON {
     let counters = status.counters
     func lastMinute(_ field: (NodeCounters) -> UInt64) -> JSON { .unsigned(statistics.lastMinute(counters, field)) }
     let up = status.peers.filter { $0.link == .up }.map { JSON.string($0.member.name) }
@@ -178,8 +176,8 @@ enum AdminDocuments {
       ("nodename", .string(status.member.name)),
       ("storage_backend", .string("cairn_bitcask")),
       ("connected_nodes", .array(up)),
-      ("ring_members", .array((ring?.members ?? []).map { .string($0.name) })),
-      ("ring_num_partitions", .number(ring?.partitionCount ?? 0)),
+      ("ring_members", .array(ring.members.map { .string($0.name) })),
+      ("ring_num_partitions", .number(ring.partitionCount)),
       ("riak_kv_vnodes_running", .number(status.stores.count)),
       ("node_gets", lastMinute(\.gets)),
       ("node_gets_total", .unsigned(counters.gets)),

@@ -15,8 +15,8 @@ package protocol DrivenNode: ~Copyable {
   /// Operations that it should be ticked for.
   var operationsInProgress: Int { get }
   func status(at now: Moment) -> NodeStatus
-  /// Nil until the cluster is founded.
-  var ring: Ring? { get }
+  /// Final once the cluster is founded.
+  var currentRing: Ring { get }
   /// The system's number of an open file, for the threads that sync and read it.
   func rawDescriptor(of file: FileID) -> Int32
   func path(of file: FileID) -> String

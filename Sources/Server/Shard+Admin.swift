@@ -13,7 +13,7 @@ extension Shard where Node: ~Copyable {
       let status = node.status(at: now)
       reply.encode(
         json: AdminDocuments.stats(
-          status, ring: node.ring, statistics: statistics, connections: clients.count
+          status, ring: node.currentRing, statistics: statistics, connections: clients.count
         ).encoded(), into: &bytes)
     case .status, .ring, .members, .config:
       guard isLocal || configuration.adminRemote else {
@@ -36,8 +36,8 @@ extension Shard where Node: ~Copyable {
     switch route {
     case .status:
       AdminDocuments.status(node.status(at: now), configuration: configuration, statistics: statistics)
-    case .ring: AdminDocuments.ring(node.ring)
-    case .members: AdminDocuments.members(node.status(at: now), ring: node.ring)
+    case .ring: AdminDocuments.ring(node.currentRing)
+    case .members: AdminDocuments.members(node.status(at: now), ring: node.currentRing)
     case .config: AdminDocuments.configuration(configuration)
     case .ping, .ready, .stats: .null
     }

@@ -25,7 +25,7 @@ struct AdminTests {
     #expect(try fetch("/admin/config", shard).body.contains(#""sync":{"value":"never","source":"--set"}"#))
     #expect(try fetch("/admin/status", shard).body.contains(#""state":"serving""#))
     #expect(try fetch("/admin/members", shard).body.contains(#""name":"n1""#))
-    #expect(try fetch("/admin/ring", shard).body == #"{"partitions":0,"owners":[]}"#)
+    #expect(try fetch("/admin/ring", shard).body.hasSuffix(#""owners":[["n1"],["n1"]]}"#))
     #expect(await shard.stop() == .clean)
   }
 

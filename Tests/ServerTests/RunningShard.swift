@@ -26,7 +26,8 @@ final class RunningShard: Sendable {
     let members = "n1=\(peers.address),n2=\(peer ?? SocketAddress(host: [127, 0, 0, 1], port: 1))"
     let arguments = ["--name", "n1", "--data", directory, "--http", "\(http)", "--cluster", "\(cluster)"]
     let configuration = try Configuration(
-      arguments: arguments + ["--initial-cluster", members] + (settings + ["log_level=error"]).flatMap { ["--set", $0] })
+      arguments: arguments + ["--initial-cluster", members]
+        + (settings + ["log_level=error"]).flatMap { ["--set", $0] })
     let node = try StandInNode(
       options: configuration.nodeOptions(seed: 1), files: PosixFileSystem(), observations: observations)
     let shard = try Shard(
@@ -39,7 +40,9 @@ final class RunningShard: Sendable {
   }
 
   func connect() throws -> BlockingSocket { try BlockingSocket(connectingTo: http, timeoutMilliseconds: 20_000) }
-  func connectAsPeer() throws -> BlockingSocket { try BlockingSocket(connectingTo: cluster, timeoutMilliseconds: 20_000) }
+  func connectAsPeer() throws -> BlockingSocket {
+    try BlockingSocket(connectingTo: cluster, timeoutMilliseconds: 20_000)
+  }
 
   /// Stops the shard cleanly.
   func stop() async -> StopReason? {
