@@ -94,7 +94,8 @@ extension Node where Disk: ~Copyable {
       return
     }
     for (seed, promise) in zip(seeds, replacing) { engine.adoptRole(seed.id, .loading, promises: [promise]) }
-    phase = .opening
+    // A shutdown that came meanwhile goes on.
+    if phase == .creating { phase = .opening }
     sayHelloAgain(at: now)
     for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
     activateStores()
