@@ -7,7 +7,7 @@ import Testing
 struct CrashTests {
   @Test(
     "what was durable survives any loss of power, at any moment, in every sync mode",
-    arguments: UInt64(0)..<60, SyncMode.allCases)
+    arguments: UInt64(0)..<70, SyncMode.allCases)
   func power(seed: UInt64, mode: SyncMode) throws {
     var drive = try RandomDrive(seed: seed, sync: mode, mask: seed % 4 == 3 ? 0x8000_0000_0000_0003 : .max)
     for life in 0..<6 {

@@ -26,6 +26,9 @@ struct EngineModel {
     applied[key]?.filter { $0.position <= position }.max { $0.version.stamp < $1.version.stamp }?.version
   }
 
+  /// Positions of appended tombstones and the feed head of their store then.
+  var heads: [StoreID: [(position: UInt64, tsn: UInt64)]] = [:]
+
   mutating func note(_ version: StoredVersion, key: [UInt8], position: LogPosition) {
     applied[key, default: []].append(Entry(version: version, position: position.rawValue))
   }
@@ -56,6 +59,10 @@ struct EngineModel {
       #expect(role == roles[seed.id] ?? .loading || asked.contains(role), "\(label): role of \(seed.id)")
       if asked.last == roles[seed.id] ?? .loading { #expect(asked.isEmpty || asked.contains(role)) }
       roles[seed.id] = role
+      let head = rig.engine.status(seed.id).tsnHead
+      let least = heads[seed.id]?.filter { $0.position <= durable }.map(\.tsn).max() ?? 0
+      #expect(head >= least, "\(label): the feed of \(seed.id) went back")
+      heads[seed.id] = [(0, least)]
       askedRoles[seed.id] = nil
     }
     let statuses = Rig.seeds.map { rig.engine.status($0.id) }
@@ -89,13 +96,14 @@ struct RandomDrive {
 
   mutating func step() throws {
     switch generator.below(40) {
-    case 0..<16: try write()
-    case 16..<19: try read()
+    case 0..<15: try write()
+    case 15..<17: rig.now = rig.now.adding(milliseconds: 300)
+    case 17..<19: try read()
     case 19..<25: try flush()
     case 25..<30: try advanceSync()
     case 30..<38: try advanceJobs()
     case 38: changeRole()
-    default: rig.now = rig.now.adding(milliseconds: UInt64([1, 600, 70_000][generator.below(3)]))
+    default: rig.now = rig.now.adding(milliseconds: UInt64([1200, 1200, 70_000][generator.below(3)]))
     }
     if let steps = rig.engine.work(at: rig.now, on: &rig.disk) { jobs.append((steps, .work)) }
   }
@@ -156,6 +164,8 @@ struct RandomDrive {
     case .applied(let position):
       #expect(known.map { $0.stamp < at } ?? true)
       model.note(version, key: key, position: position)
+      let id = rig.store(of: key)
+      if isTombstone { model.heads[id, default: []].append((position.rawValue, rig.engine.status(id).tsnHead)) }
     case .equal: #expect(known?.stamp == at)
     case .newer(let stamp, _): #expect(known?.stamp == stamp && stamp > at)
     case .belowFloor, .cold: Issue.record("no floor was raised")
@@ -188,6 +198,7 @@ struct RandomDrive {
       }
       do {
         rig.engine = try Engine.open(Rig.root, options: rig.options, stores: Rig.seeds, on: &rig.disk)
+        if rig.disk.isDead { continue }
         rig.disk.diesAtOperation = nil
         #expect(rig.engine.recovery.missing.isEmpty)
         #expect(rig.engine.recovery.damaged.isEmpty)
