@@ -46,6 +46,8 @@ struct JobTable: Sendable {
   enum Purpose: Sendable {
     /// The identity file, with the lease it grants.
     case identity
+    /// The identity file, naming the cluster for the first time.
+    case join
     case createStores([StoreSeed], replacing: [PeerPromise])
     case activate([StoreID: [PeerPromise]])
     /// A checkpoint or a roll-over of the engine.

@@ -75,6 +75,7 @@ extension Node where Disk: ~Copyable {
     case .identity:
       identity.renewed()
       resumeLeaseWaiters(at: now)
+    case .join: joined()
     case .createStores(let seeds, let replacing): storesCreated(seeds, replacing: replacing, at: now)
     case .activate(let activated): storesActivated(activated, at: now)
     case .engine: engine?.completeWork()

@@ -33,7 +33,7 @@ final class Machine {
   var state = State.down
   /// Counts the processes that ran here.
   var lives = 0
-  /// The number of pauses so far: whoever waited through one cannot complain of slowness.
+  /// Counts beginnings and ends of pauses: whoever waited through one cannot complain of slowness.
   var pauses = 0
   var isStopping = false
   /// The disk will die under the process, and the process with it.

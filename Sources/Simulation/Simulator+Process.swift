@@ -135,6 +135,7 @@ extension Simulator {
   func resume(_ life: Life) {
     guard let machine = machine(life), machine.state == .paused else { return }
     machine.state = .up
+    machine.pauses += 1
     note(.fault, machine, 1, "runs on")
     scheduleTurn(of: machine)
   }
