@@ -33,9 +33,19 @@ package struct ByteReader {
 
   package var remaining: Int { end - offset }
 
-  @inlinable package mutating func read<T: FixedWidthInteger & UnsignedInteger>(_: T.Type) -> T? {
+  /// The next integer of this type. Hot code calls the concrete functions below: a call of this one is not specialised
+  /// in other modules.
+  package mutating func read<T: FixedWidthInteger & UnsignedInteger>(_: T.Type) -> T? { load() }
+
+  package mutating func readByte() -> UInt8? { load() }
+  package mutating func readUInt16() -> UInt16? { load() }
+  package mutating func readUInt32() -> UInt32? { load() }
+  package mutating func readUInt64() -> UInt64? { load() }
+
+  @inline(__always)
+  private mutating func load<T: FixedWidthInteger & UnsignedInteger>() -> T? {
     guard remaining >= T.bitWidth / 8, let value = bytes.littleEndian(T.self, at: offset) else { return nil }
-    skip(T.bitWidth / 8)
+    offset += T.bitWidth / 8
     return value
   }
 
@@ -43,12 +53,8 @@ package struct ByteReader {
   package mutating func readBytes(_ count: Int) -> [UInt8]? {
     guard count >= 0, remaining >= count else { return nil }
     defer { offset += count }
-    return Array(bytes[offset..<offset + count])
+    return unsafe bytes.withUnsafeBytes { bytes in
+      unsafe Array(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
+    }
   }
-
-  @usableFromInline mutating func skip(_ count: Int) { offset += count }
-}
-
-extension ByteReader {
-  package mutating func readByte() -> UInt8? { read(UInt8.self) }
 }

@@ -94,7 +94,8 @@ extension Node where Disk: ~Copyable {
       return
     }
     for (seed, promise) in zip(seeds, replacing) { engine.adoptRole(seed.id, .loading, promises: [promise]) }
-    phase = .opening
+    // A shutdown that came meanwhile goes on.
+    if phase == .creating { phase = .opening }
     sayHelloAgain(at: now)
     for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
     activateStores()
@@ -105,6 +106,13 @@ extension Node where Disk: ~Copyable {
   /// Loading, empty, and holding no promise of anybody.
   func isNew(_ store: StoreID, _ engine: Engine) -> Bool {
     engine.role(store) == .loading && engine.isEmpty(store) && engine.promises(store).isEmpty
+  }
+
+  /// New, and the other owners may still agree that it is: the node waits for these before it serves.
+  func awaitsGenesis(_ store: StoreID, _ engine: Engine) -> Bool {
+    guard isNew(store, engine) else { return false }
+    let others = ring.owners(of: Int(store.partition)).filter { $0 != own.id }
+    return !genesis.isRefused(store, incarnation: engine.incarnation(store), others: others)
   }
 
   mutating func sendStoreStates(to node: NodeID) {

@@ -44,7 +44,7 @@ extension Node where Disk: ~Copyable {
     case .opening:
       announceStores(at: now)
       activateStores()
-      guard let engine, !engine.storeIDs.contains(where: { isNew($0, engine) }) else { return }
+      guard let engine, !engine.storeIDs.contains(where: { awaitsGenesis($0, engine) }) else { return }
       let others = peers.peers.count
       let metEnough = peers.upCount + 1 > (others + 1) / 2
       if metEnough || now.instant.milliseconds(since: startedAt) >= Self.lonelyMilliseconds {

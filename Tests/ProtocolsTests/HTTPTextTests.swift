@@ -51,6 +51,11 @@ import Testing
     #expect(HTTPText.unescape(bytes, 0..<bytes.count, into: &plain) == false)
   }
 
+  @Test func tokensAreLettersDigitsAndSomeSigns() {
+    let token = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    #expect((0...255).filter { HTTPText.isToken(UInt8($0)) } == token.utf8.map { Int($0) }.sorted())
+  }
+
   @Test func decimalsHaveNoSpareDigits() {
     for value in [0, 7, 10, 99, 100, 67_108_864, 1_234_567_890] {
       var bytes: [UInt8] = []

@@ -12,7 +12,8 @@ struct PeerConnectionTests {
       time: .zero,
       body: .hello(
         Hello(
-          node: NodeID(node), name: "n\(node)", bootID: 5, actor: ActorID(6), cluster: nil, membersDigest: 0,
+          node: NodeID(node), name: "n\(node)", bootID: 5, knownBootID: 0, actor: ActorID(6), cluster: nil,
+          membersDigest: 0,
           ringEpoch: 0, wallMilliseconds: 0)))
   }
 

@@ -21,6 +21,9 @@ final class RunningShard: Sendable {
   init(in directory: String, settings: [String] = [], peer: SocketAddress? = nil) throws {
     let clients = try Listener(on: Self.loopback)
     let peers = try Listener(on: Self.loopback)
+    // The shard does this too, but on its own thread, and tests connect at once.
+    try clients.start()
+    try peers.start()
     http = clients.address
     cluster = peers.address
     let members = "n1=\(peers.address),n2=\(peer ?? SocketAddress(host: [127, 0, 0, 1], port: 1))"
