@@ -51,7 +51,7 @@ final class DiskThreads: Sendable {
   }
 
   /// Hands over the node's files, which stay open until the answer comes.
-  func sync<Node: DrivenNode & ~Copyable>(_ request: SyncRequest, of node: borrowing Node) {
+  func sync<Node: DrivenNode>(_ request: SyncRequest, of node: Node) {
     var files: [OpenFile] = []
     files.reserveCapacity(request.files.count)
     for file in request.files {
@@ -67,8 +67,8 @@ final class DiskThreads: Sendable {
   }
 
   /// Nil when the read is on its way; its outcome when it could not be.
-  func read<Node: DrivenNode & ~Copyable>(
-    _ ticket: ReadTicket, _ read: ColdRead, of node: borrowing Node
+  func read<Node: DrivenNode>(
+    _ ticket: ReadTicket, _ read: ColdRead, of node: Node
   ) -> Event? {
     let path = node.path(of: read.file)
     do throws(Errno) {

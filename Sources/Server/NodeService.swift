@@ -1,15 +1,25 @@
-package import Platform
+import Cluster
+import Platform
 import Primitives
-package import Replication
-package import Storage
+import Replication
+import Storage
 
 // The node as a shard drives it, on the real file system.
 
-package typealias RealNode = Replication.Node<PosixFileSystem>
+private final class NodeService: DrivenNode {
+  static var tickMilliseconds: UInt64 { Node<PosixFileSystem>.tickMilliseconds }
 
-extension Replication.Node: DrivenNode where Disk == PosixFileSystem {
-  package func rawDescriptor(of file: FileID) -> Int32 { disk.rawDescriptor(of: file) }
-  package func path(of file: FileID) -> String { disk.path(of: file) }
+  private var node: Node<PosixFileSystem>
+
+  init(_ node: consuming Node<PosixFileSystem>) { self.node = node }
+
+  func step(_ event: Event, at now: Moment) { node.step(event, at: now) }
+  func flush(at now: Moment) -> Batch { node.flush(at: now) }
+  var operationsInProgress: Int { node.operationsInProgress }
+  func status(at now: Moment) -> NodeStatus { node.status(at: now) }
+  var currentRing: Ring { node.currentRing }
+  func rawDescriptor(of file: FileID) -> Int32 { node.disk.rawDescriptor(of: file) }
+  func path(of file: FileID) -> String { node.disk.path(of: file) }
 }
 
 /// Runs a node until it stops: `ready` on standard output when it serves, logs on standard error.
@@ -17,7 +27,7 @@ extension Replication.Node: DrivenNode where Disk == PosixFileSystem {
 package func runNode(_ configuration: Configuration) -> Int32 {
   runNode(configuration) { (options, disk, now) throws(StartFailure) in
     do throws(NodeStartError) {
-      return try RealNode(options: options, disk: disk, at: now)
+      return NodeService(try Node(options: options, disk: disk, at: now))
     } catch {
       throw StartFailure(line: error.description)
     }

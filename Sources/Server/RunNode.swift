@@ -27,7 +27,7 @@ package struct StartFailure: Error {
 /// Runs a node of any kind on the calling thread until it stops.
 /// - Parameter makeNode: Builds it on a file system of its own; its directory exists.
 /// - Returns: An exit code.
-package func runNode<Node: DrivenNode & ~Copyable>(
+package func runNode<Node: DrivenNode>(
   _ configuration: Configuration,
   makeNode: (NodeOptions, consuming PosixFileSystem, Moment) throws(StartFailure) -> sending Node
 ) -> Int32 {
@@ -49,8 +49,8 @@ package func runNode<Node: DrivenNode & ~Copyable>(
   }
 }
 
-private func assemble<Node: DrivenNode & ~Copyable>(
-  _ configuration: Configuration, _ node: consuming sending Node, _ clients: consuming Listener,
+private func assemble<Node: DrivenNode>(
+  _ configuration: Configuration, _ node: sending Node, _ clients: consuming Listener,
   _ peers: consuming Listener, _ signals: consuming TerminationSignals, seed: UInt64
 ) throws(StartFailure) -> Shard<Node> {
   do throws(Errno) {

@@ -4,7 +4,7 @@ import Replication
 // Requests that the server answers by itself. `/admin` shows names, addresses and paths: it is for this machine only,
 // unless the operator says otherwise.
 
-extension Shard where Node: ~Copyable {
+extension Shard {
   func answer(_ route: AdminRoute, isLocal: Bool, _ reply: HTTPReply, into bytes: inout [UInt8]) {
     switch route {
     case .ping: reply.encode(text: "OK", into: &bytes)

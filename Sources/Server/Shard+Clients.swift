@@ -6,7 +6,7 @@ import Replication
 
 // Clients' connections: accepting, reading requests, answering in order, closing those that are slow, silent or broken.
 
-extension Shard where Node: ~Copyable {
+extension Shard {
   /// Connections accepted in one turn.
   static var acceptsMax: Int { 64 }
   private static var acceptPauseMilliseconds: UInt64 { 1000 }

@@ -8,7 +8,7 @@ import Replication
 // connections that the others made. The first message on those says who speaks; bytes that are not frames, a first
 // message that is no hello, or silence before it, close the connection.
 
-extension Shard where Node: ~Copyable {
+extension Shard {
   /// Connections on the cluster port beyond one per member: peers that reconnect, and strangers.
   private static var strangersMax: Int { 64 }
   private static var helloMillisecondsMax: UInt64 { 5000 }

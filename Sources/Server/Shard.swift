@@ -12,7 +12,7 @@ import Storage
 // A turn: take what is ready, step the node with it, flush the node once, perform what it asks for in the order that
 // `Replication/Contract.swift` gives, write once to each connection that has something to say.
 
-package actor Shard<Node: DrivenNode & ~Copyable> {
+package actor Shard<Node: DrivenNode> {
   /// Ticks while nothing is in progress.
   static var idleTickMilliseconds: UInt64 { 100 }
   static var maintenanceMilliseconds: UInt64 { 1000 }
@@ -31,7 +31,7 @@ package actor Shard<Node: DrivenNode & ~Copyable> {
   let clientListener: Listener
   let peerListener: Listener
 
-  var node: Node
+  let node: Node
   var now: Moment
 
   // Connections
@@ -64,7 +64,7 @@ package actor Shard<Node: DrivenNode & ~Copyable> {
 
   /// Takes over a node and two listeners. The calling thread becomes the shard's when it calls `run`.
   package init(
-    configuration: Configuration, node: consuming sending Node, clients: consuming Listener, peers: consuming Listener,
+    configuration: Configuration, node: sending Node, clients: consuming Listener, peers: consuming Listener,
     signals: consuming TerminationSignals?, seed: UInt64
   ) throws(Errno) {
     let loop = try EventLoop()

@@ -22,7 +22,7 @@ final class Observations: Sendable {
 
 /// Answers by the key's name: `big-N` with N bytes, `hold` only when `release` is asked for (in reverse order), `sync`
 /// after an fsync of a real file, anything else with the key itself.
-struct StandInNode: DrivenNode, ~Copyable {
+final class StandInNode: DrivenNode {
   static var tickMilliseconds: UInt64 { 10 }
 
   private let member: Member
@@ -48,7 +48,7 @@ struct StandInNode: DrivenNode, ~Copyable {
   func rawDescriptor(of file: FileID) -> Int32 { files.rawDescriptor(of: file) }
   func path(of file: FileID) -> String { files.path(of: file) }
 
-  mutating func step(_ event: Event, at now: Moment) {
+  func step(_ event: Event, at now: Moment) {
     switch event {
     case .client(.get(let request), let session): answer(request.key, session)
     case .client(_, let session): effects.append(.respond(.notFound(tombstone: nil), session: session))
@@ -68,7 +68,7 @@ struct StandInNode: DrivenNode, ~Copyable {
     }
   }
 
-  private mutating func answer(_ key: ObjectKey, _ session: SessionID) {
+  private func answer(_ key: ObjectKey, _ session: SessionID) {
     let name = String(decoding: key.key, as: UTF8.self)
     switch name {
     case "hold":
@@ -86,7 +86,7 @@ struct StandInNode: DrivenNode, ~Copyable {
     }
   }
 
-  mutating func flush(at now: Moment) -> Batch {
+  func flush(at now: Moment) -> Batch {
     var batch = Batch()
     batch.free = effects
     effects = []
