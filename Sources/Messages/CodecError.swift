@@ -31,17 +31,17 @@ extension ByteReader {
   }
 
   mutating func takeUInt16() throws(CodecError) -> UInt16 {
-    guard let value = readUInt16() else { throw .truncated }
+    guard let value = read(UInt16.self) else { throw .truncated }
     return value
   }
 
   mutating func takeUInt32() throws(CodecError) -> UInt32 {
-    guard let value = readUInt32() else { throw .truncated }
+    guard let value = read(UInt32.self) else { throw .truncated }
     return value
   }
 
   mutating func takeUInt64() throws(CodecError) -> UInt64 {
-    guard let value = readUInt64() else { throw .truncated }
+    guard let value = read(UInt64.self) else { throw .truncated }
     return value
   }
 

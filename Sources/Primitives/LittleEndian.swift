@@ -33,14 +33,15 @@ package struct ByteReader {
 
   package var remaining: Int { end - offset }
 
-  /// The next integer of this type. Hot code calls the concrete functions below: a call of this one is not specialised
-  /// in other modules.
-  package mutating func read<T: FixedWidthInteger & UnsignedInteger>(_: T.Type) -> T? { load() }
+  // One function per width, not a generic one: that is not specialised where other modules call it, and costs ten
+  // times as much.
 
+  /// The next integer; nil, and nothing read, when fewer bytes are left.
+  package mutating func read(_: UInt64.Type) -> UInt64? { load() }
+  package mutating func read(_: UInt32.Type) -> UInt32? { load() }
+  package mutating func read(_: UInt16.Type) -> UInt16? { load() }
+  package mutating func read(_: UInt8.Type) -> UInt8? { load() }
   package mutating func readByte() -> UInt8? { load() }
-  package mutating func readUInt16() -> UInt16? { load() }
-  package mutating func readUInt32() -> UInt32? { load() }
-  package mutating func readUInt64() -> UInt64? { load() }
 
   @inline(__always)
   private mutating func load<T: FixedWidthInteger & UnsignedInteger>() -> T? {

@@ -153,20 +153,12 @@ extension [UInt8] {
     }
   }
 
-  /// Base64 (RFC 4648) of `text`, with padding.
-  package mutating func appendBase64(_ text: [UInt8]) {
-    var index = 0
-    while index < text.count {
-      let left = text.count - index
-      let group =
-        UInt32(text[index]) << 16 | (left > 1 ? UInt32(text[index + 1]) << 8 : 0)
-        | (left > 2 ? UInt32(text[index + 2]) : 0)
-      append(HTTPText.base64Digit(group >> 18 & 63))
-      append(HTTPText.base64Digit(group >> 12 & 63))
-      append(left > 1 ? HTTPText.base64Digit(group >> 6 & 63) : UInt8(ascii: "="))
-      append(left > 2 ? HTTPText.base64Digit(group & 63) : UInt8(ascii: "="))
-      index += 3
-    }
+  /// Base64 (RFC 4648) of the lower three bytes of `group`, of which only the first `count` are meant.
+  package mutating func appendBase64Group(_ group: UInt32, count: Int = 3) {
+    append(HTTPText.base64Digit(group >> 18 & 63))
+    append(HTTPText.base64Digit(group >> 12 & 63))
+    append(count > 1 ? HTTPText.base64Digit(group >> 6 & 63) : UInt8(ascii: "="))
+    append(count > 2 ? HTTPText.base64Digit(group & 63) : UInt8(ascii: "="))
   }
 
   /// A time in milliseconds since 1970 as `Sun, 06 Nov 1994 08:49:37 GMT`.
