@@ -80,7 +80,7 @@ extension QuorumSize {
     case .one: self = .one
     case .quorum: self = .quorum
     case .all: self = .all
-    case .count: self = .count(Int(try reader.take(UInt32.self)))
+    case .count: self = .count(Int(try reader.takeUInt32()))
     }
   }
 }
@@ -179,11 +179,11 @@ extension ClientFailure {
     switch try reader.takeEnum(Tag.self, "failure") {
     case .unsatisfied:
       let name = try reader.takeEnum(QuorumName.self, "quorum name")
-      let wanted = Int(try reader.take(UInt32.self))
-      let got = Int(try reader.take(UInt32.self))
+      let wanted = Int(try reader.takeUInt32())
+      let got = Int(try reader.takeUInt32())
       self = .unsatisfied(name, wanted: wanted, got: got, detail: try reader.takeText("detail"))
     case .timeout: self = .timeout(detail: try reader.takeText("detail"))
-    case .invalidQuorum: self = .invalidQuorum(n: Int(try reader.take(UInt32.self)))
+    case .invalidQuorum: self = .invalidQuorum(n: Int(try reader.takeUInt32()))
     case .overloaded: self = .overloaded(detail: try reader.takeText("detail"))
     case .notReady: self = .notReady(detail: try reader.takeText("detail"))
     case .damaged: self = .damaged(detail: try reader.takeText("detail"))
@@ -200,6 +200,6 @@ extension [UInt8] {
 
 extension ByteReader {
   fileprivate mutating func takeTimeout() throws(CodecError) -> UInt32? {
-    try takeBool("timeout") ? try take(UInt32.self) : nil
+    try takeBool("timeout") ? try takeUInt32() : nil
   }
 }

@@ -25,26 +25,40 @@ package enum CodecLimits {
 }
 
 extension ByteReader {
-  @inline(__always)
-  mutating func take<T: FixedWidthInteger & UnsignedInteger>(_: T.Type) throws(CodecError) -> T {
-    guard let value = read(T.self) else { throw .truncated }
+  mutating func takeByte() throws(CodecError) -> UInt8 {
+    guard let value = readByte() else { throw .truncated }
+    return value
+  }
+
+  mutating func takeUInt16() throws(CodecError) -> UInt16 {
+    guard let value = read(UInt16.self) else { throw .truncated }
+    return value
+  }
+
+  mutating func takeUInt32() throws(CodecError) -> UInt32 {
+    guard let value = read(UInt32.self) else { throw .truncated }
+    return value
+  }
+
+  mutating func takeUInt64() throws(CodecError) -> UInt64 {
+    guard let value = read(UInt64.self) else { throw .truncated }
     return value
   }
 
   mutating func takeStamp() throws(CodecError) -> Stamp {
-    let time = try take(UInt64.self)
-    return Stamp(time: HybridTime(time), actor: ActorID(try take(UInt32.self)))
+    let time = try takeUInt64()
+    return Stamp(time: HybridTime(time), actor: ActorID(try takeUInt32()))
   }
 
   /// Bytes after a 32-bit length.
   mutating func takeBytes() throws(CodecError) -> [UInt8] {
-    let count = try take(UInt32.self)
+    let count = try takeUInt32()
     guard let bytes = readBytes(Int(count)) else { throw .truncated }
     return bytes
   }
 
   mutating func takeText(_ field: String) throws(CodecError) -> String {
-    let count = Int(try take(UInt16.self))
+    let count = Int(try takeUInt16())
     guard count <= CodecLimits.textBytesMax else { throw .malformed(field) }
     guard let bytes = readBytes(count) else { throw .truncated }
     guard let text = String(validating: bytes, as: UTF8.self) else { throw .malformed(field) }
@@ -53,7 +67,7 @@ extension ByteReader {
 
   /// A byte of which only the bits of `known` may be set.
   mutating func takeFlags(_ field: String, known: UInt8) throws(CodecError) -> UInt8 {
-    let flags = try take(UInt8.self)
+    let flags = try takeByte()
     guard flags & ~known == 0 else { throw .unknown(field, flags) }
     return flags
   }
@@ -62,18 +76,18 @@ extension ByteReader {
 
   mutating func takeEnum<T: RawRepresentable>(_: T.Type, _ field: String) throws(CodecError) -> T
   where T.RawValue == UInt8 {
-    let raw = try take(UInt8.self)
+    let raw = try takeByte()
     guard let value = T(rawValue: raw) else { throw .unknown(field, raw) }
     return value
   }
 
   mutating func takeIdentity() throws(CodecError) -> Identity128 {
-    let high = try take(UInt64.self)
-    return Identity128(high: high, low: try take(UInt64.self))
+    let high = try takeUInt64()
+    return Identity128(high: high, low: try takeUInt64())
   }
 
   mutating func takeKey() throws(CodecError) -> ObjectKey {
-    let count = Int(try take(UInt32.self))
+    let count = Int(try takeUInt32())
     guard count <= ObjectKey.encodedByteCountMax else { throw .malformed("key") }
     guard let bytes = readBytes(count) else { throw .truncated }
     guard let key = ObjectKey(encoded: bytes) else { throw .malformed("key") }

@@ -21,20 +21,20 @@ extension Hello {
   }
 
   init(from reader: inout ByteReader) throws(CodecError) {
-    let lowest = try reader.take(UInt16.self)
-    let highest = try reader.take(UInt16.self)
+    let lowest = try reader.takeUInt16()
+    let highest = try reader.takeUInt16()
     guard lowest <= highest else { throw .malformed("versions") }
-    let node = NodeID(try reader.take(UInt32.self))
+    let node = NodeID(try reader.takeUInt32())
     let name = try reader.takeText("name")
-    let bootID = try reader.take(UInt64.self)
-    let knownBootID = try reader.take(UInt64.self)
-    let actor = ActorID(try reader.take(UInt32.self))
+    let bootID = try reader.takeUInt64()
+    let knownBootID = try reader.takeUInt64()
+    let actor = ActorID(try reader.takeUInt32())
     let cluster = try reader.takeBool("cluster") ? try ClusterIdentity(from: &reader) : nil
-    let digest = try reader.take(UInt64.self)
-    let epoch = try reader.take(UInt64.self)
+    let digest = try reader.takeUInt64()
+    let epoch = try reader.takeUInt64()
     self.init(
       node: node, name: name, bootID: bootID, knownBootID: knownBootID, actor: actor, cluster: cluster,
-      membersDigest: digest, ringEpoch: epoch, wallMilliseconds: try reader.take(UInt64.self))
+      membersDigest: digest, ringEpoch: epoch, wallMilliseconds: try reader.takeUInt64())
     versions = lowest...highest
   }
 }
@@ -49,9 +49,9 @@ extension ClusterIdentity {
 
   init(from reader: inout ByteReader) throws(CodecError) {
     let id = try reader.takeIdentity()
-    let ringSeed = try reader.take(UInt64.self)
-    let partitions = try reader.take(UInt16.self)
-    self.init(id: id, ringSeed: ringSeed, partitions: partitions, replicas: try reader.take(UInt8.self))
+    let ringSeed = try reader.takeUInt64()
+    let partitions = try reader.takeUInt16()
+    self.init(id: id, ringSeed: ringSeed, partitions: partitions, replicas: try reader.takeByte())
   }
 }
 
@@ -65,8 +65,8 @@ extension HelloReply {
   }
 
   init(from reader: inout ByteReader) throws(CodecError) {
-    let bootID = try reader.take(UInt64.self)
-    let raw = try reader.take(UInt8.self)
+    let bootID = try reader.takeUInt64()
+    let raw = try reader.takeByte()
     let refusal = HelloRefusal(rawValue: raw)
     guard refusal != nil || raw == HelloReply.welcome else { throw .unknown("hello refusal", raw) }
     self.init(yourBootID: bootID, refusal: refusal)
@@ -81,9 +81,9 @@ extension Heartbeat {
   }
 
   init(from reader: inout ByteReader) throws(CodecError) {
-    let bootID = try reader.take(UInt64.self)
-    let sequence = try reader.take(UInt64.self)
-    self.init(bootID: bootID, sequence: sequence, wallMilliseconds: try reader.take(UInt64.self))
+    let bootID = try reader.takeUInt64()
+    let sequence = try reader.takeUInt64()
+    self.init(bootID: bootID, sequence: sequence, wallMilliseconds: try reader.takeUInt64())
   }
 }
 
@@ -96,8 +96,8 @@ extension StoreStates {
   }
 
   init(from reader: inout ByteReader) throws(CodecError) {
-    let bootID = try reader.take(UInt64.self)
-    let sequence = try reader.take(UInt64.self)
+    let bootID = try reader.takeUInt64()
+    let sequence = try reader.takeUInt64()
     self.init(bootID: bootID, sequence: sequence, states: try StoreState.list(from: &reader))
   }
 }
@@ -117,7 +117,7 @@ extension StoreState {
 
   /// A count and that many states; the count is believed only as far as there are bytes for it.
   static func list(from reader: inout ByteReader) throws(CodecError) -> [StoreState] {
-    let count = Int(try reader.take(UInt32.self))
+    let count = Int(try reader.takeUInt32())
     guard count <= reader.remaining / byteCount else { throw .truncated }
     var states: [StoreState] = []
     states.reserveCapacity(count)
@@ -126,8 +126,8 @@ extension StoreState {
   }
 
   private init(from reader: inout ByteReader) throws(CodecError) {
-    let partition = try reader.take(UInt16.self)
-    let replicas = try reader.take(UInt8.self)
+    let partition = try reader.takeUInt16()
+    let replicas = try reader.takeByte()
     let incarnation = try reader.takeIdentity()
     let recognizes = try reader.takeIdentity()
     let role = try reader.takeEnum(StoreRole.self, "store role")

@@ -38,7 +38,7 @@ extension PeerMessage {
   /// Reads one message, which must be all that is left in `reader`.
   package init(decoding reader: inout ByteReader) throws(CodecError) {
     let tag = try reader.takeEnum(Tag.self, "message")
-    time = HybridTime(try reader.take(UInt64.self))
+    time = HybridTime(try reader.takeUInt64())
     switch tag {
     case .push: body = .push(try Push(from: &reader))
     case .pushReply: body = .pushReply(try PushReply(from: &reader))
@@ -95,8 +95,8 @@ extension StoreID {
   }
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
-    let partition = try reader.take(UInt16.self)
-    self.init(partition: partition, replicas: try reader.take(UInt8.self))
+    let partition = try reader.takeUInt16()
+    self.init(partition: partition, replicas: try reader.takeByte())
   }
 }
 
@@ -128,9 +128,9 @@ extension Push {
   }
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
-    let operation = try reader.take(UInt64.self)
+    let operation = try reader.takeUInt64()
     let store = try StoreID(from: &reader)
-    let configID = try reader.take(UInt64.self)
+    let configID = try reader.takeUInt64()
     let flags = try reader.takeFlags("push", known: Push.wantsAppliedFlag | Push.wantsSyncedFlag)
     let key = try reader.takeKey()
     self.init(
@@ -166,7 +166,7 @@ extension PushReply {
   }
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
-    let operation = try reader.take(UInt64.self)
+    let operation = try reader.takeUInt64()
     let stamp = try reader.takeStamp()
     let outcome: PushOutcome
     switch try reader.takeEnum(Tag.self, "push outcome") {
@@ -174,7 +174,7 @@ extension PushReply {
     case .haveNewer:
       let newer = try reader.takeStamp()
       outcome = .haveNewer(newer, synced: try reader.takeBool("synced"))
-    case .stale: outcome = .stale(HybridTime(try reader.take(UInt64.self)))
+    case .stale: outcome = .stale(HybridTime(try reader.takeUInt64()))
     case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
     }
     self.init(operation: operation, stamp: stamp, outcome: outcome)
@@ -190,9 +190,9 @@ extension PeerRead {
   }
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
-    let operation = try reader.take(UInt64.self)
+    let operation = try reader.takeUInt64()
     let store = try StoreID(from: &reader)
-    let configID = try reader.take(UInt64.self)
+    let configID = try reader.takeUInt64()
     self.init(operation: operation, store: store, configID: configID, key: try reader.takeKey())
   }
 }
@@ -219,7 +219,7 @@ extension PeerReadReply {
   }
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
-    let operation = try reader.take(UInt64.self)
+    let operation = try reader.takeUInt64()
     let outcome: ReadOutcome
     switch try reader.takeEnum(Tag.self, "read outcome") {
     case .found: outcome = .found(try StoredVersion(from: &reader))
@@ -246,9 +246,9 @@ extension Forward {
   }
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
-    let operation = try reader.take(UInt64.self)
-    let bootID = try reader.take(UInt64.self)
-    let remaining = try reader.take(UInt32.self)
+    let operation = try reader.takeUInt64()
+    let bootID = try reader.takeUInt64()
+    let remaining = try reader.takeUInt32()
     let flags = try reader.takeFlags("forward", known: Forward.stampFlag | Forward.firstAttemptFlag)
     let stamp = flags & Forward.stampFlag == 0 ? nil : try reader.takeStamp()
     self.init(
@@ -280,12 +280,12 @@ extension ForwardReply {
   }
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
-    let operation = try reader.take(UInt64.self)
-    let bootID = try reader.take(UInt64.self)
+    let operation = try reader.takeUInt64()
+    let bootID = try reader.takeUInt64()
     let outcome: ForwardOutcome
     switch try reader.takeEnum(Tag.self, "forward outcome") {
     case .done: outcome = .done(try ClientResponse(from: &reader))
-    case .restamp: outcome = .restamp(HybridTime(try reader.take(UInt64.self)))
+    case .restamp: outcome = .restamp(HybridTime(try reader.takeUInt64()))
     case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
     }
     self.init(operation: operation, bootID: bootID, outcome: outcome)

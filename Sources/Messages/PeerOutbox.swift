@@ -122,7 +122,7 @@ package struct PeerOutbox: Sendable {
 
   private mutating func compact() {
     if head == small.count {
-      small.removeAll(keepingCapacity: true)
+      small.removeAll(keepingCapacity: small.capacity <= FrameLimits.frameBytesMax)
       head = 0
     } else if head > small.count / 2 {
       small.removeSubrange(..<head)

@@ -60,7 +60,8 @@ package struct ProcessSetting: Sendable {
 }
 
 /// Starts `executable` with `arguments` (without its own name) and this process's environment; no signal is blocked
-/// or ignored in it.
+/// or ignored in it, and no descriptor but the three standard ones is handed on: an inherited lock (that of a build
+/// tool, say) would outlive whoever took it.
 package func spawn(
   _ executable: String, _ arguments: [String], _ setting: ProcessSetting
 ) throws(Errno) -> ProcessIdentity {
@@ -88,6 +89,7 @@ package func spawn(
   let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (setting.ownSession ? spawnInOwnSession : 0)
   unsafe posix_spawnattr_setflags(&attributes, Int16(flags))
 
+  keepDescriptorsToOurselves()
   var words = unsafe ([executable] + arguments).map { unsafe strdup($0) } + [nil]
   defer { for index in unsafe words.indices { unsafe free(words[index]) } }
   var pid: pid_t = 0
@@ -98,6 +100,13 @@ package func spawn(
 
 /// POSIX_SPAWN_SETSID of glibc 2.26 and later.
 private let spawnInOwnSession: Int32 = 0x80
+
+/// Marks every descriptor but the standard ones as not to be inherited.
+private func keepDescriptorsToOurselves() {
+  for number in ((try? FileTree.names(in: "/proc/self/fd")) ?? []).compactMap(Int32.init) where number > STDERR_FILENO {
+    _ = fcntl(number, F_SETFD, FD_CLOEXEC)
+  }
+}
 
 /// How the child ended, or nil while it runs. A child is reported once; afterwards, and for a process that is not a
 /// child, the answer is `.exited(-1)`.

@@ -33,9 +33,20 @@ package struct ByteReader {
 
   package var remaining: Int { end - offset }
 
-  @inlinable package mutating func read<T: FixedWidthInteger & UnsignedInteger>(_: T.Type) -> T? {
+  // One function per width, not a generic one: that is not specialised where other modules call it, and costs ten
+  // times as much.
+
+  /// The next integer; nil, and nothing read, when fewer bytes are left.
+  package mutating func read(_: UInt64.Type) -> UInt64? { load() }
+  package mutating func read(_: UInt32.Type) -> UInt32? { load() }
+  package mutating func read(_: UInt16.Type) -> UInt16? { load() }
+  package mutating func read(_: UInt8.Type) -> UInt8? { load() }
+  package mutating func readByte() -> UInt8? { load() }
+
+  @inline(__always)
+  private mutating func load<T: FixedWidthInteger & UnsignedInteger>() -> T? {
     guard remaining >= T.bitWidth / 8, let value = bytes.littleEndian(T.self, at: offset) else { return nil }
-    skip(T.bitWidth / 8)
+    offset += T.bitWidth / 8
     return value
   }
 
@@ -43,12 +54,8 @@ package struct ByteReader {
   package mutating func readBytes(_ count: Int) -> [UInt8]? {
     guard count >= 0, remaining >= count else { return nil }
     defer { offset += count }
-    return Array(bytes[offset..<offset + count])
+    return unsafe bytes.withUnsafeBytes { bytes in
+      unsafe Array(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
+    }
   }
-
-  @usableFromInline mutating func skip(_ count: Int) { offset += count }
-}
-
-extension ByteReader {
-  package mutating func readByte() -> UInt8? { read(UInt8.self) }
 }

@@ -59,7 +59,6 @@ extension HTTPReply {
     guard let content = ObjectContentView(payload: payload) else {
       return appendFailure(.damaged(detail: "the stored object has no readable content"), to: &bytes)
     }
-    bytes.reserveCapacity(bytes.count + payload.count + 320)
     appendHead(200, to: &bytes)
     appendVersion(stamp, to: &bytes)
     bytes.appendASCII("ETag: \"")
@@ -96,11 +95,14 @@ extension HTTPReply {
   }
 
   private func appendVersion(_ stamp: Stamp, to bytes: inout [UInt8]) {
-    var clock: [UInt8] = []
-    clock.reserveCapacity(Stamp.byteCount)
-    stamp.append(to: &clock)
+    // The stamp's twelve encoded bytes, three at a time: its time's eight and its actor's four, lowest first.
+    let time = stamp.time.rawValue.byteSwapped
+    let actor = stamp.actor.rawValue.byteSwapped
     bytes.appendASCII("X-Riak-Vclock: ")
-    bytes.appendBase64(clock)
+    bytes.appendBase64Group(UInt32(truncatingIfNeeded: time >> 40))
+    bytes.appendBase64Group(UInt32(truncatingIfNeeded: time >> 16))
+    bytes.appendBase64Group(UInt32(truncatingIfNeeded: time) << 8 | actor >> 24)
+    bytes.appendBase64Group(actor)
     bytes.appendASCII("\r\n")
   }
 

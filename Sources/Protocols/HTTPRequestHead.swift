@@ -35,7 +35,8 @@ struct HTTPRequestHead: Sendable {
 
   // MARK: Request line
 
-  init(requestLine bytes: [UInt8], _ line: Range<Int>) throws(HTTPProblem) {
+  /// Takes the request line; `self` is new.
+  mutating func setRequestLine(_ bytes: [UInt8], _ line: Range<Int>) throws(HTTPProblem) {
     var firstSpace = line.lowerBound
     while firstSpace < line.upperBound, HTTPText.isToken(bytes[firstSpace]) { firstSpace += 1 }
     var query: Int?

@@ -23,7 +23,8 @@ package struct HTTPSession: Sendable {
 
   private var input = InputBuffer()
   private var state = State.requestLine
-  private var head: HTTPRequestHead?
+  /// The request being read. Used in place: it holds many references, and a copy costs as much as parsing it.
+  private var head = HTTPRequestHead()
   private var body = HTTPBody.none
   /// A write's payload so far.
   private var payload: [UInt8] = []
@@ -52,7 +53,7 @@ package struct HTTPSession: Sendable {
           guard try readHeaders() else { return .needMore }
           if let action = beginBody() { return action }
         case .body:
-          let keep = head?.problem == nil && head?.isWrite == true
+          let keep = head.problem == nil && head.isWrite
           guard try body.read(&input, into: &payload, keep: keep) else { return .needMore }
           return finish()
         case .closed: return .needMore
@@ -77,7 +78,7 @@ package struct HTTPSession: Sendable {
     if line.isEmpty {
       input.dropParsed()
     } else {
-      head = try HTTPRequestHead(requestLine: input.bytes, line)
+      try head.setRequestLine(input.bytes, line)
       state = .headers
     }
     return true
@@ -88,7 +89,7 @@ package struct HTTPSession: Sendable {
     while true {
       let line: Range<Int>
       do throws(InputBuffer.LineError) {
-        guard let next = try input.nextLine(contentMax: max(head?.lineBytesLeft ?? 0, 0), tabs: true) else {
+        guard let next = try input.nextLine(contentMax: max(head.lineBytesLeft, 0), tabs: true) else {
           return false
         }
         line = next
@@ -96,20 +97,19 @@ package struct HTTPSession: Sendable {
         throw error == .tooLong ? .headersTooLong : .malformed("header line")
       }
       if line.isEmpty { break }
-      try head?.addHeader(input.bytes, line, from: input.head)
+      try head.addHeader(input.bytes, line, from: input.head)
     }
-    try head?.finish()
+    try head.finish()
     return true
   }
 
   /// Prepares for the body; an action where there is something to say before it.
   private mutating func beginBody() -> HTTPAction? {
-    guard let head else { return nil }
     if head.expectsContinue, head.hasBody, let problem = head.problem {
       // The client waits, and may or may not send its body after this answer: only closing is unambiguous.
       return refuse(problem, close: true)
     }
-    if head.problem == nil, head.isWrite { beginPayload(head) }
+    if head.problem == nil, head.isWrite { beginPayload() }
     input.dropParsed()
     body = head.body
     state = .body
@@ -117,33 +117,32 @@ package struct HTTPSession: Sendable {
     return .send(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8))
   }
 
-  private mutating func beginPayload(_ head: HTTPRequestHead) {
+  private mutating func beginPayload() {
     let bytes = input.bytes
     let start = input.head
     func part(_ range: Range<Int>) -> ArraySlice<UInt8> { bytes[start + range.lowerBound..<start + range.upperBound] }
-    payload = []
-    payload.reserveCapacity(
-      64 + (head.contentType?.count ?? 0) + min(head.contentLength ?? 0, HTTPLimits.bodyBytesReserved))
+    let type = head.contentType ?? 0..<0
+    payload.reserveCapacity(64 + type.count + min(head.contentLength ?? 0, HTTPLimits.bodyBytesReserved))
     ObjectContent.appendHeader(
-      contentType: part(head.contentType ?? 0..<0), metadata: head.metadata.map { (part($0.name), part($0.value)) },
-      to: &payload)
+      contentType: part(type), metadata: head.metadata.map { (part($0.name), part($0.value)) }, to: &payload)
   }
 
   /// The action of a request that is here completely.
   private mutating func finish() -> HTTPAction {
-    guard let head else { return .needMore }
-    if let problem = head.problem { return refuse(problem, close: !head.keepAlive) }
-    let payload = self.payload
-    endRequest(close: !head.keepAlive)
+    let close = !head.keepAlive
+    if let problem = head.problem { return refuse(problem, close: close) }
+    let action: HTTPAction
     switch head.route {
-    case .object(let key): return objectAction(key, head, payload)
-    case .admin(let route): return .admin(route, reply(to: head))
+    case .object(let key): action = objectAction(key)
+    case .admin(let route): action = .admin(route, reply())
     case .root:
       var bytes: [UInt8] = []
-      reply(to: head).encode(json: Array(HTTPSession.resources.utf8), into: &bytes)
-      return .reply(bytes, close: !head.keepAlive)
-    case .problem(let problem): return refuse(problem, close: !head.keepAlive)
+      reply().encode(json: Array(HTTPSession.resources.utf8), into: &bytes)
+      action = .reply(bytes, close: close)
+    case .problem(let problem): return refuse(problem, close: close)
     }
+    endRequest(close: close)
+    return action
   }
 
   /// Names as Riak's clients look for them, then our own.
@@ -153,37 +152,36 @@ package struct HTTPSession: Sendable {
 
     """
 
-  private func objectAction(_ key: ObjectKey, _ head: HTTPRequestHead, _ payload: [UInt8]) -> HTTPAction {
-    let options = head.options
+  private func objectAction(_ key: ObjectKey) -> HTTPAction {
     switch head.method {
     case .put, .post:
       var request = PutRequest(key: key, payload: payload)
-      request.quorum = options.write
-      request.timeoutMilliseconds = options.timeoutMilliseconds
-      return .request(.put(request), reply(to: head, key: key, echo: options.returnsBody ? payload : nil))
+      request.quorum = head.options.write
+      request.timeoutMilliseconds = head.options.timeoutMilliseconds
+      return .request(.put(request), reply(key: key, echo: head.options.returnsBody ? payload : nil))
     case .delete:
       var request = DeleteRequest(key: key)
-      request.quorum = options.write
-      request.timeoutMilliseconds = options.timeoutMilliseconds
+      request.quorum = head.options.write
+      request.timeoutMilliseconds = head.options.timeoutMilliseconds
       request.always = head.carriesVersion
-      return .request(.delete(request), reply(to: head, key: key))
+      return .request(.delete(request), reply(key: key))
     case .get, .head, .other:
       var request = GetRequest(key: key)
-      request.r = options.r
-      request.pr = options.pr
-      request.timeoutMilliseconds = options.timeoutMilliseconds
-      return .request(.get(request), reply(to: head, key: key))
+      request.r = head.options.r
+      request.pr = head.options.pr
+      request.timeoutMilliseconds = head.options.timeoutMilliseconds
+      return .request(.get(request), reply(key: key))
     }
   }
 
-  private func reply(to head: HTTPRequestHead, key: ObjectKey? = nil, echo: [UInt8]? = nil) -> HTTPReply {
+  private func reply(key: ObjectKey? = nil, echo: [UInt8]? = nil) -> HTTPReply {
     HTTPReply(
       key: key, echo: echo, isHead: head.method == .head, isHTTP10: head.isHTTP10, closesConnection: !head.keepAlive)
   }
 
   private mutating func refuse(_ problem: HTTPProblem, close: Bool) -> HTTPAction {
     let reply = HTTPReply(
-      key: nil, echo: nil, isHead: head?.method == .head, isHTTP10: head?.isHTTP10 ?? false, closesConnection: close)
+      key: nil, echo: nil, isHead: head.method == .head, isHTTP10: head.isHTTP10, closesConnection: close)
     endRequest(close: close)
     var bytes: [UInt8] = []
     reply.encode(problem, into: &bytes)
@@ -191,7 +189,7 @@ package struct HTTPSession: Sendable {
   }
 
   private mutating func endRequest(close: Bool) {
-    head = nil
+    head = HTTPRequestHead()
     payload = []
     if close {
       state = .closed

@@ -2,16 +2,12 @@
 // the way.
 
 package enum HTTPText {
-  /// Characters of a token (RFC 9110, 5.6.2), one bit each.
-  private static let tokenLow: UInt64 = mask("!#$%&'*+-.0123456789", from: 0)
-  private static let tokenHigh: UInt64 = mask("ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~", from: 64)
-
-  private static func mask(_ characters: String, from base: UInt8) -> UInt64 {
-    characters.utf8.reduce(0) { $0 | 1 << UInt64($1 - base) }
-  }
+  /// Characters of a token (RFC 9110, 5.6.2), one bit each: letters, digits and !#$%&'*+-.^_`|~
+  private static let tokenLow: UInt64 = 0x03FF_6CFA_0000_0000
+  private static let tokenHigh: UInt64 = 0x57FF_FFFF_C7FF_FFFE
 
   @inline(__always)
-  static func isToken(_ byte: UInt8) -> Bool {
+  package static func isToken(_ byte: UInt8) -> Bool {
     byte < 64 ? tokenLow >> UInt64(byte) & 1 == 1 : byte < 128 && tokenHigh >> UInt64(byte - 64) & 1 == 1
   }
 
@@ -157,20 +153,12 @@ extension [UInt8] {
     }
   }
 
-  /// Base64 (RFC 4648) of `text`, with padding.
-  package mutating func appendBase64(_ text: [UInt8]) {
-    var index = 0
-    while index < text.count {
-      let left = text.count - index
-      let group =
-        UInt32(text[index]) << 16 | (left > 1 ? UInt32(text[index + 1]) << 8 : 0)
-        | (left > 2 ? UInt32(text[index + 2]) : 0)
-      append(HTTPText.base64Digit(group >> 18 & 63))
-      append(HTTPText.base64Digit(group >> 12 & 63))
-      append(left > 1 ? HTTPText.base64Digit(group >> 6 & 63) : UInt8(ascii: "="))
-      append(left > 2 ? HTTPText.base64Digit(group & 63) : UInt8(ascii: "="))
-      index += 3
-    }
+  /// Base64 (RFC 4648) of the lower three bytes of `group`, of which only the first `count` are meant.
+  package mutating func appendBase64Group(_ group: UInt32, count: Int = 3) {
+    append(HTTPText.base64Digit(group >> 18 & 63))
+    append(HTTPText.base64Digit(group >> 12 & 63))
+    append(count > 1 ? HTTPText.base64Digit(group >> 6 & 63) : UInt8(ascii: "="))
+    append(count > 2 ? HTTPText.base64Digit(group & 63) : UInt8(ascii: "="))
   }
 
   /// A time in milliseconds since 1970 as `Sun, 06 Nov 1994 08:49:37 GMT`.

@@ -19,6 +19,14 @@ struct GenesisTable: Sendable {
 
   func state(of store: StoreID, at node: NodeID) -> StoreState? { states[node]?[store] }
 
+  /// True when an owner has said no: it serves already and never knew this incarnation, or it has lost something itself.
+  func isRefused(_ store: StoreID, incarnation: Identity128, others: [NodeID]) -> Bool {
+    others.contains { node in
+      guard let state = states[node]?[store] else { return false }
+      return !state.isNew && !(state.role == .active && state.recognizes == incarnation)
+    }
+  }
+
   /// The incarnations to record when `store` may become active, or nil while an owner has not agreed.
   func agreement(
     on store: StoreID, incarnation: Identity128, others: [NodeID], configID: UInt64
@@ -38,6 +46,8 @@ struct JobTable: Sendable {
   enum Purpose: Sendable {
     /// The identity file, with the lease it grants.
     case identity
+    /// The identity file, naming the cluster for the first time.
+    case join
     case createStores([StoreSeed], replacing: [PeerPromise])
     case activate([StoreID: [PeerPromise]])
     /// A checkpoint or a roll-over of the engine.

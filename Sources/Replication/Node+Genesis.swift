@@ -27,10 +27,18 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  /// Makes this node a member: its stores are created, then the identity file says so, then peers hear of it.
+  /// Makes this node a member: the identity file says so, only then peers hear of it, and its stores are created and
+  /// listed there. A crash between any two steps leaves a node that goes on from there, in the same cluster.
   mutating func adopt(_ cluster: ClusterIdentity, at now: Moment) {
     guard phase == .founding else { return }
     phase = .creating
+    identity.manifest.cluster = cluster
+    start(.join, [.replace(path: identity.path, bytes: identity.manifest.encoded())])
+  }
+
+  /// The identity file names the cluster: what is found in the directory from now on belongs to it.
+  mutating func joined() {
+    guard let cluster = identity.manifest.cluster else { return }
     ring = Ring(
       epoch: 1, partitionCount: Int(cluster.partitions), replicas: Int(cluster.replicas), members: options.members)
     hash = RingHash(seed: cluster.ringSeed)
@@ -41,6 +49,12 @@ extension Node where Disk: ~Copyable {
       stopReason = .failed(error)
       return
     }
+    createOwnStores()
+  }
+
+  /// Creates the stores of every partition that this node owns.
+  mutating func createOwnStores() {
+    guard let cluster = identity.manifest.cluster else { return }
     var seeds: [StoreSeed] = []
     for partition in 0..<ring.partitionCount where ring.owners(of: partition).contains(own.id) {
       seeds.append(
@@ -48,19 +62,16 @@ extension Node where Disk: ~Copyable {
           id: StoreID(partition: UInt16(partition), replicas: cluster.replicas), incarnation: drawIdentity(),
           configID: ring.configID(of: partition)))
     }
-    createStores(seeds, replacing: [], cluster: cluster, at: now)
+    createStores(seeds, replacing: [])
     free.append(.log(.info, "cluster \(cluster.id): \(seeds.count) of \(ring.partitionCount) partitions are here"))
   }
 
-  private mutating func createStores(
-    _ seeds: [StoreSeed], replacing: [PeerPromise], cluster: ClusterIdentity, at now: Moment
-  ) {
+  private mutating func createStores(_ seeds: [StoreSeed], replacing: [PeerPromise]) {
     guard let engine else { return }
     var steps = engine.create(seeds)
     for (seed, promise) in zip(seeds, replacing) {
       steps += engine.setRole(seed.id, .loading, promises: [promise])
     }
-    identity.manifest.cluster = cluster
     let created = Set(seeds.map(\.id))
     identity.manifest.stores = (identity.manifest.stores.filter { !created.contains($0.id) } + seeds)
       .sorted { $0.id < $1.id }
@@ -71,7 +82,6 @@ extension Node where Disk: ~Copyable {
   /// Stores that the identity file lists and that are gone come back empty, under a new incarnation, and marked by the
   /// old one: they have lost something, and are never taken for new.
   mutating func replaceMissingStores(_ missing: [StoreID]) {
-    guard let cluster = identity.manifest.cluster else { return }
     phase = .creating
     var seeds: [StoreSeed] = []
     var promises: [PeerPromise] = []
@@ -80,9 +90,7 @@ extension Node where Disk: ~Copyable {
       promises.append(PeerPromise(peer: own.id, incarnation: old.incarnation, configID: old.configID))
     }
     free.append(.log(.error, "\(missing.count) stores are missing and come up as loading: \(missing[0]) is the first"))
-    createStores(
-      seeds, replacing: promises, cluster: cluster,
-      at: Moment(instant: startedAt, wallMilliseconds: identity.clock.last.milliseconds))
+    createStores(seeds, replacing: promises)
   }
 
   mutating func storesCreated(_ seeds: [StoreSeed], replacing: [PeerPromise], at now: Moment) {
@@ -94,7 +102,8 @@ extension Node where Disk: ~Copyable {
       return
     }
     for (seed, promise) in zip(seeds, replacing) { engine.adoptRole(seed.id, .loading, promises: [promise]) }
-    phase = .opening
+    // A shutdown that came meanwhile goes on.
+    if phase == .creating { phase = .opening }
     sayHelloAgain(at: now)
     for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
     activateStores()
@@ -105,6 +114,13 @@ extension Node where Disk: ~Copyable {
   /// Loading, empty, and holding no promise of anybody.
   func isNew(_ store: StoreID, _ engine: Engine) -> Bool {
     engine.role(store) == .loading && engine.isEmpty(store) && engine.promises(store).isEmpty
+  }
+
+  /// New, and the other owners may still agree that it is: the node waits for these before it serves.
+  func awaitsGenesis(_ store: StoreID, _ engine: Engine) -> Bool {
+    guard isNew(store, engine) else { return false }
+    let others = ring.owners(of: Int(store.partition)).filter { $0 != own.id }
+    return !genesis.isRefused(store, incarnation: engine.incarnation(store), others: others)
   }
 
   mutating func sendStoreStates(to node: NodeID) {

@@ -53,11 +53,14 @@ extension Node where Disk: ~Copyable {
     reviewPeers(at: now)
   }
 
+  /// The cluster as peers may hear of it: this node cannot forget it any more.
+  private var ownCluster: ClusterIdentity? { engine == nil ? nil : identity.manifest.cluster }
+
   private mutating func sayHello(to index: Int, at now: Moment) {
     peers[index].helloSent = now.instant
     let hello = Hello(
       node: own.id, name: own.name, bootID: bootID, knownBootID: peers[index].hello?.bootID ?? 0,
-      actor: identity.manifest.actor, cluster: identity.manifest.cluster,
+      actor: identity.manifest.actor, cluster: ownCluster,
       membersDigest: identity.manifest.membersDigest, ringEpoch: ring.epoch, wallMilliseconds: now.wallMilliseconds)
     send(.hello(hello), to: peers[index].member.id)
   }
@@ -88,7 +91,8 @@ extension Node where Disk: ~Copyable {
       peers[index].lastHeard = now.instant
       noteClock(hello.wallMilliseconds, of: index, at: now)
       if identity.manifest.cluster == nil, let cluster = hello.cluster { adopt(cluster, at: now) }
-      if hello.knownBootID != bootID { sayHello(to: index, at: now) }
+      let lacksCluster = hello.cluster == nil && ownCluster != nil
+      if hello.knownBootID != bootID || lacksCluster { sayHello(to: index, at: now) }
     }
     reviewPeers(at: now)
   }
@@ -130,14 +134,17 @@ extension Node where Disk: ~Copyable {
   mutating func greetAndBeat(at now: Moment) {
     heartbeatSequence += 1
     for index in peers.peers.indices where peers[index].linked {
-      if peers[index].welcomed && peers[index].hello != nil {
+      let isGreeted = peers[index].welcomed && peers[index].hello != nil
+      if isGreeted {
         send(
           .heartbeat(
             Heartbeat(bootID: bootID, sequence: heartbeatSequence, wallMilliseconds: now.wallMilliseconds)),
           to: peers[index].member.id)
-      } else if peers[index].helloSent.map({ now.instant.milliseconds(since: $0) >= Self.helloMilliseconds }) ?? true {
-        sayHello(to: index, at: now)
       }
+      // A node without a cluster goes on asking: the word that one was founded may be lost.
+      let isDue =
+        peers[index].helloSent.map { now.instant.milliseconds(since: $0) >= Self.helloMilliseconds } ?? true
+      if isDue && (!isGreeted || phase == .founding) { sayHello(to: index, at: now) }
     }
   }
 

@@ -49,7 +49,7 @@ extension Node where Disk: ~Copyable {
     case .creating: return "creating its stores"
     case .opening:
       guard let engine else { return "opening its stores" }
-      let waiting = engine.storeIDs.filter { isNew($0, engine) }
+      let waiting = engine.storeIDs.filter { awaitsGenesis($0, engine) }
       return waiting.isEmpty
         ? "looking for its peers" : "\(waiting.count) new stores wait for the other owners to agree"
     case .serving, .stopping, .closing: return ""

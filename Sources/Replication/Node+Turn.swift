@@ -44,7 +44,7 @@ extension Node where Disk: ~Copyable {
     case .opening:
       announceStores(at: now)
       activateStores()
-      guard let engine, !engine.storeIDs.contains(where: { isNew($0, engine) }) else { return }
+      guard let engine, !engine.storeIDs.contains(where: { awaitsGenesis($0, engine) }) else { return }
       let others = peers.peers.count
       let metEnough = peers.upCount + 1 > (others + 1) / 2
       if metEnough || now.instant.milliseconds(since: startedAt) >= Self.lonelyMilliseconds {
@@ -75,6 +75,7 @@ extension Node where Disk: ~Copyable {
     case .identity:
       identity.renewed()
       resumeLeaseWaiters(at: now)
+    case .join: joined()
     case .createStores(let seeds, let replacing): storesCreated(seeds, replacing: replacing, at: now)
     case .activate(let activated): storesActivated(activated, at: now)
     case .engine: engine?.completeWork()

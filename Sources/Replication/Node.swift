@@ -90,7 +90,12 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     lastAnnouncement = now.instant
     self.generator = generator
     self.disk = disk
-    if !start.missing.isEmpty { replaceMissingStores(start.missing) }
+    if !start.missing.isEmpty {
+      replaceMissingStores(start.missing)
+    } else if engine != nil, identity.manifest.stores.isEmpty {
+      phase = .creating
+      createOwnStores()
+    }
   }
 
   /// Takes note of an event. Never throws, never blocks; what follows from it comes with the next `flush`.

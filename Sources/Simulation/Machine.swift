@@ -15,6 +15,7 @@ struct Life: Equatable, Sendable {
 }
 
 final class Machine {
+  /// How a process will end, in the middle of what it does with its disk.
   enum Doom {
     case kill, powerLoss
   }
@@ -26,16 +27,16 @@ final class Machine {
   let member: Member
   var clock: SimulatedClock
   /// Nil while the machine is down.
-  var node: Node<SimulatedDisk>?
-  /// What the platters hold; nil while a node has them.
-  var disk: SimulatedDisk?
+  var node: Node<MountedDisk>?
+  /// What outlives the process.
+  let platter: Platter
   var state = State.down
   /// Counts the processes that ran here.
   var lives = 0
-  /// The number of pauses so far: whoever waited through one cannot complain of slowness.
+  /// Counts beginnings and ends of pauses: whoever waited through one cannot complain of slowness.
   var pauses = 0
   var isStopping = false
-  /// How the process ends in the middle of its next turn: when its writes are done and part of its effects.
+  /// The disk will die under the process, and the process with it.
   var doom: Doom?
 
   // The driver's side, per life
@@ -49,7 +50,7 @@ final class Machine {
     self.index = index
     self.member = member
     self.clock = clock
-    self.disk = disk
+    platter = Platter(disk)
   }
 
   var life: Life { Life(machine: index, number: lives) }

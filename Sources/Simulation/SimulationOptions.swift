@@ -71,15 +71,15 @@ package struct NetworkOptions: Sendable {
 package struct DiskOptions: Sendable {
   package var syncMicroseconds = 50...500
   package var jobStepMicroseconds = 50...1000
-  /// Reads that find nothing in memory, per million.
-  package var coldReadPerMillion = 0
+  /// Reads that find nothing in memory, per thousand.
+  package var coldReadsPerThousand = 0
 
   package init() {}
 
   init(using generator: inout SeededGenerator) {
     syncMicroseconds = generator.pick([50...200, 500...5000, 1000...200_000])
     jobStepMicroseconds = generator.pick([50...1000, 1000...100_000, 10_000...1_000_000])
-    if generator.chance(1, in: 2) { coldReadPerMillion = generator.pick([20_000, 300_000, 1_000_000]) }
+    if generator.chance(1, in: 2) { coldReadsPerThousand = generator.pick([20, 300, 1000]) }
   }
 }
 
@@ -116,6 +116,8 @@ package struct FaultOptions: Sendable {
   package var downMax = 1
   /// Faults begin before the cluster is founded.
   package var duringBootstrap = false
+  /// Processes may be killed while they read their disk at start.
+  package var crashesDuringStart = false
   /// Length of the phase under faults.
   package var phaseMilliseconds = 20_000
 
@@ -133,6 +135,7 @@ package struct FaultOptions: Sendable {
     outageMilliseconds = generator.pick([5...200, 100...3000, 1000...15_000])
     downMax = generator.pick([1, 1, 2, 5])
     duringBootstrap = generator.chance(1, in: 3)
+    crashesDuringStart = (killMeanMilliseconds ?? powerLossMeanMilliseconds) != nil && generator.chance(1, in: 2)
     phaseMilliseconds = generator.number(in: 8000...30_000)
   }
 
@@ -143,7 +146,9 @@ package struct FaultOptions: Sendable {
   }
 
   /// Whether anything can lose what was not synced.
-  package var losesUnsyncedWrites: Bool { powerLossMeanMilliseconds != nil || blackoutMeanMilliseconds != nil }
+  package var losesUnsyncedWrites: Bool {
+    powerLossMeanMilliseconds != nil || blackoutMeanMilliseconds != nil || crashesDuringStart
+  }
 }
 
 /// The clients of one run.

@@ -10,6 +10,7 @@ extension Simulator {
   func beginSync(_ request: SyncRequest, afterSync: [Effect], on machine: Machine) {
     let isPerformed = generator.chance(1, in: 2)
     if isPerformed, let failure = sync(request, on: machine) {
+      if dies(machine) { return }
       deliver(.syncFailed(request.ticket, failure), to: machine)
       return
     }
@@ -28,6 +29,7 @@ extension Simulator {
       return
     }
     if !isPerformed, let failure = sync(request, on: machine) {
+      if dies(machine) { return }
       deliver(.syncFailed(request.ticket, failure), to: machine)
       return
     }
@@ -38,7 +40,7 @@ extension Simulator {
 
   private func sync(_ request: SyncRequest, on machine: Machine) -> StorageError? {
     do throws(StorageError) {
-      for file in request.files { try machine.node?.disk.sync(file) }
+      for file in request.files { try machine.platter.disk.sync(file) }
       return nil
     } catch { return error }
   }
@@ -64,8 +66,9 @@ extension Simulator {
       return
     }
     do throws(StorageError) {
-      if machine.stepsDone < job.steps.count { try machine.node?.perform(job.steps[machine.stepsDone]) }
+      if machine.stepsDone < job.steps.count { try job.steps[machine.stepsDone].perform(on: &machine.platter.disk) }
     } catch {
+      if dies(machine) { return }
       note(.job, machine, job.id.rawValue, "job \(job.id.rawValue) fails: \(error)")
       finishJob(of: machine, .jobFailed(job.id, error))
       return
@@ -89,21 +92,17 @@ extension Simulator {
   func coldRead(_ life: Life, _ ticket: ReadTicket, _ read: ColdRead) {
     guard let machine = machine(life) else { return }
     do throws(StorageError) {
-      let result = try machine.node?.disk.read(read.file, at: read.offset, count: read.count, mayBlock: true)
-      guard case .bytes(let bytes)? = result else {
+      let result = try machine.platter.disk.read(read.file, at: read.offset, count: read.count, mayBlock: true)
+      guard case .bytes(let bytes) = result else {
         report(.unavailable, "n\(machine.number): a read that may block did not bring bytes")
         return
       }
       note(.read, machine, ticket.rawValue, "read \(bytes.count) bytes")
       deliver(.read(ticket, bytes: bytes), to: machine)
     } catch {
+      if dies(machine) { return }
       note(.read, machine, ticket.rawValue, "read failed: \(error)")
       deliver(.readFailed(ticket, error), to: machine)
     }
   }
-}
-
-extension Node where Disk: ~Copyable {
-  /// Performs a step of a job on this node's disk, as the disk thread would.
-  mutating func perform(_ step: DiskStep) throws(StorageError) { try step.perform(on: &disk) }
 }

@@ -15,7 +15,7 @@ extension Simulator {
 
   var isFaulty: Bool {
     if case .faults = phase { return true }
-    return phase == .bootstrap
+    return phase == .bootstrap && options.faults.duringBootstrap
   }
 
   func strike(_ fault: Fault) {
@@ -44,11 +44,26 @@ extension Simulator {
 
   private func kill(losingPower: Bool) -> Bool {
     guard let machine = victim() else { return false }
-    if faults.generator.chance(1, in: 3) {
-      machine.doom = losingPower ? .powerLoss : .kill
+    if faults.generator.chance(1, in: 2) {
+      doom(machine, losingPower ? .powerLoss : .kill, within: 60)
       return true
     }
     crash(machine, losingPower: losingPower)
+    return true
+  }
+
+  /// Some operation of the disk, soon, will be the last one of this process, and be done by half.
+  func doom(_ machine: Machine, _ doom: Machine.Doom, within operations: Int) {
+    note(.fault, machine, 4, "will die within \(operations) disk operations")
+    machine.doom = doom
+    machine.platter.disk.diesAtOperation =
+      machine.platter.disk.operationCount + 1 + faults.generator.below(operations)
+  }
+
+  /// Ends a process whose disk has died under it; true when it has. What it wanted to say next is never said.
+  func dies(_ machine: Machine) -> Bool {
+    guard let doom = machine.doom, machine.platter.disk.isDead else { return false }
+    crash(machine, losingPower: doom == .powerLoss)
     return true
   }
 
@@ -128,6 +143,7 @@ extension Simulator {
     for machine in machines {
       machine.clock.heal(at: now)
       machine.doom = nil
+      machine.platter.disk.diesAtOperation = nil
       if machine.state == .paused { resume(machine.life) }
       if machine.state == .down { schedule(.boot(machine: machine.index), after: 1_000_000) }
     }

@@ -56,6 +56,7 @@ extension Simulator {
     note(.phase, nil, 1, "=== faults begin")
     phase = .faults(until: now.adding(milliseconds: UInt64(options.faults.phaseMilliseconds)))
     beginClients()
+    diskPace = options.disk
     if !options.faults.duringBootstrap { beginFaults() }
   }
 

@@ -8,25 +8,30 @@ import Storage
 // server's loop does; a paused process takes none, and what arrives for it waits.
 
 extension Simulator {
-  private static let directory = "data"
+  static let directory = "data"
 
   func boot(_ machine: Machine) {
-    guard machine.state == .down, let disk = machine.disk.take() else { return }
+    guard machine.state == .down else { return }
     machine.lives += 1
-    var options = NodeOptions(
+    var nodeOptions = NodeOptions(
       name: machine.member.name, members: machines.map(\.member), directory: Simulator.directory,
       seed: generator.next())
-    options.partitions = UInt16(self.options.partitions)
-    options.replicas = UInt8(self.options.replicas)
-    options.sync = self.options.sync
-    options.fileBytesMax = self.options.fileBytesMax
-    options.journalSegmentBytes = self.options.journalSegmentBytes
-    options.checkpointBytes = self.options.checkpointBytes
-    options.checkpointSeconds = self.options.checkpointSeconds
-    options.requestTimeoutMilliseconds = UInt64(self.options.requestTimeoutMilliseconds)
+    nodeOptions.partitions = UInt16(options.partitions)
+    nodeOptions.replicas = UInt8(options.replicas)
+    nodeOptions.sync = options.sync
+    nodeOptions.fileBytesMax = options.fileBytesMax
+    nodeOptions.journalSegmentBytes = options.journalSegmentBytes
+    nodeOptions.checkpointBytes = options.checkpointBytes
+    nodeOptions.checkpointSeconds = options.checkpointSeconds
+    nodeOptions.requestTimeoutMilliseconds = UInt64(options.requestTimeoutMilliseconds)
+    if isFaulty, options.faults.crashesDuringStart, faults.generator.chance(1, in: 4) {
+      doom(machine, faults.generator.chance(1, in: 2) ? .powerLoss : .kill, within: 40)
+    }
     do throws(NodeStartError) {
-      machine.node = try Node(options: options, disk: disk, at: machine.clock.moment(at: now))
+      let disk = MountedDisk(platter: machine.platter)
+      machine.node = try Node(options: nodeOptions, disk: disk, at: machine.clock.moment(at: now))
     } catch {
+      if dies(machine) { return }
       report(.unavailable, "n\(machine.number) does not start: \(error)")
       return
     }
@@ -61,11 +66,7 @@ extension Simulator {
     machine.inbox.removeAll(keepingCapacity: true)
     for event in events { machine.node?.step(event, at: moment) }
     guard let batch = machine.node?.flush(at: moment) else { return }
-    if let doom = machine.doom {
-      perform(Array(batch.free.prefix(generator.below(batch.free.count + 1))), of: machine)
-      if machine.life == life, machine.state == .up { crash(machine, losingPower: doom == .powerLoss) }
-      return
-    }
+    if dies(machine) { return }
     perform(batch.free, of: machine)
     guard machine.state == .up, machine.life == life, let sync = batch.sync else { return }
     beginSync(sync, afterSync: batch.afterSync, on: machine)
@@ -75,7 +76,7 @@ extension Simulator {
     guard let machine = machine(life), let node = machine.node?.operationsInProgress else { return }
     let isBusy = node > 0 || machine.isStopping
     if machine.state == .up { deliver(.tick, to: machine) }
-    let milliseconds = isBusy ? UInt64(Node<SimulatedDisk>.tickMilliseconds) : 40
+    let milliseconds = isBusy ? UInt64(Node<MountedDisk>.tickMilliseconds) : 40
     schedule(.tick(life), after: milliseconds * 1_000_000 - generator.duration(microseconds: 0...1000))
   }
 
@@ -117,10 +118,12 @@ extension Simulator {
 
   /// Ends the process at once. Without power the disk forgets, wholly or partly, what was not synced.
   func die(_ machine: Machine, losingPower: Bool) {
-    guard var disk = machine.node?.disk else { return }
-    if losingPower { disk.losePower() } else { disk.releaseProcess() }
-    machine.disk = disk
     machine.forgetProcess()
+    if losingPower {
+      machine.platter.disk.crash(using: &generator)
+    } else {
+      machine.platter.disk.killProcess()
+    }
     for operation in clients.connected(to: machine.life) {
       schedule(.hangUp(operation: operation), after: generator.duration(microseconds: 100...100_000))
     }
@@ -132,6 +135,7 @@ extension Simulator {
   func resume(_ life: Life) {
     guard let machine = machine(life), machine.state == .paused else { return }
     machine.state = .up
+    machine.pauses += 1
     note(.fault, machine, 1, "runs on")
     scheduleTurn(of: machine)
   }

@@ -75,7 +75,7 @@ final class Simulator {
     self.seed = seed
     self.options = options
     self.trace = Trace(sink: trace)
-    diskPace = options.disk
+    diskPace = options.faults.duringBootstrap ? options.disk : DiskOptions()
     network = SimulatedNetwork(nodes: options.nodes, options: options.network, seed: seed)
     workload = Workload(options: options.workload, replicas: options.replicas, seed: seed)
     faults = FaultPlan(options: options.faults, seed: seed)
@@ -95,8 +95,8 @@ final class Simulator {
       let drift = options.clocks.driftPerMillionMax
       let clock = SimulatedClock(
         driftPerMillion: generator.number(in: -drift...drift), offsetMilliseconds: generator.number(in: -bound...bound))
-      var disk = SimulatedDisk(seed: generator.next())
-      disk.coldReadPerMillion = options.disk.coldReadPerMillion
+      var disk = SimulatedDisk(seed: generator.next(), root: Simulator.directory)
+      disk.wouldBlockChance = options.disk.coldReadsPerThousand
       machines.append(Machine(index: index, member: Simulator.member(index), clock: clock, disk: disk))
     }
     return machines

@@ -92,14 +92,20 @@ extension Engine {
 
   // MARK: Journal
 
-  /// A place in the journal where frames are missing, from this sequence on.
+  /// A place in the journal where frames are missing.
   private struct Gap {
     let path: String
     let offset: UInt64
-    let firstMissing: UInt64
+    /// Sequence of a frame that is missing: the first when frames stand before it, else the last; nil while none does.
+    var missing: UInt64?
 
-    func proven() -> StorageError {
-      .damaged(path: path, offset: offset, reason: "a record of the journal that was durable does not read back")
+    /// A whole frame behind the gap: throws when it proves that what is missing was durable once.
+    mutating func check(_ frame: JournalScan.Claim) throws(StorageError) {
+      let missing = self.missing ?? frame.sequence - min(1, frame.sequence)
+      self.missing = missing
+      guard frame.durable < missing || frame.durable == 0 else {
+        throw .damaged(path: path, offset: offset, reason: "a record of the journal that was durable does not read back")
+      }
     }
   }
 
@@ -133,17 +139,15 @@ extension Engine {
     while try scan.next(on: &files) {
       for (start, frame) in scan.frames {
         let next = expected ?? frame.sequence
-        if gap == nil && frame.sequence != next { gap = Gap(path: path, offset: scan.offset, firstMissing: next) }
-        if let gap, frame.durable >= gap.firstMissing { throw gap.proven() }
+        if gap == nil && frame.sequence != next { gap = Gap(path: path, offset: scan.offset, missing: next) }
+        try gap?.check(JournalScan.Claim(sequence: frame.sequence, durable: frame.durable))
         expected = frame.sequence + 1
         try replay(frame, scan.chunk, at: start, path: path, on: &files)
       }
     }
     guard !scan.isComplete else { return }
-    let behind = try scan.claimBehind(on: &files)
-    let found = gap ?? Gap(path: path, offset: scan.offset, firstMissing: expected ?? max(behind.sequence, 1) - 1)
-    if behind.durable > 0, behind.durable >= found.firstMissing { throw found.proven() }
-    gap = found
+    if gap == nil { gap = Gap(path: path, offset: scan.offset, missing: expected) }
+    if let claim = try scan.claimBehind(on: &files) { try gap?.check(claim) }
     recovery.bytesCut += size - scan.offset
   }
 
@@ -164,6 +168,11 @@ extension Engine {
     let key = Array(chunk[offset + header.keyOffset..<offset + header.valueOffset])
     let value = Array(chunk[offset + header.valueOffset..<offset + header.valueOffset + header.valueLength])
     let version = StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: value)
+    if header.tsn > store.manifest.tsnHead {
+      // Durable once, so never to be given again, even when the record loses to one that is in a data file already.
+      store.manifest.tsnHead = header.tsn
+      store.hasStaleManifest = true
+    }
     try prepare(store, on: &files)
     do throws(StorageError) {
       let tsn = header.isTombstone ? header.tsn : nil

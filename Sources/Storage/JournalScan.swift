@@ -51,26 +51,28 @@ struct JournalScan {
     offset += UInt64(at)
   }
 
-  /// The highest claim of durability in any whole frame behind the place where `next` gave up, and the sequence of the
-  /// first such frame; 0 when there is none.
-  func claimBehind<FS: FileSystem & ~Copyable>(
-    on files: inout FS
-  ) throws(StorageError) -> (durable: UInt64, sequence: UInt64) {
+  /// What frames say of the journal: the sequence of the first, and the highest that was durable.
+  struct Claim {
+    var sequence: UInt64
+    var durable: UInt64
+  }
+
+  /// What the whole frames behind the place where `next` gave up say; nil when there is none.
+  func claimBehind<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> Claim? {
     guard offset < end,
       case .bytes(let bytes) = try files.read(file, at: offset, count: Int(end - offset), mayBlock: true)
-    else { return (0, 0) }
-    var claim: UInt64 = 0
-    var first: UInt64 = 0
+    else { return nil }
+    var claim: Claim?
     var at = 8
     while at < bytes.count {
       if let frame = JournalFrame(bytes, at: at, salt: salt) {
-        claim = max(claim, frame.durable)
-        if first == 0 { first = frame.sequence }
+        let first = claim?.sequence ?? frame.sequence
+        claim = Claim(sequence: first, durable: max(claim?.durable ?? 0, frame.durable))
         at += JournalFrame.byteCount + frame.recordLength
       } else {
         at += 8
       }
     }
-    return (claim, first)
+    return claim
   }
 }

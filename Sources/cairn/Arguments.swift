@@ -101,8 +101,10 @@ struct Arguments: Equatable {
   }
 }
 
-/// The candidate that `word` was probably meant to be; nil when none is close.
+/// The candidate that `word` was probably meant to be: one that it begins, or one that is spelled almost alike; nil
+/// when there is none.
 func nearest(to word: String, among candidates: [String]) -> String? {
+  if word.count > 2, let whole = candidates.sorted().first(where: { $0.hasPrefix(word) }) { return whole }
   let scored = candidates.map { (distance: editDistance(Array(word), Array($0)), name: $0) }
   guard let best = scored.min(by: { ($0.distance, $0.name) < ($1.distance, $1.name) }) else { return nil }
   return best.distance <= max(1, word.count / 3) ? best.name : nil

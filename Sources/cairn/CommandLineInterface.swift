@@ -7,7 +7,7 @@ enum CommandLineInterface {
   static let version = "0.1.0"
 
   static let subcommands: [Subcommand] = [
-    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, ringCommand,
+    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, ringCommand, simulateCommand,
   ]
 
   /// - Parameter words: The arguments; nil in place of one that is not UTF-8.

@@ -1,5 +1,5 @@
+import Client
 import Platform
-import Protocols
 import Simulation
 
 // `cairn simulate`: one simulated run, or many. Every failure is one line that starts with the command which repeats it.

@@ -1,3 +1,4 @@
+import Client
 import Platform
 import Primitives
 
@@ -35,8 +36,9 @@ struct SimulationCampaign {
     portions = seeds
     total = seeds.count
     self.jobs = jobs
-    started = clock.now().instant
-    deadline = minutes.map { started.adding(milliseconds: UInt64($0) * 60_000) }
+    let start = clock.now().instant
+    started = start
+    deadline = minutes.map { start.adding(milliseconds: UInt64($0) * 60_000) }
     self.printsJSON = printsJSON
   }
 

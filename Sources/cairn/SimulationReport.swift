@@ -1,5 +1,6 @@
+import Client
 import Platform
-import Protocols
+import Primitives
 import Simulation
 
 // What is told of one simulated run: to a person, as JSON, and from a worker process to the one that started it.

@@ -56,6 +56,7 @@ import Testing
     #expect(nearest(to: "locla", among: words) == "local")
     #expect(nearest(to: "delte", among: words) == "delete")
     #expect(nearest(to: "pt", among: words) == "put")
+    #expect(nearest(to: "--ur", among: ["--pr", "--url"]) == "--url")
     #expect(nearest(to: "frobnicate", among: words) == nil)
   }
 

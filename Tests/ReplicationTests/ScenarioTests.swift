@@ -2,6 +2,7 @@ import Causality
 import Messages
 import Primitives
 import Replication
+import Simulation
 import Storage
 import Testing
 
@@ -181,8 +182,9 @@ struct ThreeNodeTests {
     #expect(status.clusterID == (try #require(cluster.status(1)).clusterID))
     #expect(status.stores.allSatisfy { $0.role == .loading })
     cluster.kill(3)
-    guard case .failed(.unsatisfied)? = cluster.answer(cluster.ask(2, get("a"))) else {
-      Issue.record("an empty loading store must not count as an answer")
+    let answer = cluster.answer(cluster.ask(2, get("a")))
+    guard case .failed(.unsatisfied(.r, wanted: 2, got: 1, _))? = answer else {
+      Issue.record("an empty loading store must not count as an answer: \(String(describing: answer))")
       return
     }
     cluster.start(NodeID(3), life: 1)

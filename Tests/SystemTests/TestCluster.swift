@@ -16,7 +16,7 @@ enum Ports {
         defer { next = next + 100 >= 32_000 ? 20_000 : next + 100 }
         return next
       }
-      let ports = (1...9).flatMap { [base + 10 * $0 + 6, base + 10 * $0 + 8] }
+      let ports = (1...9).flatMap { (node: Int) -> [Int] in [base + 10 * node + 6, base + 10 * node + 8] }
       if ports.allSatisfy(isFree) { return base }
     }
     throw Stuck("no free ports between 20000 and 32000")

@@ -1,0 +1,42 @@
+import Primitives
+import Simulation
+import Storage
+import Testing
+
+@Suite("Crashes")
+struct CrashTests {
+  @Test(
+    "what was durable survives any loss of power, at any moment, in every sync mode",
+    arguments: UInt64(0)..<70, SyncMode.allCases)
+  func power(seed: UInt64, mode: SyncMode) throws {
+    var drive = try RandomDrive(seed: seed, sync: mode, mask: seed % 4 == 3 ? 0x8000_0000_0000_0003 : .max)
+    for life in 0..<6 {
+      for _ in 0..<drive.generator.below(120) { try drive.step() }
+      drive.rig.options.sync = drive.generator.chance(1, in: 4) ? .allCases[drive.generator.below(3)] : mode
+      try drive.crash(power: true, "life \(life)")
+    }
+  }
+
+  @Test("what was flushed survives the death of the process", arguments: UInt64(100)..<130, SyncMode.allCases)
+  func process(seed: UInt64, mode: SyncMode) throws {
+    var drive = try RandomDrive(seed: seed, sync: mode)
+    for life in 0..<5 {
+      for _ in 0..<drive.generator.below(100) { try drive.step() }
+      try drive.crash(power: false, "life \(life)")
+    }
+  }
+
+  @Test("a process that dies in the middle of any operation loses nothing durable", arguments: UInt64(200)..<260)
+  func midOperation(seed: UInt64) throws {
+    var drive = try RandomDrive(seed: seed, sync: .allCases[Int(seed % 3)])
+    for life in 0..<5 {
+      drive.rig.disk.diesAtOperation = drive.rig.disk.operationCount + 1 + drive.generator.below(150)
+      do {
+        while true { try drive.step() }
+      } catch {
+        guard drive.rig.disk.isDead else { throw error }
+      }
+      try drive.crash(power: true, "life \(life)")
+    }
+  }
+}

@@ -1,0 +1,211 @@
+import Causality
+import Primitives
+import Simulation
+import Storage
+import Testing
+
+// What an engine may hold, kept by a dictionary: for every key the versions that were applied, and how far each was
+// promised. After a restart each key must hold one of them, none below the newest that was durable.
+
+struct EngineModel {
+  struct Entry {
+    let version: StoredVersion
+    let position: UInt64
+  }
+  /// By key, in the order they were applied; position 0: durable since before this opening.
+  var applied: [[UInt8]: [Entry]] = [:]
+  /// Everything applied up to here was handed to the file system.
+  var flushed: UInt64 = 0
+  /// Roles that are durable, and all those that were asked for since.
+  var roles: [StoreID: StoreRole] = [:]
+  var askedRoles: [StoreID: [StoreRole]] = [:]
+
+  func newest(_ key: [UInt8]) -> StoredVersion? { applied[key]?.max { $0.version.stamp < $1.version.stamp }?.version }
+
+  func newest(_ key: [UInt8], upTo position: UInt64) -> StoredVersion? {
+    applied[key]?.filter { $0.position <= position }.max { $0.version.stamp < $1.version.stamp }?.version
+  }
+
+  /// Positions of appended tombstones and the feed head of their store then.
+  var heads: [StoreID: [(position: UInt64, tsn: UInt64)]] = [:]
+
+  mutating func note(_ version: StoredVersion, key: [UInt8], position: LogPosition) {
+    applied[key, default: []].append(Entry(version: version, position: position.rawValue))
+  }
+
+  /// Checks a reopened rig against what was durable, and takes what it holds as the new truth.
+  mutating func settle(_ rig: inout Rig, durable: UInt64, _ label: String) throws {
+    var live = 0
+    var dead = 0
+    for key in applied.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+      let outcome = try rig.lookup(key)
+      var held: StoredVersion?
+      if case .found(let version) = outcome { held = version }
+      if let least = newest(key, upTo: durable) {
+        #expect(held.map { $0.stamp >= least.stamp } == true, "\(label): lost \(least.stamp) of \(key)")
+      }
+      if let held {
+        #expect(applied[key]?.contains { $0.version == held } == true, "\(label): \(key) holds what was never written")
+        applied[key] = [Entry(version: held, position: 0)]
+        if held.isTombstone { dead += 1 } else { live += 1 }
+      } else {
+        applied[key] = nil
+      }
+    }
+    flushed = 0
+    for seed in Rig.seeds {
+      let role = rig.engine.role(seed.id)
+      let asked = askedRoles[seed.id] ?? []
+      #expect(role == roles[seed.id] ?? .loading || asked.contains(role), "\(label): role of \(seed.id)")
+      if asked.last == roles[seed.id] ?? .loading { #expect(asked.isEmpty || asked.contains(role)) }
+      roles[seed.id] = role
+      let head = rig.engine.status(seed.id).tsnHead
+      let least = heads[seed.id]?.filter { $0.position <= durable }.map(\.tsn).max() ?? 0
+      #expect(head >= least, "\(label): the feed of \(seed.id) went back")
+      heads[seed.id] = [(0, least)]
+      askedRoles[seed.id] = nil
+    }
+    let statuses = Rig.seeds.map { rig.engine.status($0.id) }
+    #expect(statuses.reduce(0) { $0 + $1.keysLive } == live, "\(label): live keys")
+    #expect(statuses.reduce(0) { $0 + $1.tombstones } == dead, "\(label): tombstones")
+  }
+}
+
+/// A rig driven at random, step by step, against the model.
+struct RandomDrive {
+  var rig: Rig
+  var model = EngineModel()
+  var generator: SeededGenerator
+  private var clock: UInt64 = 1000
+  private let keys: [[UInt8]]
+  /// Jobs asked for and not finished, in order; a step at a time is performed.
+  private var jobs: [(steps: [DiskStep], done: JobDone)] = []
+  private var syncing: (request: SyncRequest, left: [FileID])?
+
+  private enum JobDone {
+    case work
+    case role(StoreID, StoreRole)
+  }
+
+  init(seed: UInt64, sync: SyncMode, mask: UInt64 = .max) throws {
+    generator = SeededGenerator(seed: seed)
+    rig = try Rig(seed: seed, sync: sync, fileBytesMax: 700, segmentBytes: 1500, mask: mask)
+    rig.disk.wouldBlockChance = 100
+    keys = (0..<14).map { Array("key-\($0)".utf8) }
+  }
+
+  mutating func step() throws {
+    switch generator.below(40) {
+    case 0..<15: try write()
+    case 15..<17: rig.now = rig.now.adding(milliseconds: 300)
+    case 17..<19: try read()
+    case 19..<25: try flush()
+    case 25..<30: try advanceSync()
+    case 30..<38: try advanceJobs()
+    case 38: changeRole()
+    default: rig.now = rig.now.adding(milliseconds: UInt64([1200, 1200, 70_000][generator.below(3)]))
+    }
+    if let steps = rig.engine.work(at: rig.now, on: &rig.disk) { jobs.append((steps, .work)) }
+  }
+
+  /// Begins a sync, syncs one file of the one in flight, or completes it.
+  private mutating func advanceSync() throws {
+    guard var current = syncing else {
+      if let request = rig.engine.beginSync() { syncing = (request, request.files) }
+      return
+    }
+    if current.left.isEmpty {
+      rig.engine.completeSync(current.request.ticket)
+      syncing = nil
+    } else {
+      try rig.disk.sync(current.left.removeFirst())
+      syncing = current
+    }
+  }
+
+  private mutating func advanceJobs() throws {
+    guard var job = jobs.first else { return }
+    for _ in 0..<1 + generator.below(4) where !job.steps.isEmpty { try job.steps.removeFirst().perform(on: &rig.disk) }
+    jobs[0] = job
+    guard job.steps.isEmpty else { return }
+    jobs.removeFirst()
+    switch job.done {
+    case .work: rig.engine.completeWork()
+    case .role(let id, let role):
+      rig.engine.adoptRole(id, role, promises: [])
+      model.roles[id] = role
+    }
+  }
+
+  private mutating func changeRole() {
+    let id = Rig.seeds[generator.below(2)].id
+    let role: StoreRole = generator.chance(1, in: 2) ? .active : .loading
+    jobs.append((rig.engine.setRole(id, role, promises: []), .role(id, role)))
+    model.askedRoles[id, default: []].append(role)
+  }
+
+  mutating func flush() throws {
+    let position = rig.engine.appended.rawValue
+    try rig.engine.flush(on: &rig.disk)
+    model.flushed = position
+  }
+
+  private mutating func write() throws {
+    clock += UInt64(generator.below(4))
+    let key = keys[generator.below(keys.count)]
+    let at = stamp(clock - UInt64(generator.below(6)), actor: UInt32(1 + generator.below(2)))
+    let isTombstone = generator.chance(1, in: 4)
+    let count = generator.chance(1, in: 60) ? 40_000 : generator.below(70)
+    let byte = UInt8(truncatingIfNeeded: generator.next())
+    let version = StoredVersion(
+      stamp: at, isTombstone: isTombstone, value: isTombstone ? [] : Array(repeating: byte, count: count))
+    let known = model.newest(key)
+    switch try rig.apply(version, key: key) {
+    case .applied(let position):
+      #expect(known.map { $0.stamp < at } ?? true)
+      model.note(version, key: key, position: position)
+      let id = rig.store(of: key)
+      if isTombstone { model.heads[id, default: []].append((position.rawValue, rig.engine.status(id).tsnHead)) }
+    case .equal: #expect(known?.stamp == at)
+    case .newer(let stamp, _): #expect(known?.stamp == stamp && stamp > at)
+    case .belowFloor, .cold: Issue.record("no floor was raised")
+    }
+  }
+
+  private mutating func read() throws {
+    let key = keys[generator.below(keys.count)]
+    switch try rig.lookup(key) {
+    case .absent: #expect(model.newest(key) == nil)
+    case .found(let version): #expect(model.newest(key) == version)
+    case .cold: Issue.record("cold after a blocking read")
+    }
+  }
+
+  /// The process dies; with `power` the machine too. Opening may itself be interrupted, again and again.
+  mutating func crash(power: Bool, _ label: String) throws {
+    let durable = power ? rig.engine.durable.rawValue : model.flushed
+    try reopen(power: power)
+    try model.settle(&rig, durable: durable, label)
+  }
+
+  private mutating func reopen(power: Bool) throws {
+    jobs = []
+    syncing = nil
+    while true {
+      if power { rig.disk.crash(using: &generator) } else { rig.disk.killProcess() }
+      if generator.chance(1, in: 3) {
+        rig.disk.diesAtOperation = rig.disk.operationCount + 1 + generator.below(60)
+      }
+      do {
+        rig.engine = try Engine.open(Rig.root, options: rig.options, stores: Rig.seeds, on: &rig.disk)
+        if rig.disk.isDead { continue }
+        rig.disk.diesAtOperation = nil
+        #expect(rig.engine.recovery.missing.isEmpty)
+        #expect(rig.engine.recovery.damaged.isEmpty)
+        return
+      } catch {
+        guard rig.disk.isDead else { throw error }
+      }
+    }
+  }
+}
