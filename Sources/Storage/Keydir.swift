@@ -126,7 +126,7 @@ package final class Keydir {
     let capacity = max(Keydir.firstCapacity, (wanted >> depth) * 3 / 2)
     var slots: [Slot] = []
     slots.reserveCapacity(count)
-    forEach { slots.append(Slot(hash: rotate($0), location: $1.rawValue)) }
+    visitAll { slots.append(Slot(hash: rotate($0), location: $1.rawValue)) }
     for segment in segments { unsafe segment.slots.deallocate() }
     segments = (0..<1 << depth).map { _ in Keydir.makeSegment(capacity: capacity, depth: depth) }
     directory = (0..<1 << depth).map { UInt32($0) }
@@ -141,7 +141,7 @@ package final class Keydir {
   }
 
   /// Every slot, ascending by hash (rotated: within a partition that is the order of the hashes themselves).
-  package func forEach(_ body: (UInt64, Location) -> Void) {
+  package func visitAll(_ body: (UInt64, Location) -> Void) {
     var entry = 0
     while entry < directory.count {
       let segment = segments[Int(directory[entry])]

@@ -156,8 +156,10 @@ struct EngineTests {
     #expect(rig.engine.work(at: rig.now, on: &rig.disk) == nil)
     rig.disk.discardUnsynced()
     try rig.reopen()
-    #expect(try rig.get("key 19") == .found(
-      StoredVersion(stamp: stamp(200), isTombstone: false, value: Array("value 199".utf8))))
+    #expect(
+      try rig.get("key 19")
+        == .found(
+          StoredVersion(stamp: stamp(200), isTombstone: false, value: Array("value 199".utf8))))
     #expect(rig.engine.recovery.journalRecords == 0)
   }
 

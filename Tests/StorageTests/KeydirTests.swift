@@ -79,7 +79,7 @@ struct KeydirTests {
       keydir.insert(hash, location(number))
     }
     var seen: [UInt64] = []
-    keydir.forEach { hash, _ in seen.append(hash) }
+    keydir.visitAll { hash, _ in seen.append(hash) }
     #expect(seen == inserted.sorted())
   }
 
@@ -89,10 +89,10 @@ struct KeydirTests {
     let keydir = Keydir(ringBits: 6)
     for number in 0..<3000 { keydir.insert(generator.next() >> 6, location(number)) }
     var before: [UInt64] = []
-    keydir.forEach { hash, location in before += [hash, location.rawValue] }
+    keydir.visitAll { hash, location in before += [hash, location.rawValue] }
     keydir.rebuild(for: expected)
     var after: [UInt64] = []
-    keydir.forEach { hash, location in after += [hash, location.rawValue] }
+    keydir.visitAll { hash, location in after += [hash, location.rawValue] }
     #expect(before == after)
     #expect(keydir.defect() == nil)
     #expect(keydir.isSparse == (expected == 60_000))
