@@ -264,4 +264,36 @@ struct EngineTests {
     for number in 0..<12 { #expect(try rig.get("k\(number)") != .absent) }
     #expect(!rig.disk.paths.contains { $0.hasSuffix(".journal") })
   }
+
+  @Test("nothing at or below the floor comes to life, neither as a write nor from the journal")
+  func floor() throws {
+    var rig = try Rig(seed: 1)
+    _ = try rig.put("old", "v", at: 5)
+    _ = try rig.put("new", "v", at: 7)
+    try rig.engine.flush(on: &rig.disk)
+    try rig.sync()
+    rig.disk.discardUnsynced()
+    for seed in Rig.seeds {
+      let path = "/data/stores/\(seed.id)/manifest"
+      var manifest = try StoreManifest(decoding: try #require(rig.disk.contents(path)), path: path)
+      manifest.floor = stamp(6)
+      rig.disk.overwrite(path, with: manifest.encoded())
+    }
+    try rig.reopen()
+    #expect(rig.engine.recovery.journalRecords == 2)
+    #expect(try rig.get("old") == .absent && rig.get("new") != .absent)
+    #expect(try rig.put("old", "v", at: 6) == .belowFloor(stamp(6)))
+    #expect(try rig.put("new", "v", at: 6) == .newer(stamp(7), LogPosition(0)))
+    #expect(try rig.put("old", "v", at: 8) == .applied(LogPosition(1)))
+    #expect(rig.engine.floor(Rig.seeds[0].id) == stamp(6) && !rig.engine.isEmpty(Rig.seeds[0].id))
+  }
+
+  @Test("a store has at most so many files; the write that needs one more is refused, reads go on")
+  func files() throws {
+    var rig = try Rig(seed: 1, sync: .never, fileBytesMax: 64)
+    for time in 1...StorageLimits.filesMax { _ = try rig.put("apple", "red", at: UInt64(time)) }
+    #expect(throws: StorageError.self) { try rig.put("apple", "red", at: 1 << 20) }
+    #expect(try rig.get("apple") == red(UInt64(StorageLimits.filesMax)))
+    #expect(rig.engine.status(rig.store(of: Array("apple".utf8))).files == StorageLimits.filesMax)
+  }
 }
