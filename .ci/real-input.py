@@ -115,7 +115,9 @@ def main():
     options = parser.parse_args()
 
     def local(*words):
-        subprocess.run([options.cairn, "local", *words, "--data", options.data], check=True, stdout=subprocess.DEVNULL)
+        command = [options.cairn, "local", *words, "--data", options.data]
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode != 0:
+            sys.exit("failed: " + " ".join(command))
 
     def step(name, port, request, problem):
         begin = time.monotonic()

@@ -20,6 +20,7 @@ enum LocalRun {
   // What can be checked without touching anything is checked first.
   let isNew = !FileTree.exists(LocalCluster.recordPath(directory))
   var cluster = isNew ? try newCluster(arguments, in: directory) : nil
+  if let cluster { try checkPorts(cluster.nodes.indices, of: cluster, isNew: true) }
   do throws(Errno) {
     try FileTree.create(directory)
   } catch {
@@ -30,7 +31,7 @@ enum LocalRun {
     if let existing = try LocalCluster.load(directory) { cluster = try agree(arguments, with: existing) }
     guard var cluster else { throw Failure("the local cluster in \(directory) has just been removed; try again") }
     let starting = cluster.nodes.indices.filter { cluster.running(cluster.nodes[$0]) == nil }
-    try start(starting, of: &cluster, portHint: isNew)
+    try start(starting, of: &cluster)
     writeToStandardOutput(whatNext(cluster, arguments, isNew: isNew))
     return 0
   }
@@ -43,7 +44,7 @@ enum LocalRun {
     if let process = cluster.running(node) {
       throw Failure("\(cluster.name(node)) runs already (pid \(process.pid))")
     }
-    try start([index], of: &cluster, portHint: false)
+    try start([index], of: &cluster)
     let pid = cluster.nodes[index].process!.pid
     writeToStandardOutput("\(cluster.name(node)) serves on \(cluster.endpoint(node)) (pid \(pid))\n")
     return 0
@@ -111,8 +112,8 @@ private func agree(_ arguments: Arguments, with cluster: LocalCluster) throws ->
 }
 
 /// Starts these nodes and returns when all of them serve. What was started is recorded even if that fails.
-private func start(_ indices: [Int], of cluster: inout LocalCluster, portHint: Bool) throws {
-  for index in indices { try checkPorts(cluster.nodes[index], of: cluster, portHint: portHint) }
+private func start(_ indices: [Int], of cluster: inout LocalCluster) throws {
+  try checkPorts(indices, of: cluster, isNew: false)
   let executable = Console.executablePath
   for index in indices {
     let node = cluster.nodes[index]
@@ -130,19 +131,21 @@ private func start(_ indices: [Int], of cluster: inout LocalCluster, portHint: B
   try waitUntilReady(indices, of: cluster)
 }
 
-private func checkPorts(_ node: LocalCluster.Node, of cluster: LocalCluster, portHint: Bool) throws {
-  for port in [cluster.httpPort(node), cluster.clusterPort(node)] {
-    do throws(SocketError) {
-      _ = try Listener(on: LocalCluster.loopback(port))
-    } catch .portInUse {
-      let holder = ProcessTable.listener(onPort: port).map { "'\($0.name)' (pid \($0.pid))" } ?? "another process"
-      let advice =
-        portHint
-        ? "choose other ports with cairn local up --port-base \(cluster.portBase < 50_000 ? cluster.portBase + 10_000 : 10_000)"
-        : "stop that process first"
-      throw Failure("port \(port), which \(cluster.name(node)) needs, is in use by \(holder); \(advice)")
-    } catch {
-      throw Failure("cannot use port \(port): \(error)")
+/// - Parameter isNew: The cluster may still choose other ports.
+private func checkPorts(_ indices: some Sequence<Int>, of cluster: LocalCluster, isNew: Bool) throws {
+  for node in indices.map({ cluster.nodes[$0] }) {
+    for port in [cluster.httpPort(node), cluster.clusterPort(node)] {
+      do throws(SocketError) {
+        _ = try Listener(on: LocalCluster.loopback(port))
+      } catch .portInUse {
+        let holder = ProcessTable.listener(onPort: port).map { "'\($0.name)' (pid \($0.pid))" } ?? "another process"
+        let other = cluster.portBase < 50_000 ? cluster.portBase + 10_000 : LocalCluster.portBaseDefault
+        let advice =
+          isNew ? "choose other ports with cairn local up --port-base \(other)" : "stop that process first"
+        throw Failure("port \(port), which \(cluster.name(node)) needs, is in use by \(holder); \(advice)")
+      } catch {
+        throw Failure("cannot use port \(port): \(error)")
+      }
     }
   }
 }

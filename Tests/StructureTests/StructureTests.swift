@@ -73,7 +73,7 @@ import Testing
   func badFiles() {
     let long = String(repeating: "// line\n", count: FileRules.linesMax + 1)
     let later = "// " + "TO" + "DO: later\n"
-    let machine = "// header\nlet path = \"/" + "tmp/x\"\n"
+    let machine = "// header\nlet path = \"/" + "home/x\"\n"
     for text in [long, later, machine, "let x = 1\n"] {
       #expect(
         FileRules.violations(in: SourceFile(path: "Sources/X/Y.swift", text: text)).count == 1, "\(text.prefix(40))")
@@ -107,7 +107,7 @@ import Testing
   @Test("a dead link is found")
   func deadLinks() {
     let text = "[a](Nowhere.md) [b](https://example.org/x) [c](#no-such-heading) [d](#the-heading)\n# The heading\n"
-    let document = SourceFile(path: "Docs/Bad.md", text: text)
+    let document = SourceFile(path: "Docs/" + "Bad.md", text: text)
     let links = Links.relative(in: document)
     #expect(links == ["Nowhere.md", "#no-such-heading", "#the-heading"])
     #expect(links.map { Links.problem($0, from: document) == nil } == [false, false, true])
