@@ -19,7 +19,7 @@ package struct History: Sendable {
     let floorOfAll: Stamp
   }
 
-  private let rules: QuorumRules
+  package let rules: QuorumRules
   private var ledger = ValueLedger()
   private var writes: AcknowledgedWrites
   private var open: [Int: Open] = [:]
@@ -44,6 +44,9 @@ package struct History: Sendable {
     let floorOfAll = writes.floor(key: operation.key, nodes: rules.n)
     open[operation.number] = Open(operation: operation, floor: floor, floorOfAll: floorOfAll)
   }
+
+  /// An operation that is not answered yet.
+  package func operation(_ number: Int) -> Operation? { open[number]?.operation }
 
   /// Nodes whose state the success of this operation is based on.
   private func nodesMet(by operation: Operation) -> Int {

@@ -29,6 +29,15 @@ package struct Operation: Sendable {
     }
   }
 
+  /// The quorums of a put or delete.
+  package var writeQuorum: WriteQuorum? {
+    switch request {
+    case .get: nil
+    case .put(let put): put.quorum
+    case .delete(let delete): delete.quorum
+    }
+  }
+
   package var timeoutMilliseconds: UInt32? {
     switch request {
     case .get(let request): request.timeoutMilliseconds
@@ -62,11 +71,14 @@ package struct QuorumRules: Sendable {
     return max(w, write.dw.resolved(n: n, default: w))
   }
 
+  /// Nodes whose disks hold it durably then.
+  package func nodesSynced(_ write: WriteQuorum) -> Int {
+    let byDefault = sync == .always ? write.w.resolved(n: n, default: quorum) : 0
+    return write.dw.resolved(n: n, default: byDefault)
+  }
+
   /// Nodes that hold an acknowledged write whatever faults this run knows.
   package func nodesKept(_ write: WriteQuorum) -> Int {
-    guard losesUnsyncedWrites else { return nodesReached(write) }
-    let isSyncedByDefault = sync == .always
-    let byDefault = isSyncedByDefault ? write.w.resolved(n: n, default: quorum) : 0
-    return write.dw.resolved(n: n, default: byDefault)
+    losesUnsyncedWrites ? nodesSynced(write) : nodesReached(write)
   }
 }

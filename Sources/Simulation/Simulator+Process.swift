@@ -86,6 +86,7 @@ extension Simulator {
       case .respond(let response, let session):
         let operation = Int(session.rawValue)
         note(.answer, machine, session.rawValue, "answers \(operation): \(response)")
+        checkDisks(operation, response)
         schedule(.response(operation: operation, response), after: workload.clientDelay())
       case .send(let message, let node):
         send(message, from: machine, to: machines[Int(node.rawValue) - 1])

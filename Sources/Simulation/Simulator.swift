@@ -60,6 +60,7 @@ final class Simulator {
   var history: History
   var clients: ClientTable
   var wiretap = Wiretap()
+  var probe: DurabilityProbe
   var trace: Trace
   var phase = Phase.bootstrap
   var faultCounts = [Int](repeating: 0, count: Fault.allCases.count)
@@ -84,6 +85,7 @@ final class Simulator {
       n: options.replicas, sync: options.sync, losesUnsyncedWrites: options.faults.losesUnsyncedWrites)
     history = History(rules: rules, keys: options.workload.keys)
     clients = ClientTable(clients: options.workload.clients)
+    probe = DurabilityProbe(seed: seed)
     wiretap.keys = workload.keys
     machines = makeMachines()
   }

@@ -1,0 +1,73 @@
+import Causality
+import Messages
+import Primitives
+import Storage
+
+// Looks at the disks when a node says that a write is stored. On a copy of each disk the process is killed, or power
+// fails and everything unsynced is lost; the engine opens what is left and says what it holds for the key. A write
+// must be found, or be beaten, on as many nodes as its quorums promise. This finds a broken promise at its cause, not
+// only when a crash happens to hit the right nodes at the right moment.
+
+struct DurabilityProbe {
+  /// Of so many acknowledgements one is probed: opening copies of all disks is slow.
+  private static let interval = 12
+
+  private var generator: SeededGenerator
+
+  init(seed: UInt64) { generator = SeededGenerator(seed: seed, stream: 6) }
+
+  mutating func isDue() -> Bool { generator.chance(1, in: DurabilityProbe.interval) }
+
+  /// The stamp of what a restart from this disk finds under `key`; zero when it finds nothing.
+  /// - Parameter losesPower: Nothing survives that was not synced.
+  static func stamp(of key: ObjectKey, on disk: SimulatedDisk, losesPower: Bool) -> Stamp {
+    var disk = disk
+    if losesPower { disk.discardUnsynced() } else { disk.killProcess() }
+    disk.wouldBlockChance = 0
+    do throws(StorageError) {
+      let path = Simulator.directory + "/node"
+      guard let bytes = disk.contents(path) else { return .zero }
+      let manifest = try NodeManifest(decoding: bytes, path: path)
+      guard let cluster = manifest.cluster else { return .zero }
+      let hash = RingHash(seed: cluster.ringSeed)
+      let ringBits = Int(cluster.partitions).trailingZeroBitCount
+      let options = EngineOptions(clusterID: cluster.id, nodeID: manifest.node, hash: hash, ringBits: ringBits)
+      let engine = try Engine.open(Simulator.directory, options: options, stores: manifest.stores, on: &disk)
+      let position = hash(key.encoded)
+      let partition = ringBits == 0 ? 0 : position >> UInt64(64 - ringBits)
+      let store = StoreID(partition: UInt16(partition), replicas: cluster.replicas)
+      guard engine.contains(store) else { return .zero }
+      guard
+        case .found(let version) = try engine.lookup(
+          key: key.encoded, hash: position, in: store, warm: nil, on: &disk)
+      else { return .zero }
+      return version.stamp
+    } catch {
+      return .zero
+    }
+  }
+}
+
+extension Simulator {
+  /// A node answers: a write that it calls stored must be where its quorums say.
+  func checkDisks(_ number: Int, _ response: ClientResponse) {
+    let stamp: Stamp
+    switch response {
+    case .stored(let stored): stamp = stored
+    case .deleted(let deleted): stamp = deleted
+    case .object, .notFound, .failed: return
+    }
+    guard probe.isDue(), let operation = history.operation(number), let quorum = operation.writeQuorum else { return }
+    for (nodes, losesPower) in [(history.rules.nodesReached(quorum), false), (history.rules.nodesSynced(quorum), true)] {
+      let holders = machines.count { machine in
+        DurabilityProbe.stamp(
+          of: workload.keys[operation.key], on: machine.platter.disk, losesPower: losesPower) >= stamp
+      }
+      guard holders < nodes else { continue }
+      report(
+        .notDurable,
+        "\(operation.kind) \(number) of key \(operation.key) is answered stored at \(stamp), and "
+          + "\(holders) of \(nodes) nodes would have it after \(losesPower ? "a power loss" : "a kill")")
+    }
+  }
+}
