@@ -149,7 +149,7 @@ extension Node where Disk: ~Copyable {
       pushToOthers(
         operation, store: delete.store, configID: delete.configID, key: delete.key, version: delete.version,
         quorum: delete.quorum, progress: delete.progress)
-      ownCopyApplied(operation, position)
+      ownCopyApplied(operation, position, dw: delete.quorum.dw)
       settleDelete(operation)
     case .newer(let stamp, _): beat(stamp.time, operation, at: now)
     case .belowFloor(let floor): beat(floor.time, operation, at: now)

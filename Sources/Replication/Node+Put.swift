@@ -96,7 +96,7 @@ extension Node where Disk: ~Copyable {
     pushToOthers(
       operation, store: put.store, configID: put.configID, key: put.key, version: put.version, quorum: put.quorum,
       progress: put.progress)
-    ownCopyApplied(operation, position)
+    ownCopyApplied(operation, position, dw: put.quorum.dw)
     settlePut(operation)
   }
 
@@ -113,9 +113,10 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  /// Counts this node's own copy toward dw as soon as it is durable.
-  mutating func ownCopyApplied(_ operation: UInt64, _ position: LogPosition) {
-    guard let engine else { return }
+  /// Counts this node's own copy toward dw as soon as it is durable. Without a dw nobody waits, and nothing is synced
+  /// for it.
+  mutating func ownCopyApplied(_ operation: UInt64, _ position: LogPosition, dw: Int) {
+    guard dw > 0, let engine else { return }
     if position <= engine.durable { return ownCopySynced(operation) }
     syncWaiters.append((position, operation))
   }

@@ -45,6 +45,8 @@ final class ClientConnection {
   var lastProgress: Instant
 
   private var exchanges: [Exchange] = []
+  /// Bytes of answers that wait for earlier ones.
+  private var heldBytes = 0
   /// Exchanges before this one are done with.
   private var head = 0
   /// Number of the exchange at `head`.
@@ -57,6 +59,8 @@ final class ClientConnection {
     lastProgress = now
   }
 
+  /// Answers that the client has not taken yet.
+  var unreadBytes: Int { output.pendingBytes + heldBytes }
   var exchangesInProgress: Int { exchanges.count - head }
   var mayBeginExchange: Bool {
     !isFinishing && exchangesInProgress < ClientConnection.exchangesMax
@@ -126,6 +130,7 @@ final class ClientConnection {
       output.bytes.append(contentsOf: bytes)
     } else {
       exchanges.append(Exchange(reply: nil, answer: bytes))
+      heldBytes += bytes.count
     }
   }
 
@@ -143,6 +148,7 @@ final class ClientConnection {
       var bytes: [UInt8] = []
       reply.encode(response, into: &bytes)
       exchanges[place].answer = bytes
+      heldBytes += bytes.count
     }
     return true
   }
@@ -151,6 +157,7 @@ final class ClientConnection {
   private func releaseAnswers() {
     while head < exchanges.count, let bytes = exchanges[head].answer {
       output.bytes.append(contentsOf: bytes)
+      heldBytes -= bytes.count
       retireHead()
     }
   }

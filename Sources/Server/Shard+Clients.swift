@@ -108,7 +108,7 @@ extension Shard {
         return
       case .request(let request, let reply):
         let number = connection.beginExchange(reply)
-        node.step(.client(request, session: SessionID(connection: connection.key, number: number)), at: now)
+        step(.client(request, session: SessionID(connection: connection.key, number: number)))
       case .admin(let route, let reply):
         var bytes: [UInt8] = []
         answer(route, isLocal: connection.isLocal, reply, into: &bytes)
@@ -127,6 +127,14 @@ extension Shard {
 
   func answer(_ session: SessionID, with response: ClientResponse) {
     guard let connection = clients[session.connection] else { return }
+    if connection.unreadBytes > Int(configuration.outputBytesMax) {
+      // Perhaps it would have read, had we written before the end of the turn.
+      write(connection)
+      guard connection.unreadBytes <= Int(configuration.outputBytesMax) else {
+        log(.warning, "closed a client that left more than output_max unread")
+        return close(connection)
+      }
+    }
     if connection.answer(session.number, with: response) { markDirty(connection) }
   }
 
@@ -151,10 +159,6 @@ extension Shard {
     do throws(Errno) {
       if try connection.output.write(to: connection.descriptor) > 0 { connection.lastProgress = now.instant }
       if connection.isDone { return close(connection) }
-      guard connection.output.pendingBytes <= Int(configuration.outputBytesMax) else {
-        log(.warning, "closed a client that left more than output_max unread")
-        return close(connection)
-      }
       if connection.isPaused && connection.mayBeginExchange {
         connection.resume()
         takeRequests(connection)

@@ -33,7 +33,7 @@ extension Shard {
       guard event.writable || event.broken else { return }
       if let failure = link.finishConnecting() { return lose(link, failure) }
       log(.info, "connected to \(link.member.name) at \(link.member.address)")
-      node.step(.link(link.member.id, up: true), at: now)
+      step(.link(link.member.id, up: true))
       link.isDirty = true
     case .up:
       if event.readable || event.broken, link.isClosedByPeer(with: readBuffer) {
@@ -46,7 +46,7 @@ extension Shard {
   func lose(_ link: PeerLink, _ reason: String) {
     let wasUp = link.drop(now: now.instant, jitter: &jitter)
     log(wasUp ? .info : .debug, "no connection to \(link.member.name) at \(link.member.address): \(reason)")
-    if wasUp { node.step(.link(link.member.id, up: false), at: now) }
+    if wasUp { step(.link(link.member.id, up: false)) }
   }
 
   func send(_ message: PeerMessage, to peer: NodeID) {
@@ -110,7 +110,7 @@ extension Shard {
       while let message = try connection.decoder.next() {
         if connection.sender == nil, !introduce(connection, message) { return }
         guard let sender = connection.sender else { return }
-        node.step(.peer(message, from: sender), at: now)
+        step(.peer(message, from: sender))
       }
     } catch {
       close(connection, "its bytes are no frames: \(error)")
@@ -125,7 +125,7 @@ extension Shard {
     }
     guard let index = linkOfPeer[hello.node] else {
       // The node hears of it, because it knows what is wrong with the stranger; there is nowhere to send an answer.
-      node.step(.peer(message, from: hello.node), at: now)
+      step(.peer(message, from: hello.node))
       close(connection, "it says that it is node \(hello.name) (\(hello.node)), which is no other member")
       return false
     }

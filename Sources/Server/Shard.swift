@@ -48,6 +48,8 @@ package actor Shard<Node: DrivenNode> {
   let readBuffer = ReadBuffer(byteCount: 256 << 10)
 
   // The turn
+  /// The node has learned something since its last flush.
+  var isUnflushed = false
   var events: [Readiness] = []
   /// What the sync in flight will allow.
   var heldEffects: [Effect] = []
@@ -124,10 +126,12 @@ package actor Shard<Node: DrivenNode> {
     for index in events.indices { take(events[index]) }
     takeDiskAnswers()
     takeTime()
+    isUnflushed = false
     perform(node.flush(at: now))
     writeClients()
     writeLinks()
-    if let stopReason { close(because: stopReason) }
+    // Nothing may touch the files after the node has said that it is done.
+    if stopReason != nil { threads.finish() }
     return stopReason
   }
 
@@ -158,7 +162,7 @@ package actor Shard<Node: DrivenNode> {
   package func stop() {
     if isStopping { stopReason = .refused(Self.stoppedEarly) }
     stopDeadline = now.instant.adding(milliseconds: Self.stopMillisecondsMax)
-    node.step(.shutdown, at: now)
+    step(.shutdown)
   }
 
   private func takeDiskAnswers() {
@@ -166,14 +170,14 @@ package actor Shard<Node: DrivenNode> {
       // Before the node learns of it, so that these leave first; a failed sync allows nothing.
       if case .synced = event { perform(heldEffects) }
       heldEffects = []
-      node.step(event, at: now)
+      step(event)
     }
-    for event in threads.othersDone() { node.step(event, at: now) }
+    for event in threads.othersDone() { step(event) }
   }
 
   private func takeTime() {
     if now.instant >= nextTick {
-      node.step(.tick, at: now)
+      step(.tick)
       let isBusy = node.operationsInProgress > 0 || !isReady || isStopping
       nextTick = now.instant.adding(milliseconds: isBusy ? Node.tickMilliseconds : Self.idleTickMilliseconds)
       if !isReady { announceWhenServing() }
@@ -201,6 +205,7 @@ package actor Shard<Node: DrivenNode> {
   }
 
   private func millisecondsToWait() -> Int {
+    if isUnflushed { return 0 }
     // An operation that has just begun must not wait for an idle tick.
     var due = min(nextTick, nextMaintenance)
     if node.operationsInProgress > 0 { due = min(due, now.instant.adding(milliseconds: Node.tickMilliseconds)) }
@@ -208,6 +213,12 @@ package actor Shard<Node: DrivenNode> {
     let current = clock.now().instant
     guard due > current else { return 0 }
     return Int((due.nanoseconds - current.nanoseconds + 999_999) / 1_000_000)
+  }
+
+  /// Every event goes to the node through here: the turn does not end in a wait while the node has something to say.
+  func step(_ event: Event) {
+    node.step(event, at: now)
+    isUnflushed = true
   }
 
   // MARK: Effects
@@ -229,16 +240,11 @@ package actor Shard<Node: DrivenNode> {
       case .send(let message, let peer): send(message, to: peer)
       case .disconnect(let peer): if let index = linkOfPeer[peer] { lose(links[index], "the node asked for it") }
       case .read(let ticket, let read):
-        if let event = threads.read(ticket, read, of: node) { node.step(event, at: now) }
+        if let event = threads.read(ticket, read, of: node) { step(event) }
       case .job(let job): threads.perform(job)
       case .log(let level, let text): log(level, text)
       case .stop(let reason): stopReason = stopReason ?? reason
       }
     }
-  }
-
-  private func close(because reason: StopReason) {
-    threads.finish()
-    log(.info, reason == .clean ? "stopped" : "stopped because of a failure")
   }
 }

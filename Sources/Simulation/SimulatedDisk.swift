@@ -148,7 +148,8 @@ package struct SimulatedDisk: FileSystem, Sendable {
   package mutating func list(_ directory: String) throws(StorageError) -> [String] {
     try begin(.list, directory)
     guard directories.contains(directory) else { throw .io(.list, path: directory, errno: Errno.noEntry) }
-    let found = names.keys.filter { Self.parent(of: $0) == directory }
+    let found =
+      names.keys.filter { Self.parent(of: $0) == directory }
       + directories.filter { $0 != directory && Self.parent(of: $0) == directory }
     return found.map { String($0.dropFirst(directory.count + 1)) }.sorted()
   }
@@ -199,7 +200,8 @@ package struct SimulatedDisk: FileSystem, Sendable {
       if !isLost { makeDurable(change) }
       if !inOrder { isLost = false }
     }
-    for index in inodes.indices where inodes[index].bytes.count > inodes[index].syncedLength
+    for index in inodes.indices
+    where inodes[index].bytes.count > inodes[index].syncedLength
       || !inodes[index].truncated.isEmpty
     {
       inodes[index].loseUnsynced(using: &generator)

@@ -86,7 +86,8 @@ extension Bitcask {
   private func checked(_ bytes: [UInt8], at location: Location) throws(StorageError) -> RecordHeader {
     switch check(bytes, at: location) {
     case .whole(let header):
-      let agrees = header.isTombstone == location.isTombstone
+      let agrees =
+        header.isTombstone == location.isTombstone
         && (location.isSaturated ? header.byteCount >= location.byteCount : header.byteCount == location.byteCount)
       guard agrees else { throw fenced(location, "another record than was written there") }
       return header

@@ -24,6 +24,7 @@ extension Bitcask {
       for file in listed { try openListed(file, &recovery, on: &files) }
       try adoptUnlisted(besides: Set(listed.map(\.id)), &recovery, on: &files)
       for index in dataFiles.indices { try load(index, &recovery, on: &files) }
+      if keydir.isSparse { keydir.rebuild(for: keydir.count) }
       for index in dataFiles.indices { try cutTail(index, &recovery, on: &files) }
       settle()
     } catch {
@@ -210,6 +211,7 @@ extension Bitcask {
   private func loadEntries<FS: FileSystem & ~Copyable>(
     _ hint: FileID, _ header: HintHeader, in index: Int, on files: inout FS
   ) throws(StorageError) -> UInt64? {
+    if header.count > keydir.count { keydir.rebuild(for: keydir.count + Int(header.count)) }
     var scan = HintScan(hint, count: header.count)
     while let chunk = try scan.next(on: &files) {
       for start in stride(from: 0, to: chunk.count, by: HintEntry.byteCount) {

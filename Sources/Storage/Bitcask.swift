@@ -66,6 +66,9 @@ package final class Bitcask {
     _ version: StoredVersion, key: [UInt8], hash: UInt64, tsn: UInt64? = nil, warm: WarmBytes?, mayBlock: Bool,
     on files: inout FS
   ) throws(StorageError) -> Outcome {
+    invariant(
+      key.count <= StorageLimits.keyBytesMax && version.value.count <= StorageLimits.valueBytesMax,
+      "a record of \(key.count) + \(version.value.count) bytes")
     var replaced: Keydir.Position?
     switch try find(key, hash: hash, warm: warm, mayBlock: mayBlock, on: &files) {
     case .cold(let read): return .cold(read)

@@ -104,7 +104,8 @@ extension Engine {
       let missing = self.missing ?? frame.sequence - min(1, frame.sequence)
       self.missing = missing
       guard frame.durable < missing || frame.durable == 0 else {
-        throw .damaged(path: path, offset: offset, reason: "a record of the journal that was durable does not read back")
+        throw .damaged(
+          path: path, offset: offset, reason: "a record of the journal that was durable does not read back")
       }
     }
   }

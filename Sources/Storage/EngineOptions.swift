@@ -23,8 +23,8 @@ package struct EngineOptions: Sendable {
 
   package init(
     clusterID: Identity128, nodeID: NodeID, hash: RingHash, ringBits: Int, sync: SyncMode = .always,
-    fileBytesMax: UInt64 = 256 << 20, journalSegmentBytes: UInt64 = 64 << 20, checkpointSeconds: UInt64 = 60,
-    checkpointBytes: UInt64 = 64 << 20, syncIntervalMilliseconds: UInt64 = 1000
+    fileBytesMax: UInt64 = 256 << 20, journalSegmentBytes: UInt64 = 32 << 20, checkpointSeconds: UInt64 = 60,
+    checkpointBytes: UInt64 = 32 << 20, syncIntervalMilliseconds: UInt64 = 1000
   ) {
     self.clusterID = clusterID
     self.nodeID = nodeID

@@ -66,6 +66,8 @@ package final class Keydir {
   /// Directory entries double no further than this; beyond it segments grow (only forged or masked hashes get there).
   private static let depthMax = 22
   private static let firstCapacity = 16
+  /// Keys of a segment after a rebuild.
+  private static let rebuiltCount = 1200
 
   /// - Parameter ringBits: How many top bits all hashes share, because they chose the partition.
   package init(ringBits: Int) { self.ringBits = UInt64(ringBits) }
@@ -115,8 +117,31 @@ package final class Keydir {
     count -= 1
   }
 
+  /// Lays everything out anew for about `expected` keys. Before many inserts in hash order, which would otherwise pile up
+  /// at one end of every segment, and after them when there were fewer than was thought.
+  package func rebuild(for expected: Int) {
+    let wanted = max(expected, count)
+    var depth = 0
+    while depth < Keydir.depthMax && wanted >> depth > Keydir.rebuiltCount { depth += 1 }
+    let capacity = max(Keydir.firstCapacity, (wanted >> depth) * 3 / 2)
+    var slots: [Slot] = []
+    slots.reserveCapacity(count)
+    visitAll { slots.append(Slot(hash: rotate($0), location: $1.rawValue)) }
+    for segment in segments { unsafe segment.slots.deallocate() }
+    segments = (0..<1 << depth).map { _ in Keydir.makeSegment(capacity: capacity, depth: depth) }
+    directory = (0..<1 << depth).map { UInt32($0) }
+    globalDepth = depth
+    count = 0
+    for slot in slots { insert(unrotate(slot.hash), Location(rawValue: slot.location)) }
+  }
+
+  /// Room that nobody uses, beyond what growing leaves.
+  package var isSparse: Bool {
+    byteCount > 3 * max(count, Keydir.rebuiltCount) * MemoryLayout<Slot>.stride
+  }
+
   /// Every slot, ascending by hash (rotated: within a partition that is the order of the hashes themselves).
-  package func forEach(_ body: (UInt64, Location) -> Void) {
+  package func visitAll(_ body: (UInt64, Location) -> Void) {
     var entry = 0
     while entry < directory.count {
       let segment = segments[Int(directory[entry])]

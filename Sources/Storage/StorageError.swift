@@ -23,7 +23,8 @@ extension StorageError: CustomStringConvertible {
     switch self {
     case .io(let operation, let path, let errno):
       "cannot \(operation.rawValue) \(path): error \(errno)\(StorageError.advice(errno))"
-    case .locked(let path): "\(path) is in use by another process; stop that one first, or give this node its own --data"
+    case .locked(let path):
+      "\(path) is in use by another process; stop that one first, or give this node its own --data"
     case .damaged(let path, let offset, let reason): "\(path) is damaged at byte \(offset): \(reason)"
     case .incompatible(let path, let reason): "\(path): \(reason)"
     case .missing(let path, let reason): "\(path) is missing: \(reason)"

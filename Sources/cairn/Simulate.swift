@@ -19,7 +19,7 @@ let simulateCommand = Subcommand(
     Option("--json", help: "print one JSON object per run"),
     Option("--worker", help: "report each run as it begins and ends (what --seeds starts)"),
   ],
-  examples: ["simulate --seed 8812 --trace", "simulate --seeds 0..<1000 --jobs 2"], run: simulateSeeds)
+  examples: ["simulate --seed 8812 --trace", "simulate --seeds '0..<1000' --jobs 2"], run: simulateSeeds)
 
 @Sendable private func simulateSeeds(_ arguments: Arguments) throws -> Int32 {
   try arguments.refuseOperands()
@@ -35,7 +35,7 @@ let simulateCommand = Subcommand(
     throw arguments.problem("--trace is for one run", hint: "give it with --seed S")
   }
   guard let seeds = seedRange(text) else {
-    throw arguments.problem("--seeds is '\(text)', not a range", hint: "cairn simulate --seeds 0..<100")
+    throw arguments.problem("--seeds is '\(text)', not a range", hint: "cairn simulate --seeds '0..<100'")
   }
   if arguments.has("--worker") {
     for seed in seeds { SimulationReport.work(seed) }

@@ -39,4 +39,27 @@ struct CrashTests {
       try drive.crash(power: true, "life \(life)")
     }
   }
+
+  @Test("power fails between any two steps of a checkpoint that drops several segments", arguments: UInt64(0)..<40)
+  func checkpointSteps(seed: UInt64) throws {
+    // Segments follow each other, while the checkpoint waits for its time.
+    var rig = try Rig(seed: seed, segmentBytes: 600, checkpointBytes: 1 << 20)
+    for number in 0..<40 {
+      _ = try rig.put("key \(number)", "value", at: UInt64(number + 1))
+      try rig.engine.flush(on: &rig.disk)
+      try rig.sync()
+      try rig.work()
+    }
+    #expect(rig.disk.paths.filter { $0.hasSuffix(".journal") }.count > 4)
+    let steps = try #require(rig.engine.work(at: rig.now.adding(milliseconds: 70_000), on: &rig.disk))
+    for performed in 0...steps.count {
+      var copy = rig
+      for step in steps[..<performed] { try step.perform(on: &copy.disk) }
+      var generator = SeededGenerator(seed: seed)
+      copy.disk.crash(using: &generator)
+      try copy.reopen()
+      #expect(copy.engine.recovery.damaged.isEmpty)
+      for number in 0..<40 { #expect(try copy.get("key \(number)") != .absent) }
+    }
+  }
 }

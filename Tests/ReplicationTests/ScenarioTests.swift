@@ -92,6 +92,16 @@ struct ThreeNodeTests {
     #expect(cluster.answer(strict)?.isStored == true)
   }
 
+  @Test("without sync = always nothing is synced unless a request asks for it", arguments: [SyncMode.interval, .never])
+  func syncsOnDemandOnly(mode: SyncMode) throws {
+    let cluster = TestCluster(nodes: 3, sync: mode)
+    #expect(try #require(cluster.answer(cluster.ask(1, put("a", "1")))).isStored)
+    #expect(try #require(cluster.answer(cluster.ask(2, delete("a")))).isDeleted)
+    for id in 1...3 { #expect(try #require(cluster.status(id)).counters.syncs == 0) }
+    #expect(try #require(cluster.answer(cluster.ask(1, put("b", "2", dw: .all)))).isStored)
+    for id in 1...3 { #expect(try #require(cluster.status(id)).counters.syncs > 0) }
+  }
+
   @Test("a delete that cannot ask everybody writes a tombstone instead of saying not found (rule DELETE OF NOTHING)")
   func deleteOfNothing() throws {
     let cluster = TestCluster(nodes: 3)

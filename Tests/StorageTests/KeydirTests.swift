@@ -79,8 +79,25 @@ struct KeydirTests {
       keydir.insert(hash, location(number))
     }
     var seen: [UInt64] = []
-    keydir.forEach { hash, _ in seen.append(hash) }
+    keydir.visitAll { hash, _ in seen.append(hash) }
     #expect(seen == inserted.sorted())
+  }
+
+  @Test("a rebuild changes the room, not the contents", arguments: [0, 1, 100, 5000, 60_000])
+  func rebuild(expected: Int) {
+    var generator = SeededGenerator(seed: 6)
+    let keydir = Keydir(ringBits: 6)
+    for number in 0..<3000 { keydir.insert(generator.next() >> 6, location(number)) }
+    var before: [UInt64] = []
+    keydir.visitAll { hash, location in before += [hash, location.rawValue] }
+    keydir.rebuild(for: expected)
+    var after: [UInt64] = []
+    keydir.visitAll { hash, location in after += [hash, location.rawValue] }
+    #expect(before == after)
+    #expect(keydir.defect() == nil)
+    #expect(keydir.isSparse == (expected == 60_000))
+    for number in 0..<60_000 { keydir.insert(UInt64(number) << 42, location(number)) }
+    #expect(keydir.defect() == nil)
   }
 
   @Test("a replaced slot keeps its place")

@@ -26,13 +26,13 @@ struct Rig {
 
   init(
     seed: UInt64, sync: SyncMode = .always, fileBytesMax: UInt64 = 1 << 20, segmentBytes: UInt64 = 1 << 20,
-    mask: UInt64 = .max
+    checkpointBytes: UInt64? = nil, mask: UInt64 = .max
   ) throws(StorageError) {
     disk = SimulatedDisk(seed: seed, root: Rig.root)
     options = EngineOptions(
       clusterID: Identity128(high: 1, low: 2), nodeID: NodeID(1), hash: RingHash(seed: 42, mask: mask), ringBits: 1,
       sync: sync, fileBytesMax: fileBytesMax, journalSegmentBytes: segmentBytes, checkpointSeconds: 60,
-      checkpointBytes: segmentBytes)
+      checkpointBytes: checkpointBytes ?? segmentBytes)
     engine = try Engine.open(Rig.root, options: options, stores: [], on: &disk)
     for step in engine.create(Rig.seeds) { try step.perform(on: &disk) }
     try engine.adopt(Rig.seeds, on: &disk)

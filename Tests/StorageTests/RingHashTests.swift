@@ -4,7 +4,8 @@ import Testing
 @Suite("Ring hash")
 struct RingHashTests {
   static let texts = [
-    "", "a", "apple", "12345678", "0123456789abcdef", "0123456789abcdefg", "a key that is forty bytes long, or more ...",
+    "", "a", "apple", "12345678", "0123456789abcdef", "0123456789abcdefg",
+    "a key that is forty bytes long, or more ...",
   ]
   /// By seed, for `texts` in order: Docs/Formats.md lists the same.
   static let vectors: [(seed: UInt64, hashes: [UInt64])] = [
