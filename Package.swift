@@ -24,7 +24,11 @@ func tests(_ name: String, _ imports: [Target.Dependency]) -> Target {
 
 let package = Package(
   name: "cairn",
-  products: [.executable(name: "cairn", targets: ["cairn"])],
+  products: [
+    .executable(name: "cairn", targets: ["cairn"]),
+    // Preloaded into nodes by the system tests: what a power cut would take.
+    .library(name: "PowerLoss", type: .dynamic, targets: ["PowerLoss"]),
+  ],
   targets: [
     // 0: what Glibc's module map lacks
     .target(name: "CLinux", cSettings: [.treatAllWarnings(as: .error)]),
@@ -51,6 +55,7 @@ let package = Package(
       name: "cairn",
       dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
       swiftSettings: strict),
+    .target(name: "PowerLoss", path: "Tests/PowerLoss", cSettings: [.treatAllWarnings(as: .error)]),
     tests("ClusterTests", ["Cluster", "Primitives"]),
     tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
     tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),

@@ -39,6 +39,19 @@ package enum FileTree {
   /// Removes a directory that holds nothing; leaves any other.
   package static func removeIfEmpty(_ path: String) { _ = unsafe rmdir(path) }
 
+  /// What the system knows of a file; nil when there is none.
+  package static func facts(_ path: String) -> (device: UInt64, inode: UInt64, bytes: UInt64, isDirectory: Bool)? {
+    var facts = stat()
+    guard unsafe lstat(path, &facts) == 0 else { return nil }
+    return (
+      UInt64(facts.st_dev), UInt64(facts.st_ino), UInt64(facts.st_size), facts.st_mode & S_IFMT == S_IFDIR
+    )
+  }
+
+  package static func truncate(_ path: String, to bytes: UInt64) throws(Errno) {
+    try call { unsafe Glibc.truncate(path, off_t(bytes)) }
+  }
+
   /// Names in a directory, sorted.
   package static func names(in directory: String) throws(Errno) -> [String] {
     var files = PosixFileSystem()

@@ -56,10 +56,12 @@ package struct ProcessSetting: Sendable {
   package var errorPath = "/dev/null"
   /// Its own session: neither a closed terminal nor ctrl-C there reaches it.
   package var ownSession = false
+  /// `NAME=value`, added in front of this process's environment.
+  package var environment: [String] = []
   package init() {}
 }
 
-/// Starts `executable` with `arguments` (without its own name) and this process's environment; no signal is blocked
+/// Starts `executable` with `arguments` (without its own name); no signal is blocked
 /// or ignored in it, and no descriptor but the three standard ones is handed on: an inherited lock (that of a build
 /// tool, say) would outlive whoever took it.
 package func spawn(
@@ -93,7 +95,15 @@ package func spawn(
   var words = unsafe ([executable] + arguments).map { unsafe strdup($0) } + [nil]
   defer { for index in unsafe words.indices { unsafe free(words[index]) } }
   var pid: pid_t = 0
-  let code = unsafe posix_spawn(&pid, executable, &actions, &attributes, &words, environ)
+  var environment = unsafe setting.environment.map { unsafe strdup($0) }
+  defer { for index in 0..<setting.environment.count { unsafe free(environment[index]) } }
+  var inherited = unsafe environ
+  while let variable = unsafe inherited.pointee {
+    unsafe environment.append(variable)
+    unsafe inherited += 1
+  }
+  unsafe environment.append(nil)
+  let code = unsafe posix_spawn(&pid, executable, &actions, &attributes, &words, &environment)
   guard code == 0 else { throw Errno(code) }
   return ProcessIdentity(pid: pid, startTicks: ProcessTable.facts(of: pid)?.startTicks ?? 0)
 }

@@ -49,10 +49,11 @@ final class RunningCommand {
   private var end: ProcessEnd?
 
   /// - Parameter input: What it finds on standard input.
-  init(_ words: [String], name: String, input: [UInt8] = []) throws {
+  init(_ words: [String], name: String, input: [UInt8] = [], environment: [String] = []) throws {
     directory = try ScratchDirectory("command-" + name)
     self.words = words
     var setting = ProcessSetting()
+    setting.environment = environment
     setting.inputPath = directory.path + "/in"
     setting.outputPath = directory.path + "/out"
     setting.errorPath = directory.path + "/err"
@@ -92,12 +93,12 @@ func cairn(_ words: String..., input: [UInt8] = []) throws -> CommandResult {
   try cairn(words, input: input)
 }
 
-func cairn(_ words: [String], input: [UInt8] = []) throws -> CommandResult {
+func cairn(_ words: [String], input: [UInt8] = [], environment: [String] = []) throws -> CommandResult {
   let number = commandNumber.withLock {
     $0 += 1
     return $0
   }
-  return try RunningCommand(words, name: "\(number)", input: input).finish()
+  return try RunningCommand(words, name: "\(number)", input: input, environment: environment).finish()
 }
 
 /// Returns as soon as `holds`; throws when it still does not after the deadline.

@@ -31,6 +31,8 @@ final class TestCluster {
   let directory: ScratchDirectory
   let base: Int
   let nodeCount: Int
+  /// `NAME=value` for the commands, and so for the nodes that they start.
+  var environment: [String] = []
 
   private init(_ name: String, nodeCount: Int) throws {
     directory = try ScratchDirectory(name)
@@ -41,12 +43,15 @@ final class TestCluster {
   /// Starts a cluster, runs the body, and ends all of its processes. When the test failed, the ends of the logs are
   /// part of the report.
   static func with(
-    _ name: String, nodes: Int = 3, settings: [String] = [], _ body: (TestCluster) throws -> Void
+    _ name: String, nodes: Int = 3, settings: [String] = [], environment: [String] = [],
+    _ body: (TestCluster) throws -> Void
   ) throws {
     let cluster = try TestCluster(name, nodeCount: nodes)
+    cluster.environment = environment
     defer { cluster.killAll() }
     do {
-      try cluster.local("up", "--nodes", "\(nodes)", "--port-base", "\(cluster.base)", settings: settings)
+      try cluster.local(
+        "up", "--nodes", "\(nodes)", "--n", "\(min(nodes, 3))", "--port-base", "\(cluster.base)", settings: settings)
       try body(cluster)
     } catch {
       Issue.record("\(error)\n\(cluster.logTails())")
@@ -73,7 +78,7 @@ final class TestCluster {
   @discardableResult
   func local(_ words: String..., settings: [String] = []) throws -> String {
     let words = ["local"] + words + settings.flatMap { ["--set", $0] } + ["--data", data]
-    let result = try cairn(words)
+    let result = try cairn(words, environment: environment)
     guard result.code == 0 else { throw Stuck("cairn \(words.joined(separator: " ")): \(result.errors)") }
     return result.outputText
   }
