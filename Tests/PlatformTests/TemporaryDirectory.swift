@@ -1,12 +1,12 @@
 import Platform
 import Primitives
 
-/// A directory of its own for one test, removed when the value goes away.
+/// A directory of its own for one test, below the one that tests run in; removed when the value goes away.
 struct TemporaryDirectory: ~Copyable {
   let path: String
 
   init() throws(Errno) {
-    let path = "/tmp/cairn-test-\(hexadecimal(try randomSeed()))"
+    let path = "\(Console.currentDirectory)/.build/test-directories/\(hexadecimal(try randomSeed()))"
     try FileTree.create(path)
     self.path = path
   }
