@@ -73,7 +73,7 @@ struct RecordTests {
   }
 
   @Test("files of different stores, ids, lives, nodes and clusters have different salts")
-  func salts() {
+  func salts() throws {
     var headers: [FileHeader] = []
     for variant in UInt64(0)..<64 {
       let bit: (UInt64) -> UInt32 = { UInt32(variant >> $0 & 1) }
