@@ -169,6 +169,12 @@ package final class Bitcask {
     return dataFiles.count - 1
   }
 
+  /// Where the checksums of records in the data file of this id begin, whether it is still there or not.
+  func salt(ofFile id: UInt32) -> UInt32 {
+    if let last = dataFiles.last, last.id == id { return last.salt }
+    return fileHeader(id).salt
+  }
+
   func fileHeader(_ id: UInt32) -> FileHeader {
     FileHeader(
       kind: .data, cluster: options.clusterID, node: options.nodeID, store: self.id, file: id,

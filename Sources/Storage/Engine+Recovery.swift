@@ -161,7 +161,7 @@ extension Engine {
     let store = stores[index]
     let offset = start + JournalFrame.byteCount
     let header: RecordHeader
-    switch Record.check(chunk, at: offset, salt: store.fileHeader(frame.file).salt) {
+    switch Record.check(chunk, at: offset, salt: store.salt(ofFile: frame.file)) {
     case .whole(let whole): header = whole
     case .short, .damaged: return
     case .unknown(let reason): throw .incompatible(path: path, reason: reason)

@@ -45,8 +45,9 @@ package struct FileHeader: Equatable, Sendable {
     return bytes
   }
 
-  /// Where the checksums of everything behind this header begin.
-  package var salt: UInt32 { crc32c(encoded()) }
+  /// Where the checksums of everything behind this header begin: the header's own checksum. (That of all 64 bytes would
+  /// be the same for every header: a message followed by its CRC has a constant CRC.)
+  package var salt: UInt32 { crc32c(encoded(), 0..<FileHeader.byteCount - 4) }
 
   /// Throws `damaged` when the bytes are no header, `incompatible` when they are one of another kind or format.
   package init(decoding bytes: [UInt8], kind: Kind, path: String) throws(StorageError) {

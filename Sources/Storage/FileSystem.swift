@@ -10,7 +10,7 @@ package struct FileID: Hashable, Comparable, Sendable {
   package static func < (a: FileID, b: FileID) -> Bool { a.rawValue < b.rawValue }
 }
 
-/// How `FileSystem.open` treats a file that exists or does not.
+/// How `FileSystem.open` treats a file that exists or does not. In every mode the file can be read.
 package enum OpenMode: Sendable {
   /// The file must exist.
   case read

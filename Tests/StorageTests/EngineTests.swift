@@ -296,4 +296,55 @@ struct EngineTests {
     #expect(try rig.get("apple") == red(UInt64(StorageLimits.filesMax)))
     #expect(rig.engine.status(rig.store(of: Array("apple".utf8))).files == StorageLimits.filesMax)
   }
+
+  @Test("journal records of a store's earlier life are not replayed into its next one")
+  func earlierLife() throws {
+    var rig = try Rig(seed: 1)
+    _ = try rig.put("k", "old", at: 9)
+    try rig.engine.flush(on: &rig.disk)
+    try rig.sync()
+    let reborn = Rig.seeds.map { StoreSeed(id: $0.id, incarnation: Identity128(high: 8, low: 8), configID: 99) }
+    for step in rig.engine.create(reborn) { try step.perform(on: &rig.disk) }
+    try rig.engine.adopt(reborn, on: &rig.disk)
+    #expect(try rig.get("k") == .absent)
+    _ = try rig.put("other", "new", at: 1)
+    try rig.engine.flush(on: &rig.disk)
+    try rig.sync()
+    rig.disk.discardUnsynced()
+    rig.engine = try Engine.open(Rig.root, options: rig.options, stores: reborn, on: &rig.disk)
+    #expect(try rig.get("k") == .absent && rig.get("other") != .absent)
+    #expect(rig.engine.recovery.journalRecords == 1)
+  }
+
+  @Test("a feed position that only the journal knows stays given when its record loses")
+  func feedHead() throws {
+    var rig = try Rig(seed: 1)
+    let key = (0..<20).map { Array("k\($0)".utf8) }.first { rig.store(of: $0) == Rig.seeds[0].id } ?? []
+    _ = try rig.apply(StoredVersion(stamp: stamp(5), isTombstone: true, value: []), key: key)
+    try rig.engine.flush(on: &rig.disk)
+    try rig.sync()
+    rig.disk.discardUnsynced()
+    // The store has a newer value already, durably, as if the tombstone's own file had been lost.
+    let path = "/data/stores/p000-n3/manifest"
+    var manifest = try StoreManifest(decoding: try #require(rig.disk.contents(path)), path: path)
+    let header = FileHeader(
+      kind: .data, cluster: rig.options.clusterID, node: rig.options.nodeID, store: Rig.seeds[0].id, file: 4,
+      identity: Rig.seeds[0].incarnation)
+    var bytes = header.encoded()
+    let newer = StoredVersion(stamp: stamp(6), isTombstone: false, value: [1])
+    Record.append(newer, key: key, tsn: 0, salt: header.salt, to: &bytes)
+    let file = try rig.disk.open("/data/stores/p000-n3/000004.data", .create)
+    try rig.disk.append(bytes, to: file)
+    try rig.disk.sync(file)
+    try rig.disk.syncDirectory("/data/stores/p000-n3")
+    manifest.files = [ManifestFile(id: 4, isSealed: false, syncedLength: UInt64(bytes.count), valueStamps: nil)]
+    manifest.nextFileID = 5
+    rig.disk.overwrite(path, with: manifest.encoded())
+    for _ in 0..<2 {
+      try rig.reopen()
+      #expect(try rig.lookup(key) == .found(newer))
+      #expect(rig.engine.status(Rig.seeds[0].id).tsnHead == 1)
+      rig.disk.discardUnsynced()
+    }
+  }
 }

@@ -72,6 +72,23 @@ struct RecordTests {
     #expect(Record.check(sample.bytes, at: 0, salt: sample.salt ^ 1) == .damaged("a checksum that does not match"))
   }
 
+  @Test("files of different stores, ids, lives, nodes and clusters have different salts")
+  func salts() throws {
+    var headers: [FileHeader] = []
+    for variant in UInt64(0)..<64 {
+      let bit: (UInt64) -> UInt32 = { UInt32(variant >> $0 & 1) }
+      headers.append(
+        FileHeader(
+          kind: bit(0) == 0 ? .data : .journal, cluster: Identity128(high: 1, low: variant >> 1 & 1),
+          node: NodeID(bit(2)), store: StoreID(partition: UInt16(bit(3)), replicas: 3), file: bit(4),
+          identity: Identity128(high: 0, low: variant >> 5 & 1)))
+    }
+    #expect(Set(headers.map(\.salt)).count == 64)
+    for header in headers {
+      #expect(try FileHeader(decoding: header.encoded(), kind: header.kind, path: "f") == header)
+    }
+  }
+
   @Test("flags and kinds of a later format are refused, not guessed")
   func unknown() {
     for (offset, value) in [(12, UInt8(2)), (12, 0x80), (13, 0), (13, 2), (14, 1), (15, 1)] {
