@@ -49,7 +49,13 @@ extension Node where Disk: ~Copyable {
     peers[index].linked = up
     peers[index].welcomed = false
     peers[index].refusal = nil
-    if up { sayHello(to: index, at: now) }
+    if up {
+      sayHello(to: index, at: now)
+      // An acceptance said before this connection stood went nowhere.
+      if let accepted = peers[index].hello {
+        send(.helloReply(HelloReply(yourBootID: accepted.bootID, refusal: nil)), to: node)
+      }
+    }
     reviewPeers(at: now)
   }
 
