@@ -58,7 +58,8 @@ extension Simulator {
     case .object, .notFound, .failed: return
     }
     guard probe.isDue(), let operation = history.operation(number), let quorum = operation.writeQuorum else { return }
-    for (nodes, losesPower) in [(history.rules.nodesReached(quorum), false), (history.rules.nodesSynced(quorum), true)] {
+    for (nodes, losesPower) in [(history.rules.nodesReached(quorum), false), (history.rules.nodesSynced(quorum), true)]
+    {
       let holders = machines.count { machine in
         DurabilityProbe.stamp(
           of: workload.keys[operation.key], on: machine.platter.disk, losesPower: losesPower) >= stamp

@@ -7,7 +7,8 @@ package import Primitives
 package struct Trace {
   /// The kinds of facts; the raw value goes into the hash.
   package enum Fact: UInt64 {
-    case start = 1, stop, crash, link, send, deliver, drop, sync, job, read, request, response, fault, log, phase
+    case start = 1
+    case stop, crash, link, send, deliver, drop, sync, job, read, request, response, fault, log, phase
     case answer
   }
 

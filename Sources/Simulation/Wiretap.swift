@@ -15,7 +15,9 @@ struct Wiretap {
   private var asked: [Question: Int] = [:]
 
   /// The versions in a message that node `sender` sends. Told before the network decides whether it arrives.
-  mutating func listen(_ message: PeerMessage, from sender: Int, to addressee: Int) -> (key: Int, version: StoredVersion)? {
+  mutating func listen(_ message: PeerMessage, from sender: Int, to addressee: Int) -> (
+    key: Int, version: StoredVersion
+  )? {
     switch message.body {
     case .push(let push):
       return keys.firstIndex(of: push.key).map { ($0, push.version) }

@@ -124,7 +124,8 @@ struct CheckerTests {
     #expect(story.promises == [])
   }
 
-  @Test("quorums that need not meet claim nothing", arguments: [(1, 1, true), (1, 3, false), (3, 1, false), (2, 1, true)])
+  @Test(
+    "quorums that need not meet claim nothing", arguments: [(1, 1, true), (1, 3, false), (3, 1, false), (2, 1, true)])
   func disjointQuorums(w: Int, r: Int, isAllowed: Bool) throws {
     var story = Story()
     try story.put(at: stamp(5), w: .count(w))

@@ -1,4 +1,5 @@
 import Simulation
+import Storage
 import Testing
 
 // Whole runs. A seed that fails here is looked at with `cairn simulate --seed S --trace`.
@@ -28,6 +29,19 @@ struct SimulationTests {
     #expect(index == lines.count)
     #expect(first.traceHash == second.traceHash)
     #expect(first.traceHash == simulate(seed: seed).traceHash)
+  }
+
+  @Test("a run without faults has nothing to report, and every operation succeeds", arguments: SyncMode.allCases)
+  func quiet(sync: SyncMode) {
+    var options = SimulationOptions()
+    options.sync = sync
+    options.workload.defaultQuorumPercent = 100
+    options.faults.phaseMilliseconds = 3000
+    let result = simulate(seed: 1, options: options)
+    #expect(result.violations == [])
+    #expect(result.faultCount == 0)
+    #expect(result.operations.failed == 0)
+    #expect(result.operations.unknown == 0)
   }
 
   @Test("different seeds give different runs")
