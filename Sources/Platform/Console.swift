@@ -13,6 +13,9 @@ package enum Console {
   /// Somebody is looking at standard error.
   package static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
+  /// Standard output goes to a screen, not to a file or a program.
+  package static var outputIsTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+
   /// Writes all of `bytes` to standard output.
   package static func write(_ bytes: [UInt8]) throws(Errno) {
     var written = 0

@@ -72,6 +72,8 @@ let deleteCommand = Subcommand(
   guard answer.response.status == 200 else { throw answer.failure }
   do {
     try Console.write(answer.response.body)
+    // For eyes only: the next prompt gets a line of its own.
+    if Console.outputIsTerminal && answer.response.body.last != UInt8(ascii: "\n") { try Console.write([0x0A]) }
   } catch {
     throw Failure("cannot write the value: \(error)")
   }
