@@ -25,7 +25,7 @@ struct RandomMessages {
     case 0: .hello(hello())
     case 1: .helloReply(HelloReply(yourBootID: random.next(), refusal: HelloRefusal(rawValue: UInt8(random.below(7)))))
     case 2: .heartbeat(Heartbeat(bootID: random.next(), sequence: random.next(), wallMilliseconds: random.next()))
-    case 3: .storeStates((0..<random.below(5)).map { _ in storeState() })
+    case 3: .storeStates(storeStates())
     case 4: .push(push())
     case 5: .pushReply(PushReply(operation: random.next(), stamp: stamp(), outcome: pushOutcome()))
     case 6: .read(PeerRead(operation: random.next(), store: store(), configID: random.next(), key: key()))
@@ -63,11 +63,16 @@ struct RandomMessages {
     let cluster = ClusterIdentity(
       id: identity(), ringSeed: random.next(), partitions: UInt16(truncatingIfNeeded: u32()), replicas: 3)
     var hello = Hello(
-      node: NodeID(u32()), name: text(), bootID: random.next(), actor: ActorID(u32()),
+      node: NodeID(u32()), name: text(), bootID: random.next(), knownBootID: random.next(), actor: ActorID(u32()),
       cluster: flag() ? cluster : nil, membersDigest: random.next(), ringEpoch: random.next(),
       wallMilliseconds: random.next())
     hello.versions = 1...UInt16(1 + random.below(9))
     return hello
+  }
+
+  private mutating func storeStates() -> StoreStates {
+    StoreStates(
+      bootID: random.next(), sequence: random.next(), states: (0..<random.below(5)).map { _ in storeState() })
   }
 
   private mutating func storeState() -> StoreState {
