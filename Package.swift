@@ -59,7 +59,8 @@ let package = Package(
     tests("ClusterTests", ["Cluster", "Primitives"]),
     tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
     tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),
-    tests("ReplicationTests", ["Causality", "Cluster", "Messages", "Primitives", "Replication", "Simulation", "Storage"]),
+    tests(
+      "ReplicationTests", ["Causality", "Cluster", "Messages", "Primitives", "Replication", "Simulation", "Storage"]),
     tests(
       "SimulationTests",
       ["Causality", "Cluster", "Messages", "Primitives", "Replication", "Simulation", "Storage"]),

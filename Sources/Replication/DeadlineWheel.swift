@@ -33,7 +33,8 @@ struct DeadlineWheel: Sendable {
     guard nextSlot <= current else { return [] }
     var due: [UInt64] = []
     // After a long pause every slot is visited once, not once per lap.
-    let first = max(nextSlot, current >= UInt64(DeadlineWheel.slotCount) ? current - UInt64(DeadlineWheel.slotCount - 1) : 0)
+    let first = max(
+      nextSlot, current >= UInt64(DeadlineWheel.slotCount) ? current - UInt64(DeadlineWheel.slotCount - 1) : 0)
     for slot in first...current {
       let index = Int(slot % UInt64(DeadlineWheel.slotCount))
       if slots[index].isEmpty { continue }

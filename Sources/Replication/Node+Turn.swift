@@ -15,7 +15,8 @@ extension Node where Disk: ~Copyable {
 
   mutating func tick(at now: Moment) {
     for operation in wheel.expired(at: now.instant) { wake(operation, at: now) }
-    if now.instant.milliseconds(since: lastHeartbeat) >= options.suspectAfterMilliseconds / Self.heartbeatsPerSuspicion {
+    if now.instant.milliseconds(since: lastHeartbeat) >= options.suspectAfterMilliseconds / Self.heartbeatsPerSuspicion
+    {
       lastHeartbeat = now.instant
       greetAndBeat(at: now)
     }

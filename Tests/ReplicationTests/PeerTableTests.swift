@@ -53,7 +53,10 @@ struct GenesisTableTests {
   private let others = [NodeID(2), NodeID(3)]
 
   private func state(_ role: StoreRole, isNew: Bool, recognizes: Identity128 = .none) -> [StoreState] {
-    [StoreState(store: store, incarnation: Identity128(high: 9, low: 9), role: role, isNew: isNew, recognizes: recognizes)]
+    [
+      StoreState(
+        store: store, incarnation: Identity128(high: 9, low: 9), role: role, isNew: isNew, recognizes: recognizes)
+    ]
   }
 
   @Test("is agreed when every other owner is new too")
