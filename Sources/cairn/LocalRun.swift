@@ -32,6 +32,7 @@ enum LocalRun {
     guard var cluster else { throw Failure("the local cluster in \(directory) has just been removed; try again") }
     let starting = cluster.nodes.indices.filter { cluster.running(cluster.nodes[$0]) == nil }
     try start(starting, of: &cluster)
+    try waitUntilReady(Array(cluster.nodes.indices), of: cluster)
     writeToStandardOutput(whatNext(cluster, arguments, isNew: isNew))
     return 0
   }
@@ -45,6 +46,7 @@ enum LocalRun {
       throw Failure("\(cluster.name(node)) runs already (pid \(process.pid))")
     }
     try start([index], of: &cluster)
+    try waitUntilReady([index], of: cluster)
     let pid = cluster.nodes[index].process!.pid
     writeToStandardOutput("\(cluster.name(node)) serves on \(cluster.endpoint(node)) (pid \(pid))\n")
     return 0
@@ -111,7 +113,7 @@ private func agree(_ arguments: Arguments, with cluster: LocalCluster) throws ->
   return cluster
 }
 
-/// Starts these nodes and returns when all of them serve. What was started is recorded even if that fails.
+/// Starts the processes of these nodes. What was started is recorded even if the next one cannot be.
 private func start(_ indices: [Int], of cluster: inout LocalCluster) throws {
   try checkPorts(indices, of: cluster, isNew: false)
   let executable = Console.executablePath
@@ -128,7 +130,6 @@ private func start(_ indices: [Int], of cluster: inout LocalCluster) throws {
     }
     try cluster.save()
   }
-  try waitUntilReady(indices, of: cluster)
 }
 
 /// - Parameter isNew: The cluster may still choose other ports.
@@ -157,7 +158,7 @@ private func waitUntilReady(_ indices: [Int], of cluster: LocalCluster) throws {
   while !waiting.isEmpty {
     waiting = try waiting.filter { index in
       let node = cluster.nodes[index]
-      if let end = endOfChild(node.process!.pid, wait: false) { throw endedEarly(node, end, of: cluster) }
+      guard cluster.running(node) != nil else { throw endedEarly(node, of: cluster) }
       return !isReady(cluster.endpoint(node))
     }
     showProgress(waiting.map { cluster.name(cluster.nodes[$0]) })
@@ -171,14 +172,15 @@ private func waitUntilReady(_ indices: [Int], of cluster: LocalCluster) throws {
   }
 }
 
-private func endedEarly(_ node: LocalCluster.Node, _ end: ProcessEnd, of cluster: LocalCluster) -> Failure {
+private func endedEarly(_ node: LocalCluster.Node, of cluster: LocalCluster) -> Failure {
   showProgress([])
   let log = (try? FileTree.read(cluster.logPath(node), bytesMax: 64 << 20)) ?? []
   let last = log.split(separator: UInt8(ascii: "\n")).last.map { String(decoding: $0, as: UTF8.self) }
   let how =
-    switch end {
-    case .exited(let code): "exited with code \(code)"
-    case .signalled(let signal): "was ended by signal \(signal)"
+    switch node.process.flatMap({ endOfChild($0.pid, wait: false) }) {
+    case .exited(let code)? where code >= 0: "exited with code \(code)"
+    case .signalled(let signal)?: "was ended by signal \(signal)"
+    case .exited?, nil: "has ended"
     }
   return Failure("\(cluster.name(node)) \(how): \(last ?? "it said nothing") (log: \(cluster.logPath(node)))")
 }

@@ -49,6 +49,20 @@ extension SystemTests {
       }
     }
 
+    @Test("up says which node could not start and why, and leaves nothing that down cannot clean up")
+    func earlyEnd() throws {
+      let directory = try ScratchDirectory("early-end")
+      let data = directory.path + "/cluster"
+      try FileTree.create(data)
+      // A file where the second node wants its directory.
+      try FileTree.write([1], to: data + "/n2")
+      let result = try cairn(["local", "up", "--data", data, "--port-base", "\(try Ports.base())"])
+      #expect(result.code == 1 && result.errors.contains("n2 exited with code 1"), "\(result.errors)")
+      #expect(result.errors.contains(data + "/n2"))
+      #expect(try cairn("local", "down", "--wipe", "--data", data).code == 0)
+      #expect(!FileTree.exists(data))
+    }
+
     @Test("a command line that is wrong is answered with what to type, and exit code 2")
     func usage() throws {
       for (words, expected) in [

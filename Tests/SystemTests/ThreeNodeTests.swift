@@ -106,6 +106,12 @@ extension SystemTests {
           #expect(try three.get("k\(number)").body == Array("value \(number)".utf8))
         }
         #expect(try three.get("k7").status == 404)
+
+        let before = try cluster.pids()
+        try cluster.local("kill", "1")
+        try cluster.local("up")
+        let after = try cluster.pids()
+        #expect(after[0] != nil && after[0] != before[0] && after[1...] == before[1...], "only the dead one is started")
         #expect(try cluster.local("down", "--wipe").contains("wiped"))
         #expect(!FileTree.exists(cluster.data))
       }
