@@ -69,6 +69,8 @@ extension Node where Disk: ~Copyable {
   mutating func receiveForwardReply(_ reply: ForwardReply, from node: NodeID, at now: Moment) {
     guard reply.bootID == bootID, let forward = forwards[reply.operation], forward.target == node else { return }
     let owner = name(node)
+    // Nobody is asked now: a second copy of this answer, while the next attempt waits for a lease, answers nothing.
+    forwards[reply.operation]?.target = nil
     switch reply.outcome {
     case .done(let response):
       forwards[reply.operation] = nil

@@ -10,6 +10,8 @@ package struct SimulationOptions: Sendable {
   package var replicas = 3
   package var partitions = 4
   package var sync = SyncMode.always
+  /// Every start of a node draws a sync mode of its own: what one mode left on disk, another must find.
+  package var syncVaries = false
   package var fileBytesMax: UInt64 = 64 << 10
   package var journalSegmentBytes: UInt64 = 64 << 10
   package var checkpointBytes: UInt64 = 64 << 10
@@ -39,6 +41,7 @@ package struct SimulationOptions: Sendable {
     clocks = ClockOptions(using: &generator)
     faults = FaultOptions(using: &generator)
     workload = WorkloadOptions(using: &generator)
+    syncVaries = generator.chance(1, in: 8)
   }
 }
 

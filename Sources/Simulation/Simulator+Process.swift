@@ -18,7 +18,7 @@ extension Simulator {
       seed: generator.next())
     nodeOptions.partitions = UInt16(options.partitions)
     nodeOptions.replicas = UInt8(options.replicas)
-    nodeOptions.sync = options.sync
+    nodeOptions.sync = options.syncVaries ? generator.pick(SyncMode.allCases) : options.sync
     nodeOptions.fileBytesMax = options.fileBytesMax
     nodeOptions.journalSegmentBytes = options.journalSegmentBytes
     nodeOptions.checkpointBytes = options.checkpointBytes

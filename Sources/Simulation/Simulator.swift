@@ -82,7 +82,8 @@ final class Simulator {
     faults = FaultPlan(options: options.faults, seed: seed)
     generator = SeededGenerator(seed: seed, stream: 5)
     let rules = QuorumRules(
-      n: options.replicas, sync: options.sync, losesUnsyncedWrites: options.faults.losesUnsyncedWrites)
+      n: options.replicas, sync: options.syncVaries ? .never : options.sync,
+      losesUnsyncedWrites: options.faults.losesUnsyncedWrites)
     history = History(rules: rules, keys: options.workload.keys)
     clients = ClientTable(clients: options.workload.clients)
     probe = DurabilityProbe(seed: seed)

@@ -112,8 +112,9 @@ struct SimulationCampaign {
     }
     guard next < worker.seeds.upperBound else { return }
     let lines = text(worker.errorPath).split(separator: "\n")
-    let reason = lines.first { $0.contains("atal error") } ?? lines.first ?? "it ended without a word (\(end))"
-    take(SimulationReport(crashed: next, String(reason)))
+    let reason =
+      lines.first { $0.contains("atal error") } ?? lines.first { $0.contains(" in cairn at ") } ?? lines.first
+    take(SimulationReport(crashed: next, "crash: \(reason ?? "it ended without a word, \(end)")"))
     if next + 1 < worker.seeds.upperBound { leftovers.append(next + 1..<worker.seeds.upperBound) }
   }
 
