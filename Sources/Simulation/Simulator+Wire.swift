@@ -124,7 +124,7 @@ extension Simulator {
     case .hello(let hello): "hello, boot \(hexadecimal(hello.bootID)), actor \(hello.actor)"
     case .helloReply(let reply): "hello reply, \(reply.refusal.map { "refused: \($0)" } ?? "welcome")"
     case .heartbeat(let heartbeat): "heartbeat \(heartbeat.sequence)"
-    case .storeStates(let states): "states of \(states.states.count) stores"
+    case .storeStates(let states): "states: \(states.states.map { describe($0) }.joined(separator: ", "))"
     case .push(let push): "push \(push.operation) of \(name(push.key)) \(describe(push.version))"
     case .pushReply(let reply): "push reply \(reply.operation): \(reply.outcome)"
     case .read(let read): "read \(read.operation) of \(name(read.key))"
@@ -137,6 +137,10 @@ extension Simulator {
     case .forward(let forward): "forward \(forward.operation), stamp \(forward.stamp.map { "\($0)" } ?? "none")"
     case .forwardReply(let reply): "forward reply \(reply.operation): \(reply.outcome)"
     }
+  }
+
+  private func describe(_ state: StoreState) -> String {
+    "\(state.store) \(state.role)\(state.isNew ? ", new" : "")\(state.recognizes == .none ? "" : ", knows you")"
   }
 
   private func name(_ key: ObjectKey) -> String { String(decoding: key.key, as: UTF8.self) }

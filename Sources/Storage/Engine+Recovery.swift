@@ -66,6 +66,9 @@ extension Engine {
       recovery.missing.append(seed.id)
       return
     }
+    // A process that was killed may have renamed the manifest and not synced the directory. From here on this store
+    // acts upon what the manifest says, so no power loss may take it back.
+    try files.syncDirectory(path)
     let store = Bitcask(manifest, directory: path, options: options)
     let found = try store.recover(on: &files)
     recovery.records += found.records
