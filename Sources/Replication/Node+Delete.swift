@@ -149,7 +149,7 @@ extension Node where Disk: ~Copyable {
       pushToOthers(
         operation, store: delete.store, configID: delete.configID, key: delete.key, version: delete.version,
         quorum: delete.quorum, progress: delete.progress)
-      ownCopyApplied(operation, position, dw: delete.quorum.dw)
+      ownCopyApplied(operation, position, stamp: delete.version.stamp, dw: delete.quorum.dw)
       settleDelete(operation)
     case .newer(let stamp, _): beat(stamp.time, operation, at: now)
     case .belowFloor(let floor): beat(floor.time, operation, at: now)
@@ -181,7 +181,9 @@ extension Node where Disk: ~Copyable {
     settleDelete(operation)
   }
 
-  mutating func deleteOwnCopySynced(_ operation: UInt64) {
+  /// A tombstone that was stamped anew meanwhile does not count what became durable of the earlier one.
+  mutating func deleteOwnCopySynced(_ operation: UInt64, stamp: Stamp) {
+    guard deletes[operation]?.version.stamp == stamp else { return }
     deletes[operation]?.progress.synced.record(own.id, accepted: true)
     settleDelete(operation)
   }

@@ -96,7 +96,7 @@ extension Node where Disk: ~Copyable {
     pushToOthers(
       operation, store: put.store, configID: put.configID, key: put.key, version: put.version, quorum: put.quorum,
       progress: put.progress)
-    ownCopyApplied(operation, position, dw: put.quorum.dw)
+    ownCopyApplied(operation, position, stamp: put.version.stamp, dw: put.quorum.dw)
     settlePut(operation)
   }
 
@@ -115,19 +115,19 @@ extension Node where Disk: ~Copyable {
 
   /// Counts this node's own copy toward dw as soon as it is durable. Without a dw nobody waits, and nothing is synced
   /// for it.
-  mutating func ownCopyApplied(_ operation: UInt64, _ position: LogPosition, dw: Int) {
+  mutating func ownCopyApplied(_ operation: UInt64, _ position: LogPosition, stamp: Stamp, dw: Int) {
     guard dw > 0, let engine else { return }
-    if position <= engine.durable { return ownCopySynced(operation) }
-    syncWaiters.append((position, operation))
+    if position <= engine.durable { return ownCopySynced(operation, stamp: stamp) }
+    syncWaiters.append((position, operation, stamp))
   }
 
-  mutating func ownCopySynced(_ operation: UInt64) {
+  mutating func ownCopySynced(_ operation: UInt64, stamp: Stamp) {
     switch OperationKind(of: operation) {
     case .put:
       puts[operation]?.progress.synced.record(own.id, accepted: true)
       settlePut(operation)
     case .delete:
-      deleteOwnCopySynced(operation)
+      deleteOwnCopySynced(operation, stamp: stamp)
     case .get, .forward: break
     }
   }

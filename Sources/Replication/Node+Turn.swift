@@ -160,9 +160,9 @@ extension Node where Disk: ~Copyable {
     let durable = engine.durable
     let count = syncWaiters.firstIndex { $0.position > durable } ?? syncWaiters.count
     guard count > 0 else { return }
-    let ready = syncWaiters[..<count].map(\.operation)
+    let ready = Array(syncWaiters[..<count])
     syncWaiters.removeFirst(count)
-    for operation in ready { ownCopySynced(operation) }
+    for waiter in ready { ownCopySynced(waiter.operation, stamp: waiter.stamp) }
   }
 
   // MARK: - Shutdown

@@ -46,7 +46,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Effects that promise durability up to a position, in order of position.
   var held: [(position: LogPosition, effect: Effect)] = []
   /// Operations whose own copy is not durable yet, in order of position.
-  var syncWaiters: [(position: LogPosition, operation: UInt64)] = []
+  var syncWaiters: [(position: LogPosition, operation: UInt64, stamp: Stamp)] = []
   var jobs = JobTable()
 
   // What the turn asks for

@@ -58,8 +58,10 @@ extension Simulator {
     case .object, .notFound, .failed: return
     }
     guard probe.isDue(), let operation = history.operation(number), let quorum = operation.writeQuorum else { return }
-    for (nodes, losesPower) in [(history.rules.nodesReached(quorum), false), (history.rules.nodesSynced(quorum), true)]
-    {
+    let rules = history.rules
+    // Where machines lose power, one may have done so after it said that it had the write, unsynced as it was.
+    let reached = rules.losesUnsyncedWrites ? 0 : rules.nodesReached(quorum)
+    for (nodes, losesPower) in [(reached, false), (rules.nodesSynced(quorum), true)] {
       let holders = machines.count { machine in
         DurabilityProbe.stamp(
           of: workload.keys[operation.key], on: machine.platter.disk, losesPower: losesPower) >= stamp
