@@ -1,4 +1,4 @@
-import Client
+import Protocols
 import Primitives
 import Testing
 
