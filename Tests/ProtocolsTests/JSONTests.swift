@@ -1,5 +1,5 @@
-import Protocols
 import Primitives
+import Protocols
 import Testing
 
 @Suite struct JSONTests {
