@@ -14,13 +14,13 @@ extension Shard {
       reply.encode(
         json: AdminDocuments.stats(
           status, ring: node.currentRing, statistics: statistics, connections: clients.count
-        ).encoded(), into: &bytes)
+        ).bytes, into: &bytes)
     case .status, .ring, .members, .config:
       guard isLocal || configuration.adminRemote else {
         return reply.encode(
           text: "/admin answers this machine only; admin_remote = true opens it\n", status: 403, into: &bytes)
       }
-      reply.encode(json: document(route).encoded(), into: &bytes)
+      reply.encode(json: document(route).bytes, into: &bytes)
     }
   }
 

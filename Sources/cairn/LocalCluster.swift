@@ -1,5 +1,6 @@
 import Client
 import Platform
+import Protocols
 import Storage
 
 // A cluster of real processes on this machine, found again through one file in its data directory: `local.json` says

@@ -1,6 +1,7 @@
 import Client
 import Platform
 import Primitives
+import Protocols
 
 // `cairn local`: a cluster to try things with, and to hurt. Every subcommand finds the cluster by its data directory.
 

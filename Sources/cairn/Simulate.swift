@@ -1,5 +1,6 @@
 import Client
 import Platform
+import Protocols
 import Simulation
 
 // `cairn simulate`: one simulated run, or many. Every failure is one line that starts with the command which repeats it.

@@ -1,6 +1,7 @@
 import Client
 import Platform
 import Primitives
+import Protocols
 
 // Many simulated runs on several processes. A run that hits a broken invariant takes its process down; the seeds are
 // therefore handed out in small portions to workers, and a worker that dies costs one seed, which is reported.

@@ -1,6 +1,7 @@
 import Client
 import Platform
 import Primitives
+import Protocols
 import Simulation
 
 // What is told of one simulated run: to a person, as JSON, and from a worker process to the one that started it.

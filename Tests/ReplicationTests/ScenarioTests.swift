@@ -105,6 +105,7 @@ struct ThreeNodeTests {
     // A store's first file must be named durably first, which is a job.
     cluster.advance(milliseconds: 50)
     #expect(try #require(cluster.answer(durable)).isStored)
+    #expect(try #require(cluster.answer(cluster.ask(1, put("b", "3", dw: .all)))).isStored)
     for id in 1...3 { #expect(try #require(cluster.status(id)).counters.syncs > 0) }
   }
 

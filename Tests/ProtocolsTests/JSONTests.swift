@@ -1,5 +1,5 @@
-import Client
 import Primitives
+import Protocols
 import Testing
 
 @Suite struct JSONTests {

@@ -25,6 +25,12 @@ package enum JSON: Equatable, Sendable {
     .object(members.map { Member(name: $0.key, value: $0.value) })
   }
 
+  /// A whole number; one that no `Int` holds is the nearest that it does.
+  package static func count(_ value: some BinaryInteger) -> JSON { .integer(Int(clamping: value)) }
+
+  /// Null when there is no value.
+  package static func optional<Value>(_ value: Value?, _ make: (Value) -> JSON) -> JSON { value.map(make) ?? .null }
+
   /// The member of an object; nil when there is none, or this is no object.
   package subscript(name: String) -> JSON? {
     guard case .object(let members) = self else { return nil }
@@ -47,6 +53,9 @@ extension JSON {
     write(to: &text, indent: indent ? "\n" : nil)
     return text
   }
+
+  /// `text()` in UTF-8.
+  package var bytes: [UInt8] { Array(text().utf8) }
 
   private func write(to text: inout String, indent: String?) {
     switch self {
