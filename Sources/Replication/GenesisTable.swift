@@ -48,7 +48,7 @@ struct JobTable: Sendable {
     case identity
     /// The identity file, naming the cluster for the first time.
     case join
-    case createStores([StoreSeed], replacing: [PeerPromise])
+    case createStores([StoreSeed], lost: [StoreID: [PeerPromise]])
     case activate([StoreID: [PeerPromise]])
     /// A checkpoint or a roll-over of the engine.
     case engine

@@ -62,21 +62,19 @@ extension Node where Disk: ~Copyable {
           id: StoreID(partition: UInt16(partition), replicas: cluster.replicas), incarnation: drawIdentity(),
           configID: ring.configID(of: partition)))
     }
-    createStores(seeds, replacing: [])
+    createStores(seeds, lost: [:])
     free.append(.log(.info, "cluster \(cluster.id): \(seeds.count) of \(ring.partitionCount) partitions are here"))
   }
 
-  private mutating func createStores(_ seeds: [StoreSeed], replacing: [PeerPromise]) {
+  /// - Parameter lost: By store, the promise that marks it as one that has lost something.
+  private mutating func createStores(_ seeds: [StoreSeed], lost: [StoreID: [PeerPromise]]) {
     guard let engine else { return }
-    var steps = engine.create(seeds)
-    for (seed, promise) in zip(seeds, replacing) {
-      steps += engine.setRole(seed.id, .loading, promises: [promise])
-    }
+    var steps = engine.create(seeds, promises: lost)
     let created = Set(seeds.map(\.id))
     identity.manifest.stores = (identity.manifest.stores.filter { !created.contains($0.id) } + seeds)
       .sorted { $0.id < $1.id }
     steps.append(.replace(path: identity.path, bytes: identity.manifest.encoded()))
-    start(.createStores(seeds, replacing: replacing), steps)
+    start(.createStores(seeds, lost: lost), steps)
   }
 
   /// Stores that the identity file lists and that are gone come back empty, under a new incarnation, and marked by the
@@ -84,24 +82,23 @@ extension Node where Disk: ~Copyable {
   mutating func replaceMissingStores(_ missing: [StoreID]) {
     phase = .creating
     var seeds: [StoreSeed] = []
-    var promises: [PeerPromise] = []
+    var lost: [StoreID: [PeerPromise]] = [:]
     for old in identity.manifest.stores where missing.contains(old.id) {
       seeds.append(StoreSeed(id: old.id, incarnation: drawIdentity(), configID: old.configID))
-      promises.append(PeerPromise(peer: own.id, incarnation: old.incarnation, configID: old.configID))
+      lost[old.id] = [PeerPromise(peer: own.id, incarnation: old.incarnation, configID: old.configID)]
     }
     free.append(.log(.error, "\(missing.count) stores are missing and come up as loading: \(missing[0]) is the first"))
-    createStores(seeds, replacing: promises)
+    createStores(seeds, lost: lost)
   }
 
-  mutating func storesCreated(_ seeds: [StoreSeed], replacing: [PeerPromise], at now: Moment) {
+  mutating func storesCreated(_ seeds: [StoreSeed], lost: [StoreID: [PeerPromise]], at now: Moment) {
     guard let engine else { return }
     do throws(StorageError) {
-      try engine.adopt(seeds, on: &disk)
+      try engine.adopt(seeds, promises: lost, on: &disk)
     } catch {
       stopReason = .failed(error)
       return
     }
-    for (seed, promise) in zip(seeds, replacing) { engine.adoptRole(seed.id, .loading, promises: [promise]) }
     // A shutdown that came meanwhile goes on.
     if phase == .creating { phase = .opening }
     sayHelloAgain(at: now)

@@ -77,7 +77,7 @@ extension Node where Disk: ~Copyable {
       identity.renewed()
       resumeLeaseWaiters(at: now)
     case .join: joined()
-    case .createStores(let seeds, let replacing): storesCreated(seeds, replacing: replacing, at: now)
+    case .createStores(let seeds, let lost): storesCreated(seeds, lost: lost, at: now)
     case .activate(let activated): storesActivated(activated, at: now)
     case .engine: engine?.completeWork()
     case .shutdown: stopReason = .clean

@@ -54,13 +54,16 @@ package final class Engine {
       && store.manifest.floor == .zero
   }
 
-  /// Steps that create these stores durably, loading and empty; call `adopt` when they were performed.
-  package func create(_ seeds: [StoreSeed]) -> [DiskStep] {
+  /// Steps that create these stores durably, loading and empty; call `adopt` with the same arguments when they were
+  /// performed.
+  /// - Parameter promises: What a store is to remember from its beginning, by its id.
+  package func create(_ seeds: [StoreSeed], promises: [StoreID: [PeerPromise]] = [:]) -> [DiskStep] {
     var steps: [DiskStep] = []
     for seed in seeds {
       let path = StorePath.store(directory, seed.id)
+      let manifest = newManifest(seed, promises: promises[seed.id] ?? [])
       steps.append(.createDirectory(path))
-      steps.append(.replace(path: StorePath.manifest(path), bytes: newManifest(seed).encoded()))
+      steps.append(.replace(path: StorePath.manifest(path), bytes: manifest.encoded()))
     }
     if !seeds.isEmpty { steps.append(.syncDirectory(StorePath.stores(directory))) }
     return steps
@@ -68,11 +71,12 @@ package final class Engine {
 
   /// Takes stores into service that `create` made. One of the same id that was there before is given up.
   package func adopt<FS: FileSystem & ~Copyable>(
-    _ seeds: [StoreSeed], on files: inout FS
+    _ seeds: [StoreSeed], promises: [StoreID: [PeerPromise]] = [:], on files: inout FS
   ) throws(StorageError) {
     for seed in seeds {
       let path = StorePath.store(directory, seed.id)
-      let store = Bitcask(newManifest(seed), directory: path, options: options)
+      let manifest = newManifest(seed, promises: promises[seed.id] ?? [])
+      let store = Bitcask(manifest, directory: path, options: options)
       for name in try files.list(path) {
         guard let id = StorePath.number(name, suffix: ".data"), id < UInt32.max else { continue }
         store.manifest.nextFileID = max(store.manifest.nextFileID, id + 1)
@@ -128,8 +132,10 @@ package final class Engine {
     return stores[index]
   }
 
-  private func newManifest(_ seed: StoreSeed) -> StoreManifest {
-    StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: .loading)
+  private func newManifest(_ seed: StoreSeed, promises: [PeerPromise]) -> StoreManifest {
+    var manifest = StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: .loading)
+    manifest.promises = promises
+    return manifest
   }
 
   // MARK: The data path

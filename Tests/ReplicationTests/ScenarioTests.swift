@@ -209,6 +209,51 @@ struct ThreeNodeTests {
     #expect(cluster.answer(cluster.ask(2, get("a")))?.text == "1")
   }
 
+  @Test("a store whose directory is gone comes back loading and marked, never new (rule GENESIS)")
+  func missingStore() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.ask(1, put("a", "1"))
+    cluster.kill(2)
+    cluster.removeStore(2, "p001-n3")
+    cluster.start(NodeID(2), life: 3)
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster[2].stopped == nil)
+    let status = try #require(cluster.status(2))
+    #expect(status.stores.filter { $0.role == .loading }.map(\.id.partition) == [1])
+    #expect(status.state == .serving)
+    // The mark survives another restart.
+    cluster.kill(2)
+    cluster.start(NodeID(2), life: 4)
+    cluster.advance(milliseconds: 3000)
+    let again = try #require(cluster.status(2))
+    #expect(again.stores.filter { $0.role == .loading }.map(\.id.partition) == [1])
+    #expect(cluster.answer(cluster.ask(2, get("a")))?.text == "1")
+  }
+
+  @Test("a delete that was stamped anew is not durable by the fsync of its earlier stamp")
+  func restampedDeleteWaitsForItsOwnSync() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster[2].wallOffset = 20_000
+    cluster.advance(milliseconds: 500)
+    cluster.treat = { letter in letter.to == NodeID(1) && letter.from == NodeID(2) ? .drop : .deliver }
+    #expect(try #require(cluster.answer(cluster.ask(2, put("a", "1")))).isStored)
+    cluster.treat = { _ in .deliver }
+    // Nothing of node 2's time has reached node 1: its first tombstone is below the value on 2 and 3. Node 3 is slow.
+    cluster.holdsSyncs = [NodeID(1)]
+    cluster.treat = { letter in
+      if case .pushReply = letter.message.body, letter.from == NodeID(3) { .hold } else { .deliver }
+    }
+    let session = cluster.ask(1, delete("a", always: true))
+    #expect(cluster.answer(session) == nil)
+    let stamps = cluster.tombstoneStamps(from: 1)
+    #expect(Set(stamps).count == 2, "the delete must have been stamped anew: \(stamps)")
+    // The first sync covers the first tombstone only.
+    cluster.releaseSync(1)
+    #expect(cluster.answer(session) == nil, "acknowledged by the fsync of a tombstone that lost")
+    cluster.releaseSync(1)
+    #expect(cluster.answer(session)?.isDeleted == true)
+  }
+
   @Test("a cold read is an answer later, not a stall and not an absence")
   func coldReads() throws {
     let cluster = TestCluster(nodes: 3)
@@ -275,6 +320,28 @@ struct FiveNodeTests {
     #expect(offers.count == forwards.count + 1)
     #expect(offers.allSatisfy { $0.stamp == stamp })
     #expect(offers.map(\.isFirstAttempt) == [true, false])
+  }
+
+  @Test("a restamp that is answered twice starts one further attempt")
+  func repeatedRestamp() throws {
+    let cluster = TestCluster(nodes: 5, partitions: 8)
+    let (key, entry) = try #require(cluster.foreignKey())
+    // The entry node's clock lags, and it hears nothing of the owners' time.
+    #expect(try #require(cluster.answer(cluster.ask(entry, put(key, "1")))).isStored)
+    cluster[entry].wallOffset = -20_000
+    cluster.kill(entry)
+    cluster.wipe(entry)
+    cluster.start(NodeID(UInt32(entry)), life: 9)
+    cluster.advance(milliseconds: 3000)
+    for _ in 0..<3 {
+      #expect(try #require(cluster.answer(cluster.ask(entry, put(key, "2")))).isStored)
+      for letter in cluster.restamps() {
+        cluster.step(cluster[entry], .peer(letter.message, from: letter.from))
+        cluster.step(cluster[entry], .peer(letter.message, from: letter.from))
+      }
+    }
+    #expect(cluster[entry].stopped == nil)
+    for id in 1...5 { #expect(cluster.answer(cluster.ask(id, get(key)))?.text == "2") }
   }
 
   @Test("a repeated forward is one write")

@@ -268,6 +268,29 @@ extension TestCluster {
   /// Leaves a stopped node with an empty disk.
   func wipe(_ id: Int) { self[id].disk = SimulatedDisk(seed: 99, root: "/data") }
 
+  /// Removes one store's directory from the disk of a stopped node.
+  func removeStore(_ id: Int, _ store: String) {
+    guard var disk = self[id].disk else { return }
+    for path in disk.paths where path.contains("/stores/\(store)/") { try? disk.unlink(path) }
+    self[id].disk = disk
+  }
+
+  /// Stamps of the tombstones that a node has pushed, in order.
+  func tombstoneStamps(from id: Int) -> [Stamp] {
+    sent.compactMap { letter in
+      guard letter.from == NodeID(UInt32(id)), case .push(let push) = letter.message.body, push.version.isTombstone
+      else { return nil }
+      return push.version.stamp
+    }
+  }
+
+  /// Answers that asked for another stamp.
+  func restamps() -> [Letter] {
+    sent.filter { letter in
+      if case .forwardReply(let reply) = letter.message.body, case .restamp = reply.outcome { true } else { false }
+    }
+  }
+
   /// The device refuses the sync that is in flight.
   func failSync(_ id: Int) {
     guard let sync = self[id].heldSync else { return }
