@@ -14,9 +14,9 @@ package struct HybridClock: Sendable {
     self.leaseEnd = leaseEnd
   }
 
-  /// Takes note of a time issued elsewhere.
+  /// Takes note of a time issued elsewhere; one that nobody can have issued changes nothing.
   package mutating func observe(_ time: HybridTime) {
-    if time > last { last = time }
+    if time > last, time < .ceiling { last = time }
   }
 
   /// Allows times below `end` to be issued; `end` must be durable.
@@ -27,7 +27,7 @@ package struct HybridClock: Sendable {
   /// The next time to issue, or nil (and no change) when the lease does not cover it.
   package mutating func issue(wallMilliseconds: UInt64) -> HybridTime? {
     let next = candidate(wallMilliseconds: wallMilliseconds)
-    guard next < leaseEnd else { return nil }
+    guard next < leaseEnd, next < .ceiling else { return nil }
     last = next
     return next
   }

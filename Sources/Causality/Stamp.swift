@@ -22,6 +22,8 @@ package struct HybridTime: Hashable, Comparable, Sendable, CustomStringConvertib
   package var counter: UInt16 { UInt16(truncatingIfNeeded: rawValue) }
   package static func < (a: HybridTime, b: HybridTime) -> Bool { a.rawValue < b.rawValue }
   package static let zero = HybridTime(0)
+  /// Times from here on (the year 6429) are nobody's: peers that name one are not listened to, and none is issued.
+  package static let ceiling = HybridTime(milliseconds: 1 << 47)
   package var description: String { "\(milliseconds).\(counter)" }
 }
 

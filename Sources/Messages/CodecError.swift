@@ -45,9 +45,23 @@ extension ByteReader {
     return value
   }
 
+  /// A time that a clock can have issued: one absurd time would lift every clock that hears of it, for ever.
+  mutating func takeTime() throws(CodecError) -> HybridTime {
+    let time = HybridTime(try takeUInt64())
+    guard time < .ceiling else { throw .malformed("time") }
+    return time
+  }
+
   mutating func takeStamp() throws(CodecError) -> Stamp {
-    let time = try takeUInt64()
-    return Stamp(time: HybridTime(time), actor: ActorID(try takeUInt32()))
+    let time = try takeTime()
+    return Stamp(time: time, actor: ActorID(try takeUInt32()))
+  }
+
+  /// Milliseconds since 1970.
+  mutating func takeWallMilliseconds() throws(CodecError) -> UInt64 {
+    let milliseconds = try takeUInt64()
+    guard milliseconds < HybridTime.ceiling.milliseconds else { throw .malformed("wall clock") }
+    return milliseconds
   }
 
   /// Bytes after a 32-bit length.

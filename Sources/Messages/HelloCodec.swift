@@ -34,7 +34,7 @@ extension Hello {
     let epoch = try reader.takeUInt64()
     self.init(
       node: node, name: name, bootID: bootID, knownBootID: knownBootID, actor: actor, cluster: cluster,
-      membersDigest: digest, ringEpoch: epoch, wallMilliseconds: try reader.takeUInt64())
+      membersDigest: digest, ringEpoch: epoch, wallMilliseconds: try reader.takeWallMilliseconds())
     versions = lowest...highest
   }
 }
@@ -52,6 +52,7 @@ extension ClusterIdentity {
     let ringSeed = try reader.takeUInt64()
     let partitions = try reader.takeUInt16()
     self.init(id: id, ringSeed: ringSeed, partitions: partitions, replicas: try reader.takeByte())
+    guard isPossible else { throw .malformed("cluster") }
   }
 }
 
@@ -83,13 +84,14 @@ extension Heartbeat {
   init(from reader: inout ByteReader) throws(CodecError) {
     let bootID = try reader.takeUInt64()
     let sequence = try reader.takeUInt64()
-    self.init(bootID: bootID, sequence: sequence, wallMilliseconds: try reader.takeUInt64())
+    self.init(bootID: bootID, sequence: sequence, wallMilliseconds: try reader.takeWallMilliseconds())
   }
 }
 
 extension StoreStates {
   func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(bootID)
+    bytes.appendLittleEndian(yourBootID)
     bytes.appendLittleEndian(sequence)
     bytes.appendLittleEndian(UInt32(states.count))
     for state in states { state.append(to: &bytes) }
@@ -97,8 +99,10 @@ extension StoreStates {
 
   init(from reader: inout ByteReader) throws(CodecError) {
     let bootID = try reader.takeUInt64()
+    let yourBootID = try reader.takeUInt64()
     let sequence = try reader.takeUInt64()
-    self.init(bootID: bootID, sequence: sequence, states: try StoreState.list(from: &reader))
+    self.init(
+      bootID: bootID, yourBootID: yourBootID, sequence: sequence, states: try StoreState.list(from: &reader))
   }
 }
 

@@ -38,7 +38,7 @@ extension PeerMessage {
   /// Reads one message, which must be all that is left in `reader`.
   package init(decoding reader: inout ByteReader) throws(CodecError) {
     let tag = try reader.takeEnum(Tag.self, "message")
-    time = HybridTime(try reader.takeUInt64())
+    time = try reader.takeTime()
     switch tag {
     case .push: body = .push(try Push(from: &reader))
     case .pushReply: body = .pushReply(try PushReply(from: &reader))
@@ -174,7 +174,7 @@ extension PushReply {
     case .haveNewer:
       let newer = try reader.takeStamp()
       outcome = .haveNewer(newer, synced: try reader.takeBool("synced"))
-    case .stale: outcome = .stale(HybridTime(try reader.takeUInt64()))
+    case .stale: outcome = .stale(try reader.takeTime())
     case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
     }
     self.init(operation: operation, stamp: stamp, outcome: outcome)
@@ -260,7 +260,7 @@ extension Forward {
 extension ForwardReply {
   private enum Tag: UInt8 {
     case done = 1
-    case restamp, refused
+    case restamp, loan, refused
   }
 
   fileprivate func append(to bytes: inout [UInt8]) {
@@ -273,6 +273,9 @@ extension ForwardReply {
     case .restamp(let time):
       bytes.append(Tag.restamp.rawValue)
       bytes.appendLittleEndian(time.rawValue)
+    case .loan(let stamp):
+      bytes.append(Tag.loan.rawValue)
+      stamp.append(to: &bytes)
     case .refused(let refusal):
       bytes.append(Tag.refused.rawValue)
       bytes.append(refusal.rawValue)
@@ -285,7 +288,8 @@ extension ForwardReply {
     let outcome: ForwardOutcome
     switch try reader.takeEnum(Tag.self, "forward outcome") {
     case .done: outcome = .done(try ClientResponse(from: &reader))
-    case .restamp: outcome = .restamp(HybridTime(try reader.takeUInt64()))
+    case .restamp: outcome = .restamp(try reader.takeTime())
+    case .loan: outcome = .loan(try reader.takeStamp())
     case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
     }
     self.init(operation: operation, bootID: bootID, outcome: outcome)

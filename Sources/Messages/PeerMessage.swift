@@ -92,10 +92,13 @@ package struct Heartbeat: Equatable, Sendable {
 /// boot, or of another boot than the accepted one, is ignored (rule STATE ORDER, Docs/Delete.md).
 package struct StoreStates: Equatable, Sendable {
   package var bootID: UInt64
+  /// The boot of the addressee that this is said to: what was said to an earlier one says nothing of this one's stores.
+  package var yourBootID: UInt64
   package var sequence: UInt64
   package var states: [StoreState]
-  package init(bootID: UInt64, sequence: UInt64, states: [StoreState]) {
+  package init(bootID: UInt64, yourBootID: UInt64, sequence: UInt64, states: [StoreState]) {
     self.bootID = bootID
+    self.yourBootID = yourBootID
     self.sequence = sequence
     self.states = states
   }
@@ -206,9 +209,10 @@ package struct Forward: Equatable, Sendable {
   package var bootID: UInt64
   /// A put or a delete.
   package var request: ClientRequest
-  /// A put's one stamp for life; nil where the sender doubts its clock, and for deletes.
+  /// The write's stamp, a put's one for life. Nil where the sender doubts its clock: it asks for the loan of a stamp, and
+  /// nothing is applied for this message.
   package var stamp: Stamp?
-  /// True while no node can have applied the stamp: the coordinator may then refuse it with `restamp`.
+  /// True while no node can have applied the stamp: a put that loses may then be refused with `restamp`.
   package var isFirstAttempt: Bool
   package var remainingMilliseconds: UInt32
   package init(
@@ -226,8 +230,11 @@ package struct Forward: Equatable, Sendable {
 
 package enum ForwardOutcome: Equatable, Sendable {
   case done(ClientResponse)
-  /// Nothing was applied: offer the write again with a stamp above this time.
+  /// Something newer is there: offer the write again with a stamp above this time, if its client still waits. Of a put,
+  /// nothing was applied.
   case restamp(HybridTime)
+  /// Nothing was applied: offer the write again with this stamp, which is yours.
+  case loan(Stamp)
   /// Nothing was applied: offer the write to another owner.
   case refused(Refusal)
 }

@@ -2,7 +2,8 @@ import Primitives
 
 // What waits to be sent to one peer, as bytes. Messages are encoded when they are enqueued; small ones collect in
 // frames, large ones wait in a queue of their own and leave in chunks behind the small ones, so that heartbeats and
-// acknowledgements overtake them. Invariant: `byteCount <= bytesMax`, counting what is not drained yet.
+// acknowledgements overtake them. Invariant: `byteCount <= bytesMax`, counting what is not drained yet; but an empty
+// outbox takes any message that a peer would take, because a message that never fits would never arrive.
 
 package struct PeerOutbox: Sendable {
   private struct Large {
@@ -31,7 +32,7 @@ package struct PeerOutbox: Sendable {
   /// Encodes and keeps the message; false, and no change, when that would pass `bytesMax` or no peer would take it.
   package mutating func enqueue(_ message: PeerMessage) -> Bool {
     if message.longFieldBytes > FrameLimits.smallMessageBytesMax {
-      guard byteCount + message.longFieldBytes <= bytesMax else { return false }
+      guard isEmpty || byteCount + message.longFieldBytes <= bytesMax else { return false }
       var bytes: [UInt8] = []
       bytes.reserveCapacity(message.longFieldBytes + 128)
       message.encode(into: &bytes)
@@ -66,7 +67,9 @@ package struct PeerOutbox: Sendable {
   }
 
   private mutating func enqueueLarge(_ bytes: [UInt8]) -> Bool {
-    guard bytes.count <= CodecLimits.messageBytesMax, byteCount + bytes.count <= bytesMax else { return false }
+    guard bytes.count <= CodecLimits.messageBytesMax, isEmpty || byteCount + bytes.count <= bytesMax else {
+      return false
+    }
     large.append(Large(stream: nextStream, bytes: bytes))
     largeBytes += bytes.count
     nextStream &+= 1

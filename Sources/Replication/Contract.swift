@@ -49,7 +49,7 @@ package enum Effect: Sendable {
   /// Drop the connection to this peer and make a new one.
   case disconnect(NodeID)
   case read(ReadTicket, ColdRead)
-  /// To be performed off the loop, jobs in the order they were asked for.
+  /// To be performed off the loop, the jobs of each lane in the order they were asked for.
   case job(DiskJob)
   case log(LogLevel, String)
   case stop(StopReason)

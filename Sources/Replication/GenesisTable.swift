@@ -53,6 +53,16 @@ struct JobTable: Sendable {
     /// A checkpoint or a roll-over of the engine.
     case engine
     case shutdown
+
+    /// Two of these at once could leave the older identity file on the disk.
+    var writesIdentity: Bool {
+      switch self {
+      case .identity, .join, .createStores, .shutdown: true
+      case .activate, .engine: false
+      }
+    }
+
+    fileprivate var lane: DiskLane { if case .identity = self { .urgent } else { .background } }
   }
 
   private var open: [JobID: Purpose] = [:]
@@ -62,7 +72,7 @@ struct JobTable: Sendable {
     let id = JobID(next)
     next += 1
     open[id] = purpose
-    return DiskJob(id: id, steps: steps)
+    return DiskJob(id: id, lane: purpose.lane, steps: steps)
   }
 
   mutating func finish(_ id: JobID) -> Purpose? { open.removeValue(forKey: id) }
@@ -80,29 +90,29 @@ struct ForwardLedger: Sendable {
     let operation: UInt64
   }
   private var seen: Set<Key> = []
-  private var order: [(key: Key, until: Instant)] = []
-  private var head = 0
+  private var aging: DeadlineWheel
+  private var keys: [UInt64: Key] = [:]
+  private var nextEntry: UInt64 = 0
 
-  /// Entries at once; one more forwarded write is refused as overload until the oldest has aged.
-  static let entriesMax = 65_536
+  /// Entries at once; one more forwarded write is refused as overload until one has aged.
+  static let entriesMax = 262_144
+
+  init(at now: Instant) { aging = DeadlineWheel(at: now) }
 
   enum Admission { case fresh, repeated, full }
 
   /// `until` must not be before the moment when the sender has given up waiting.
   mutating func admit(_ node: NodeID, bootID: UInt64, operation: UInt64, until: Instant, at now: Instant) -> Admission {
-    while head < order.count, order[head].until < now {
-      seen.remove(order[head].key)
-      head += 1
-    }
-    if head > 4096, head * 2 > order.count {
-      order.removeFirst(head)
-      head = 0
+    for entry in aging.expired(at: now) {
+      if let key = keys.removeValue(forKey: entry) { seen.remove(key) }
     }
     let key = Key(node: node, bootID: bootID, operation: operation)
     if seen.contains(key) { return .repeated }
-    guard order.count - head < ForwardLedger.entriesMax else { return .full }
+    guard seen.count < ForwardLedger.entriesMax else { return .full }
     seen.insert(key)
-    order.append((key, until))
+    keys[nextEntry] = key
+    aging.schedule(nextEntry, at: until)
+    nextEntry += 1
     return .fresh
   }
 }

@@ -29,6 +29,10 @@ extension Node where Disk: ~Copyable {
       counters.overloads += 1
       return .overloaded(detail: "node \(own.name) has \(operationsInProgress) operations in progress")
     }
+    guard syncWaiters.count < options.operationsMax else {
+      counters.overloads += 1
+      return .overloaded(detail: "\(syncWaiters.count) writes of node \(own.name) wait for its disk")
+    }
     return nil
   }
 
@@ -71,7 +75,7 @@ extension Node where Disk: ~Copyable {
         put, hash: hash, quorum: quorum, origin: origin, stamp: stamp, mayBeStampedAnew: mayBeStampedAnew,
         deadline: deadline, at: now)
     case .delete(let delete):
-      beginDelete(delete, hash: hash, quorum: quorum, origin: origin, deadline: deadline, at: now)
+      beginDelete(delete, hash: hash, quorum: quorum, origin: origin, stamp: stamp, deadline: deadline, at: now)
     case .get: answer(origin, .failed(.notReady(detail: "a read is not a write")))
     }
   }
@@ -138,8 +142,19 @@ extension Node where Disk: ~Copyable {
     return nextOperation | kind.rawValue
   }
 
+  /// Longer time-outs mean this one: what a node remembers of a request stays bounded.
+  private static var timeoutMillisecondsMax: UInt64 { 600_000 }
+  /// How often an operation is looked at, at least: what is remembered of finished ones goes after this time.
+  private static var reviewMilliseconds: UInt64 { 1000 }
+
   func deadline(_ timeoutMilliseconds: UInt32?, at now: Moment) -> Instant {
-    now.instant.adding(milliseconds: timeoutMilliseconds.map(UInt64.init) ?? options.requestTimeoutMilliseconds)
+    let wanted = timeoutMilliseconds.map(UInt64.init) ?? options.requestTimeoutMilliseconds
+    return now.instant.adding(milliseconds: min(wanted, Self.timeoutMillisecondsMax))
+  }
+
+  /// Wakes the operation at its deadline, or earlier to look again.
+  mutating func schedule(_ operation: UInt64, deadline: Instant, at now: Moment) {
+    wheel.schedule(operation, at: min(deadline, now.instant.adding(milliseconds: Self.reviewMilliseconds)))
   }
 
   /// Asks for `read` off the loop, and remembers what waits for it; false when too many wait already.

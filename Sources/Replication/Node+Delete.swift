@@ -17,7 +17,8 @@ extension Node where Disk: ~Copyable {
   private static var attemptsMax: Int { 16 }
 
   mutating func beginDelete(
-    _ request: DeleteRequest, hash: UInt64, quorum: ResolvedWrite, origin: Origin, deadline: Instant, at now: Moment
+    _ request: DeleteRequest, hash: UInt64, quorum: ResolvedWrite, origin: Origin, stamp: Stamp?, deadline: Instant,
+    at now: Moment
   ) {
     let store = storeID(hash)
     let owners = owners(store)
@@ -26,7 +27,7 @@ extension Node where Disk: ~Copyable {
       origin: origin, key: request.key, hash: hash, store: store, configID: configID(store), quorum: quorum,
       deadline: deadline, always: request.always, absent: QuorumTally(replicas: owners, wanted: owners.count),
       probeUntil: now.instant.adding(milliseconds: min(Self.probeMilliseconds, half)),
-      version: StoredVersion(stamp: .zero, isTombstone: true, value: []),
+      offered: stamp, version: StoredVersion(stamp: .zero, isTombstone: true, value: []),
       progress: WriteProgress(replicas: owners, quorum: quorum))
     for node in owners {
       guard let obstacle = obstacle(to: node, store: store) else { continue }
@@ -41,7 +42,7 @@ extension Node where Disk: ~Copyable {
     let operation = newOperation(.delete)
     if delete.always || delete.absent.verdict == .impossible { delete.phase = .writing }
     deletes[operation] = delete
-    wheel.schedule(operation, at: deadline)
+    schedule(operation, deadline: deadline, at: now)
     if delete.phase == .probing { wheel.schedule(operation, at: delete.probeUntil) }
     coordinateDelete(operation, warm: nil, at: now)
   }
@@ -126,7 +127,8 @@ extension Node where Disk: ~Copyable {
       return failDelete(
         operation, .timeout(detail: "\(delete.attempts) newer writes of this key overtook the delete; try again"))
     }
-    guard let stamp = issueStamp(at: now) else { return waitForLease(operation, at: now) }
+    guard let stamp = delete.offered ?? issueStamp(at: now) else { return waitForLease(operation, at: now) }
+    identity.clock.observe(stamp.time)
     delete.attempts += 1
     delete.isStamped = true
     delete.version.stamp = stamp
@@ -160,10 +162,17 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  /// Something newer than the tombstone exists: a delete, whose client is unanswered, goes above it.
+  /// Something newer than the tombstone exists: a delete goes above it while its client is unanswered. Who forwarded it
+  /// knows whether it is.
   private mutating func beat(_ time: HybridTime, _ operation: UInt64, at now: Moment) {
     identity.clock.observe(time)
-    stampTombstone(operation, at: now)
+    guard let delete = deletes[operation] else { return }
+    if case .forwarder(let node, let number, let bootID) = delete.origin {
+      deletes[operation] = nil
+      answerForwarder(node, operation: number, bootID: bootID, .restamp(identity.clock.last))
+    } else {
+      stampTombstone(operation, at: now)
+    }
   }
 
   mutating func receiveDeleteReply(_ reply: PushReply, from node: NodeID, at now: Moment) {
@@ -221,5 +230,6 @@ extension Node where Disk: ~Copyable {
     } else if delete.phase == .probing, delete.probeUntil <= now.instant {
       writeTombstone(operation, at: now)
     }
+    if deletes[operation] != nil { schedule(operation, deadline: delete.deadline, at: now) }
   }
 }

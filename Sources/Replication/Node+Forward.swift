@@ -6,9 +6,13 @@ import Storage
 
 // A write whose key this node does not own (or may not coordinate) is handed to an owner. The stamp is chosen here and
 // travels with the write: when the owner goes away, the next one is offered the same write with the same stamp, so
-// that it takes effect once, however often it is offered (rule ONE STAMP, Docs/Delete.md).
+// that it takes effect once, however often it is offered (rule ONE STAMP, Docs/Delete.md). Only this node, which knows
+// whether its client still waits, ever chooses another one. Where it doubts its own clock, an owner lends it a stamp.
 
 extension Node where Disk: ~Copyable {
+  /// Stamps that one forwarded write tries before it gives up against writers that are always newer.
+  private static var stampsMax: Int { 16 }
+
   mutating func beginForward(
     _ request: ClientRequest, key: ObjectKey, hash: UInt64, session: SessionID, deadline: Instant, at now: Moment
   ) {
@@ -16,14 +20,14 @@ extension Node where Disk: ~Copyable {
     let operation = newOperation(.forward)
     forwards[operation] = ForwardOperation(
       session: session, request: request, key: key, hash: hash, deadline: deadline)
-    wheel.schedule(operation, at: deadline)
     sendForward(operation, at: now)
+    if forwards[operation] != nil { schedule(operation, deadline: deadline, at: now) }
   }
 
   /// Offers the write to the next owner that is up and has not been asked.
   mutating func sendForward(_ operation: UInt64, at now: Moment) {
     guard var forward = forwards[operation] else { return }
-    if case .put = forward.request, forward.stamp == nil, !forward.mayBeApplied, !peers.clockIsInDoubt(at: now) {
+    if forward.stamp == nil, !peers.clockIsInDoubt(at: now) {
       guard let stamp = issueStamp(at: now) else { return waitForLease(operation, at: now) }
       forward.stamp = stamp
     }
@@ -44,7 +48,7 @@ extension Node where Disk: ~Copyable {
     // A new number for each attempt: an answer that comes late or twice belongs to no other.
     let attempt = newOperation(.forward)
     forwards[attempt] = forward
-    wheel.schedule(attempt, at: forward.deadline)
+    schedule(attempt, deadline: forward.deadline, at: now)
     let remaining = UInt32(clamping: forward.deadline.milliseconds(since: now.instant))
     send(
       .forward(
@@ -77,31 +81,45 @@ extension Node where Disk: ~Copyable {
       respond(response, to: forward.session)
     case .restamp(let time):
       identity.clock.observe(time)
-      guard !forward.mayBeApplied else { return }
-      forwards[reply.operation]?.stamp = nil
-      forwards[reply.operation]?.tried.removeLast()
-      sendForward(reply.operation, at: now)
+      restamp(reply.operation, with: nil, at: now)
+    case .loan(let stamp):
+      guard forward.stamp == nil else { return }
+      identity.clock.observe(stamp.time)
+      restamp(reply.operation, with: stamp, at: now)
     case .refused(let refusal):
       forwards[reply.operation]?.obstacles.append("\(owner): \(refusal)")
       sendForward(reply.operation, at: now)
     }
   }
 
+  /// Offers the write again, also to the owner that has just answered, under another stamp. A delete may be stamped
+  /// anew as long as its client waits, a put only while nobody can have applied it.
+  private mutating func restamp(_ operation: UInt64, with stamp: Stamp?, at now: Moment) {
+    guard var forward = forwards[operation], !forward.mayBeApplied || !forward.isPut else { return }
+    forward.stampsTried += 1
+    guard forward.stampsTried <= Self.stampsMax else {
+      forwards[operation] = nil
+      let detail = "\(Self.stampsMax) newer writes of this key overtook this one; try again"
+      return respond(.failed(.timeout(detail: detail)), to: forward.session)
+    }
+    forward.stamp = stamp
+    if !forward.tried.isEmpty { forward.tried.removeLast() }
+    forwards[operation] = forward
+    sendForward(operation, at: now)
+  }
+
   /// The owner that was to coordinate is gone, perhaps after it applied the write.
   mutating func forwardTargetLost(_ operation: UInt64, _ reason: String, at now: Moment) {
     guard let forward = forwards[operation] else { return }
-    forwards[operation]?.mayBeApplied = true
+    // Without a stamp it was only asked for one.
+    if forward.stamp != nil { forwards[operation]?.mayBeApplied = true }
     forwards[operation]?.obstacles.append(reason)
-    if case .put = forward.request, forward.stamp == nil {
-      // The lost owner stamped it; another would stamp it anew, and one put would take effect twice.
-      guard let lost = forwards.removeValue(forKey: operation) else { return }
-      return respond(.failed(failure(of: lost, at: now)), to: lost.session)
-    }
     sendForward(operation, at: now)
   }
 
   mutating func wakeForward(_ operation: UInt64, at now: Moment) {
-    guard let forward = forwards[operation], forward.deadline <= now.instant else { return }
+    guard let forward = forwards[operation] else { return }
+    guard forward.deadline <= now.instant else { return schedule(operation, deadline: forward.deadline, at: now) }
     forwards[operation] = nil
     let target = forward.target.map { name($0) } ?? "an owner"
     let detail = ["no answer from \(target), which was to coordinate"] + forward.obstacles
@@ -111,7 +129,7 @@ extension Node where Disk: ~Copyable {
   // MARK: - At the owner
 
   mutating func receiveForward(_ forward: Forward, from node: NodeID, at now: Moment) {
-    let deadline = now.instant.adding(milliseconds: UInt64(forward.remainingMilliseconds))
+    let deadline = deadline(forward.remainingMilliseconds, at: now)
     // Noted before it is judged: a second copy must find the first one's answer final, whatever has changed since.
     switch admitted.admit(
       node, bootID: forward.bootID, operation: forward.operation, until: deadline, at: now.instant)
@@ -132,9 +150,19 @@ extension Node where Disk: ~Copyable {
       counters.overloads += 1
       return refuse(forward, from: node, .overloaded)
     }
+    guard let stamp = forward.stamp else { return lendStamp(forward, to: node, at: now) }
     coordinate(
       forward.request, hash: hash, origin: .forwarder(node, operation: forward.operation, bootID: forward.bootID),
-      stamp: forward.stamp, deadline: deadline, mayBeStampedAnew: forward.isFirstAttempt, at: now)
+      stamp: stamp, deadline: deadline, mayBeStampedAnew: forward.isFirstAttempt, at: now)
+  }
+
+  /// A stamp for a node that doubts its clock. Nothing is applied: if the loan is lost, nobody has used it.
+  private mutating func lendStamp(_ forward: Forward, to node: NodeID, at now: Moment) {
+    guard let stamp = issueStamp(at: now) else {
+      renewIdentity(at: now)
+      return refuse(forward, from: node, .notReady)
+    }
+    answerForwarder(node, operation: forward.operation, bootID: forward.bootID, .loan(stamp))
   }
 
   private mutating func refuse(_ forward: Forward, from node: NodeID, _ refusal: Refusal) {

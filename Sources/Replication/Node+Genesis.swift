@@ -129,17 +129,19 @@ extension Node where Disk: ~Copyable {
           store: store, incarnation: engine.incarnation(store), role: engine.role(store), isNew: isNew(store, engine),
           recognizes: engine.promises(store).first { $0.peer == node }?.incarnation ?? .none))
     }
-    guard !states.isEmpty else { return }
+    guard !states.isEmpty, let index = peers.index(node), let hello = peers[index].hello else { return }
     statesSequence += 1
-    send(.storeStates(StoreStates(bootID: bootID, sequence: statesSequence, states: states)), to: node)
+    let announced = StoreStates(
+      bootID: bootID, yourBootID: hello.bootID, sequence: statesSequence, states: states)
+    send(.storeStates(announced), to: node)
   }
 
-  mutating func receiveStoreStates(_ announced: StoreStates, from node: NodeID, index: Int) {
-    guard announced.bootID == peers[index].hello?.bootID, announced.sequence > peers[index].lastStatesSequence else {
-      return
-    }
+  mutating func receiveStoreStates(_ announced: StoreStates, from node: NodeID, index: Int, at now: Moment) {
+    guard announced.yourBootID == bootID, announced.bootID == peers[index].hello?.bootID,
+      announced.sequence > peers[index].lastStatesSequence
+    else { return }
     peers[index].lastStatesSequence = announced.sequence
-    let states = announced.states
+    let states = announced.states.filter { engine?.contains($0.store) == true }
     genesis.record(states, from: node)
     activateStores()
     // A peer that still loads may have missed what we said.
@@ -147,7 +149,11 @@ extension Node where Disk: ~Copyable {
     let isWaiting = states.contains {
       $0.role == .loading && engine.contains($0.store) && engine.role($0.store) == .active
     }
-    if isWaiting { sendStoreStates(to: node) }
+    // Two that wait for third owners would otherwise answer each other for ever.
+    let answered = peers[index].statesAnswered.map { now.instant.milliseconds(since: $0) } ?? .max
+    guard isWaiting, answered >= Self.announcementMilliseconds else { return }
+    peers[index].statesAnswered = now.instant
+    sendStoreStates(to: node)
   }
 
   /// Starts serving from every new store whose fellow owners have all agreed.

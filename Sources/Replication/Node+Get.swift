@@ -129,7 +129,7 @@ extension Node where Disk: ~Copyable {
     guard get.deadline <= now.instant else {
       gets[operation]?.askedAll = true
       askReplicas(operation, at: now)
-      return wheel.schedule(operation, at: get.deadline)
+      return schedule(operation, deadline: get.deadline, at: now)
     }
     gets[operation] = nil
     let silent = get.asked.filter { get.answers.isOpen($0) }.map { name($0) }.joined(separator: ", ")

@@ -32,7 +32,7 @@ extension Node where Disk: ~Copyable {
     switch body {
     case .hello, .helloReply: break
     case .heartbeat(let heartbeat): receiveHeartbeat(heartbeat, from: index, at: now)
-    case .storeStates(let states): receiveStoreStates(states, from: node, index: index)
+    case .storeStates(let states): receiveStoreStates(states, from: node, index: index, at: now)
     case .push(let push): receivePush(push, from: node, warm: nil)
     case .pushReply(let reply): receivePushReply(reply, from: node, at: now)
     case .read(let read): receiveRead(read, from: node, warm: nil)
@@ -91,6 +91,7 @@ extension Node where Disk: ~Copyable {
         genesis.forget(node)
         peers[index].lastHeartbeatSequence = 0
         peers[index].lastStatesSequence = 0
+        peers[index].statesAnswered = nil
       }
       peers[index].rejected = nil
       peers[index].hello = hello

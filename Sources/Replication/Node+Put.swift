@@ -18,7 +18,7 @@ extension Node where Disk: ~Copyable {
     var put = PutOperation(
       origin: origin, key: request.key, hash: hash, store: store, configID: configID(store), quorum: quorum,
       deadline: deadline, version: StoredVersion(stamp: stamp ?? .zero, isTombstone: false, value: request.payload),
-      isStamped: stamp != nil, issuesStamps: stamp == nil, mayBeStampedAnew: mayBeStampedAnew,
+      isStamped: stamp != nil, mayBeStampedAnew: mayBeStampedAnew,
       progress: WriteProgress(replicas: owners(store), quorum: quorum))
     for node in owners(store) {
       if let obstacle = obstacle(to: node, store: store) { put.progress.fail(node, obstacle) }
@@ -30,7 +30,7 @@ extension Node where Disk: ~Copyable {
       return answer(origin, .failed(put.progress.failure(quorum)))
     }
     puts[operation] = put
-    wheel.schedule(operation, at: deadline)
+    schedule(operation, deadline: deadline, at: now)
     coordinatePut(operation, warm: nil, at: now)
   }
 
@@ -78,7 +78,7 @@ extension Node where Disk: ~Copyable {
   private mutating func stampAnew(_ operation: UInt64, above time: HybridTime, at now: Moment) {
     guard let put = puts[operation] else { return }
     identity.clock.observe(time)
-    if !put.issuesStamps, case .forwarder(let node, let number, let bootID) = put.origin {
+    if case .forwarder(let node, let number, let bootID) = put.origin {
       puts[operation] = nil
       answerForwarder(node, operation: number, bootID: bootID, .restamp(identity.clock.last))
     } else {
@@ -181,7 +181,7 @@ extension Node where Disk: ~Copyable {
 
   mutating func wakePut(_ operation: UInt64, at now: Moment) {
     guard let put = puts[operation] else { return }
-    guard put.deadline <= now.instant else { return wheel.schedule(operation, at: put.deadline) }
+    guard put.deadline <= now.instant else { return schedule(operation, deadline: put.deadline, at: now) }
     failPut(operation, .timeout(detail: missing(put.progress, put.quorum)))
   }
 

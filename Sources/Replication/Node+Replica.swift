@@ -34,6 +34,7 @@ extension Node where Disk: ~Copyable {
       return replyToPush(push, to: node, .refused(refusal))
     }
     guard let engine else { return }
+    guard held.count < Self.heldMax else { return replyToPush(push, to: node, .refused(.overloaded)) }
     identity.clock.observe(push.version.stamp.time)
     do throws(StorageError) {
       let outcome = try engine.apply(

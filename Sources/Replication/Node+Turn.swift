@@ -9,7 +9,7 @@ import Storage
 extension Node where Disk: ~Copyable {
   /// Heartbeats per `suspect_after`: four may be lost before a peer is suspected.
   private static var heartbeatsPerSuspicion: UInt64 { 5 }
-  private static var announcementMilliseconds: UInt64 { 500 }
+  static var announcementMilliseconds: UInt64 { 500 }
   /// A node that meets nobody serves what it can after this time: its answers then say who is missing.
   private static var lonelyMilliseconds: UInt64 { 2000 }
 
@@ -92,17 +92,18 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - Leases
 
+  /// Renews before it is needed, also while nothing is written: the first write after a pause must not wait.
   private mutating func keepLease(at now: Moment) {
-    guard phase != .closing, identity.pendingLeaseEnd == nil else { return }
-    let isWanted =
-      !leaseWaiters.isEmpty
-      || (operationsInProgress > 0 && identity.wantsLease(wallMilliseconds: now.wallMilliseconds))
-    if isWanted || identity.isDirty { renewIdentity(at: now) }
+    guard phase == .serving || phase == .stopping, identity.pendingLeaseEnd == nil else { return }
+    let isShort = identity.wantsLease(wallMilliseconds: now.wallMilliseconds) || !leaseWaiters.isEmpty
+    if identity.isDirty || (isShort && !peers.clockIsInDoubt(at: now)) { renewIdentity(at: now) }
   }
 
+  /// Makes the identity file durable, with a longer lease if this node may issue stamps.
   mutating func renewIdentity(at now: Moment) {
-    guard identity.pendingLeaseEnd == nil else { return }
-    start(.identity, identity.renewalSteps(wallMilliseconds: now.wallMilliseconds))
+    guard identity.pendingLeaseEnd == nil, !jobs.contains(where: \.writesIdentity) else { return }
+    let isTrusted = !peers.clockIsInDoubt(at: now)
+    start(.identity, identity.renewalSteps(wallMilliseconds: isTrusted ? now.wallMilliseconds : nil))
   }
 
   /// A fresh stamp above everything issued and seen here, or nil when the lease must be renewed first.
@@ -114,7 +115,8 @@ extension Node where Disk: ~Copyable {
   /// Parks an operation until a lease covers its stamp.
   mutating func waitForLease(_ operation: UInt64, at now: Moment) {
     leaseWaiters.append(operation)
-    renewIdentity(at: now)
+    // Without a clock to trust there is no longer lease to wait for; the operation's deadline ends the wait then.
+    if !peers.clockIsInDoubt(at: now) { renewIdentity(at: now) }
   }
 
   private mutating func resumeLeaseWaiters(at now: Moment) {

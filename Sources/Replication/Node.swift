@@ -37,7 +37,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var forwards: [UInt64: ForwardOperation] = [:]
   var nextOperation: UInt64
   var wheel: DeadlineWheel
-  var admitted = ForwardLedger()
+  var admitted: ForwardLedger
   var leaseWaiters: [UInt64] = []
   var pendingReads: [UInt64: WaitingRead] = [:]
   var nextRead: UInt64 = 1
@@ -59,6 +59,9 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var lastAnnouncement: Instant
 
   package var disk: Disk
+
+  /// Acknowledgements that wait for the disk at once; a push beyond them is refused as overload.
+  static var heldMax: Int { 65_536 }
 
   /// Cold reads in progress at once; one more is refused as overload.
   package static var coldReadsMax: Int { 4096 }
@@ -86,6 +89,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
       members: options.members, self: own.id, suspectAfterMilliseconds: options.suspectAfterMilliseconds)
     nextOperation = (generator.next() >> 2) << 2
     wheel = DeadlineWheel(at: now.instant)
+    admitted = ForwardLedger(at: now.instant)
     lastHeartbeat = now.instant
     lastAnnouncement = now.instant
     self.generator = generator

@@ -16,8 +16,8 @@ struct IdentityKeeper: Sendable {
   /// The lease that the write in flight will grant.
   var pendingLeaseEnd: HybridTime?
 
-  /// How far ahead stamps are leased, and when the next lease is asked for.
-  static let leaseMilliseconds: UInt64 = 5000
+  /// How far ahead stamps are leased. The next lease is asked for when half of it is left, so that a write rarely waits.
+  static let leaseMilliseconds: UInt64 = 10_000
 
   /// True when less than half of the lease is left at this wall time.
   func wantsLease(wallMilliseconds: UInt64) -> Bool {
@@ -25,12 +25,16 @@ struct IdentityKeeper: Sendable {
     return next.milliseconds + IdentityKeeper.leaseMilliseconds / 2 >= clock.leaseEnd.milliseconds
   }
 
-  /// The step that makes a longer lease, and every other change, durable.
-  mutating func renewalSteps(wallMilliseconds: UInt64) -> [DiskStep] {
-    let base = clock.candidate(wallMilliseconds: wallMilliseconds)
-    let end = HybridTime(milliseconds: base.milliseconds + IdentityKeeper.leaseMilliseconds)
-    pendingLeaseEnd = end
-    manifest.leaseEnd = end
+  /// The step that makes the manifest durable.
+  /// - Parameter wallMilliseconds: Given where the node trusts its clock: the lease is longer then. A clock in doubt must
+  ///   not move the lease, because the next life begins at its end.
+  mutating func renewalSteps(wallMilliseconds: UInt64?) -> [DiskStep] {
+    if let wallMilliseconds {
+      let base = clock.candidate(wallMilliseconds: wallMilliseconds)
+      let end = HybridTime(milliseconds: base.milliseconds + IdentityKeeper.leaseMilliseconds)
+      manifest.leaseEnd = max(manifest.leaseEnd, end)
+    }
+    pendingLeaseEnd = manifest.leaseEnd
     isDirty = false
     return [.replace(path: path, bytes: manifest.encoded())]
   }
@@ -112,7 +116,7 @@ struct NodeStart {
     var keeper = IdentityKeeper(
       manifest: manifest, clock: HybridClock(last: manifest.leaseEnd, leaseEnd: manifest.leaseEnd), path: path)
     do throws(StorageError) {
-      for step in keeper.renewalSteps(wallMilliseconds: now.wallMilliseconds) { try step.perform(on: &disk) }
+      for step in keeper.renewalSteps(wallMilliseconds: nil) { try step.perform(on: &disk) }
     } catch { throw .storage(error) }
     keeper.renewed()
     return keeper

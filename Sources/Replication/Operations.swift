@@ -93,8 +93,6 @@ struct PutOperation: Sendable {
   /// The put's one stamp for life (rule ONE STAMP); nil only before it was issued.
   var version: StoredVersion
   var isStamped: Bool
-  /// This node chose the stamp; false when the forwarding node did.
-  let issuesStamps: Bool
   /// True while no node, this one included, can have applied the stamp.
   var mayBeStampedAnew: Bool
   var progress: WriteProgress
@@ -120,6 +118,8 @@ struct DeleteOperation: Sendable {
   var newestTombstone: Stamp?
   /// After this the tombstone is written without waiting for answers any longer.
   let probeUntil: Instant
+  /// The stamp that a forwarded delete came with; only its sender may choose another.
+  let offered: Stamp?
   var version: StoredVersion
   var isStamped = false
   /// Stamps tried; every further one had to beat something newer.
@@ -153,12 +153,16 @@ struct ForwardOperation: Sendable {
   let key: ObjectKey
   let hash: UInt64
   let deadline: Instant
+  /// Nil until this node, or an owner that lends it one, has issued it.
   var stamp: Stamp?
-  /// An owner that went away may have applied the stamp: it must be kept from here on.
+  var stampsTried = 0
+  /// An owner that went away may have applied the stamp: a put must keep it from here on.
   var mayBeApplied = false
   var target: NodeID?
   var tried: [NodeID] = []
   var obstacles: [String] = []
+
+  var isPut: Bool { if case .put = request { true } else { false } }
 }
 
 /// What waits for bytes from the disk.

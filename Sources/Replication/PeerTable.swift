@@ -23,6 +23,8 @@ struct PeerTable: Sendable {
     var helloSent: Instant?
     var lastHeartbeatSequence: UInt64 = 0
     var lastStatesSequence: UInt64 = 0
+    /// When the peer, which still waited, was last told about our stores for asking.
+    var statesAnswered: Instant?
     /// The peer's wall clock minus our monotonic clock, milliseconds, when last told.
     var clockReference: Int64?
     /// What `isUp` was at the last review: the node learns of changes by review, so that both sides of a change run.

@@ -3,8 +3,8 @@ import Primitives
 import Replication
 import Storage
 
-// The threads that wait for the device so that the loop does not: one syncs, one performs jobs (with a file system of
-// its own), one reads what is not in memory. Each answers as an event for the node. The number of requests is bounded
+// The threads that wait for the device so that the loop does not: one syncs, one for each lane of jobs (with a file
+// system of its own), one reads what is not in memory. Each answers as an event for the node. The number of requests is bounded
 // by the node (one sync in flight, one job per sealed file, one read per operation in progress).
 
 final class DiskThreads: Sendable {
@@ -38,15 +38,21 @@ final class DiskThreads: Sendable {
   private static let readsMax = 1 << 16
 
   private let syncs: Worker<SyncWork, Event>
-  private let jobs: Worker<DiskJob, Event>
+  /// By `DiskLane`.
+  private let jobs: [Worker<DiskJob, Event>]
   private let reads: Worker<ReadWork, Event>
 
   init(waking loop: EventLoop) throws(Errno) {
     syncs = try Worker(requestsMax: DiskThreads.syncsMax, waking: loop) { DiskThreads.perform }
-    jobs = try Worker(requestsMax: DiskThreads.jobsMax, waking: loop) {
-      let files = JobFiles()
-      return { files.perform($0) }
+    var lanes: [Worker<DiskJob, Event>] = []
+    for _ in DiskLane.allCases {
+      lanes.append(
+        try Worker(requestsMax: DiskThreads.jobsMax, waking: loop) {
+          let files = JobFiles()
+          return { files.perform($0) }
+        })
     }
+    jobs = lanes
     reads = try Worker(requestsMax: DiskThreads.readsMax, waking: loop) { DiskThreads.perform }
   }
 
@@ -62,7 +68,7 @@ final class DiskThreads: Sendable {
   }
 
   func perform(_ job: DiskJob) {
-    let taken = jobs.submit(job)
+    let taken = jobs[job.lane.rawValue].submit(job)
     invariant(taken, "\(DiskThreads.jobsMax) disk jobs are waiting")
   }
 
@@ -83,12 +89,16 @@ final class DiskThreads: Sendable {
 
   /// What has been done since the last call.
   func syncsDone() -> [Event] { syncs.answers() }
-  func othersDone() -> [Event] { jobs.answers() + reads.answers() }
+  func othersDone() -> [Event] {
+    var events = reads.answers()
+    for lane in jobs { events += lane.answers() }
+    return events
+  }
 
   /// Waits for what is under way.
   func finish() {
     syncs.finish()
-    jobs.finish()
+    for lane in jobs { lane.finish() }
     reads.finish()
   }
 

@@ -42,9 +42,8 @@ final class Machine {
   // The driver's side, per life
   var inbox: [Event] = []
   var isTurnScheduled = false
-  var jobs: [DiskJob] = []
-  /// Steps done of the first job.
-  var stepsDone = 0
+  /// By `DiskLane`: its jobs, and the steps done of the first.
+  var lanes = [(jobs: [DiskJob], stepsDone: Int)](repeating: ([], 0), count: DiskLane.allCases.count)
 
   init(index: Int, member: Member, clock: SimulatedClock, disk: SimulatedDisk) {
     self.index = index
@@ -65,7 +64,6 @@ final class Machine {
     doom = nil
     inbox.removeAll()
     isTurnScheduled = false
-    jobs.removeAll()
-    stepsDone = 0
+    for lane in lanes.indices { lanes[lane] = ([], 0) }
   }
 }

@@ -48,45 +48,46 @@ extension Simulator {
   // MARK: - Jobs
 
   func add(_ job: DiskJob, to machine: Machine) {
-    machine.jobs.append(job)
+    machine.lanes[job.lane.rawValue].jobs.append(job)
     note(.job, machine, job.id.rawValue, "job \(job.id.rawValue) of \(job.steps.count) steps")
-    if machine.jobs.count == 1 { scheduleJobStep(of: machine) }
+    if machine.lanes[job.lane.rawValue].jobs.count == 1 { scheduleJobStep(of: machine, job.lane) }
   }
 
-  private func scheduleJobStep(of machine: Machine) {
+  private func scheduleJobStep(of machine: Machine, _ lane: DiskLane) {
     schedule(
-      .jobStep(machine.life), after: generator.duration(microseconds: diskPace.jobStepMicroseconds))
+      .jobStep(machine.life, lane), after: generator.duration(microseconds: diskPace.jobStepMicroseconds))
   }
 
   /// Performs one step; between two of them the process may die.
-  func jobStep(_ life: Life) {
-    guard let machine = machine(life), let job = machine.jobs.first else { return }
+  func jobStep(_ life: Life, _ lane: DiskLane) {
+    guard let machine = machine(life), let job = machine.lanes[lane.rawValue].jobs.first else { return }
     guard machine.state == .up else {
-      schedule(.jobStep(life), after: 10_000_000)
+      schedule(.jobStep(life, lane), after: 10_000_000)
       return
     }
+    let done = machine.lanes[lane.rawValue].stepsDone
     do throws(StorageError) {
-      if machine.stepsDone < job.steps.count { try job.steps[machine.stepsDone].perform(on: &machine.platter.disk) }
+      if done < job.steps.count { try job.steps[done].perform(on: &machine.platter.disk) }
     } catch {
       if dies(machine) { return }
       note(.job, machine, job.id.rawValue, "job \(job.id.rawValue) fails: \(error)")
-      finishJob(of: machine, .jobFailed(job.id, error))
+      finishJob(of: machine, lane, .jobFailed(job.id, error))
       return
     }
-    machine.stepsDone += 1
-    if machine.stepsDone >= job.steps.count {
+    machine.lanes[lane.rawValue].stepsDone = done + 1
+    if done + 1 >= job.steps.count {
       note(.job, machine, job.id.rawValue, "job \(job.id.rawValue) is done")
-      finishJob(of: machine, .jobDone(job.id))
+      finishJob(of: machine, lane, .jobDone(job.id))
     } else {
-      scheduleJobStep(of: machine)
+      scheduleJobStep(of: machine, lane)
     }
   }
 
-  private func finishJob(of machine: Machine, _ event: Event) {
-    machine.jobs.removeFirst()
-    machine.stepsDone = 0
+  private func finishJob(of machine: Machine, _ lane: DiskLane, _ event: Event) {
+    machine.lanes[lane.rawValue].jobs.removeFirst()
+    machine.lanes[lane.rawValue].stepsDone = 0
     deliver(event, to: machine)
-    if !machine.jobs.isEmpty { scheduleJobStep(of: machine) }
+    if !machine.lanes[lane.rawValue].jobs.isEmpty { scheduleJobStep(of: machine, lane) }
   }
 
   func coldRead(_ life: Life, _ ticket: ReadTicket, _ read: ColdRead) {

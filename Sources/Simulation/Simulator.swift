@@ -21,7 +21,7 @@ enum Happening {
   case connected(Life, to: Int, toLife: Int)
   case disconnected(Life, from: Int, generation: Int)
   case syncFinished(Life, SyncRequest, afterSync: [Effect], isPerformed: Bool)
-  case jobStep(Life)
+  case jobStep(Life, DiskLane)
   case coldRead(Life, ReadTicket, ColdRead)
   case think(client: Int)
   case request(Life, Operation)
@@ -144,7 +144,7 @@ final class Simulator {
     case .disconnected(let life, let peer, let generation): disconnected(life, from: peer, generation: generation)
     case .syncFinished(let life, let request, let afterSync, let isPerformed):
       syncFinished(life, request, afterSync: afterSync, isPerformed: isPerformed)
-    case .jobStep(let life): jobStep(life)
+    case .jobStep(let life, let lane): jobStep(life, lane)
     case .coldRead(let life, let ticket, let read): coldRead(life, ticket, read)
     case .think(let client): think(client)
     case .request(let life, let operation): request(life, operation)

@@ -28,9 +28,10 @@ extension Bitcask {
       for index in dataFiles.indices { try cutTail(index, &recovery, on: &files) }
       settle()
     } catch {
+      // A device that refuses a read may do better at the next start: that is no reason to give up what it holds.
       switch error {
-      case .damaged, .missing, .io(.read, _, _): giveUp(error, on: &files)
-      default: throw error
+      case .damaged, .missing: giveUp(error, on: &files)
+      case .io, .locked, .incompatible: throw error
       }
     }
     return recovery

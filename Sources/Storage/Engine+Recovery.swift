@@ -19,6 +19,7 @@ extension Engine {
     for seed in expected.sorted(by: { $0.id < $1.id }) { try engine.openStore(seed, on: &files) }
     let segments = try engine.replayJournal(on: &files)
     try engine.settle(on: &files)
+    try engine.fenceDamaged(on: &files)
     let journal = StorePath.journal(directory)
     for step in Journal.dropSteps(segments, in: journal) { try step.perform(on: &files) }
     if options.sync == .always {
@@ -189,6 +190,16 @@ extension Engine {
     }
     recovery.journalRecords += 1
     recovery.highestTime = max(recovery.highestTime, header.stamp.time)
+  }
+
+  /// The journal goes, and with it what it held for stores that did not open: they must not be taken for whole again,
+  /// should their bytes read back at the next start.
+  private func fenceDamaged<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
+    for store in stores where store.damage != nil && store.manifest.role != .fenced {
+      store.manifest.role = .fenced
+      let bytes = store.manifestBytes(afterSyncing: [])
+      try DiskStep.replace(path: StorePath.manifest(store.directory), bytes: bytes).perform(on: &files)
+    }
   }
 
   // MARK: Durable before anybody is served

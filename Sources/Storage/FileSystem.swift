@@ -73,12 +73,23 @@ package enum DiskStep: Sendable, Equatable {
   case unlink(String)
 }
 
+/// Who waits for a job. Jobs of one lane are performed one after the other in the order they were asked for; the lanes
+/// do not wait for each other.
+package enum DiskLane: Int, Sendable, CaseIterable {
+  /// Writes of clients wait: stamp leases.
+  case urgent
+  /// Nobody waits: checkpoints, hints; and what happens while nothing is served.
+  case background
+}
+
 /// A sequence of disk steps with a name for its answer.
 package struct DiskJob: Sendable, Equatable {
   package let id: JobID
+  package let lane: DiskLane
   package let steps: [DiskStep]
-  package init(id: JobID, steps: [DiskStep]) {
+  package init(id: JobID, lane: DiskLane = .background, steps: [DiskStep]) {
     self.id = id
+    self.lane = lane
     self.steps = steps
   }
 }

@@ -17,6 +17,14 @@ package struct ClusterIdentity: Equatable, Sendable {
     self.partitions = partitions
     self.replicas = replicas
   }
+
+  package static let partitionsMax: UInt16 = 32_768
+  package static let replicasMax: UInt8 = 16
+
+  /// A ring of this shape can exist.
+  package var isPossible: Bool {
+    partitions.nonzeroBitCount == 1 && (1...ClusterIdentity.replicasMax).contains(replicas)
+  }
 }
 
 /// Body, little-endian: nameLength u32 | name | node u32 | membersDigest u64 | flags u32 (1 has cluster, 2 clean)
@@ -102,6 +110,7 @@ package struct NodeManifest: Equatable, Sendable {
       let stores = reader.read(UInt32.self), stores <= StorageLimits.storesMax
     else { return nil }
     let cluster = ClusterIdentity(id: clusterID, ringSeed: seed, partitions: partitions, replicas: UInt8(replicas))
+    guard flags & 1 == 0 || cluster.isPossible else { return nil }
     self.init(
       name: String(decoding: nameBytes, as: UTF8.self), node: NodeID(node), membersDigest: digest,
       cluster: flags & 1 != 0 ? cluster : nil, actor: ActorID(actor), isClean: flags & 2 != 0,

@@ -157,7 +157,7 @@ import Testing
   @Test func manyStoresTravelInChunks() throws {
     let state = StoreState(
       store: StoreID(partition: 1, replicas: 3), incarnation: .none, role: .active, isNew: false, recognizes: .none)
-    let states = StoreStates(bootID: 1, sequence: 1, states: [StoreState](repeating: state, count: 1770))
+    let states = StoreStates(bootID: 1, yourBootID: 2, sequence: 1, states: [StoreState](repeating: state, count: 1770))
     let message = PeerMessage(time: .zero, body: .storeStates(states))
     var outbox = PeerOutbox(bytesMax: 1 << 20)
     #expect(outbox.enqueue(message) == true)

@@ -17,14 +17,14 @@ struct RandomMessages {
   mutating func below(_ bound: Int) -> Int { random.below(bound) }
 
   mutating func message(_ kind: Int) -> PeerMessage {
-    PeerMessage(time: HybridTime(random.next()), body: body(kind))
+    PeerMessage(time: time(), body: body(kind))
   }
 
   private mutating func body(_ kind: Int) -> PeerBody {
     switch kind {
     case 0: .hello(hello())
     case 1: .helloReply(HelloReply(yourBootID: random.next(), refusal: HelloRefusal(rawValue: UInt8(random.below(7)))))
-    case 2: .heartbeat(Heartbeat(bootID: random.next(), sequence: random.next(), wallMilliseconds: random.next()))
+    case 2: .heartbeat(Heartbeat(bootID: random.next(), sequence: random.next(), wallMilliseconds: time().milliseconds))
     case 3: .storeStates(storeStates())
     case 4: .push(push())
     case 5: .pushReply(PushReply(operation: random.next(), stamp: stamp(), outcome: pushOutcome()))
@@ -45,7 +45,8 @@ struct RandomMessages {
   private mutating func value() -> [UInt8] { bytes(random.below(valueBytesMax + 1)) }
   private mutating func text() -> String { String("größer als 雪 und 🪨".prefix(random.below(20))) }
   private mutating func identity() -> Identity128 { Identity128(high: random.next(), low: random.next()) }
-  private mutating func stamp() -> Stamp { Stamp(time: HybridTime(random.next()), actor: ActorID(u32())) }
+  private mutating func time() -> HybridTime { HybridTime(random.next() % HybridTime.ceiling.rawValue) }
+  private mutating func stamp() -> Stamp { Stamp(time: time(), actor: ActorID(u32())) }
   private mutating func store() -> StoreID {
     StoreID(partition: UInt16(truncatingIfNeeded: u32()), replicas: UInt8(1 + random.below(5)))
   }
@@ -61,18 +62,18 @@ struct RandomMessages {
 
   private mutating func hello() -> Hello {
     let cluster = ClusterIdentity(
-      id: identity(), ringSeed: random.next(), partitions: UInt16(truncatingIfNeeded: u32()), replicas: 3)
+      id: identity(), ringSeed: random.next(), partitions: 1 << UInt16(random.below(16)), replicas: 3)
     var hello = Hello(
       node: NodeID(u32()), name: text(), bootID: random.next(), knownBootID: random.next(), actor: ActorID(u32()),
       cluster: flag() ? cluster : nil, membersDigest: random.next(), ringEpoch: random.next(),
-      wallMilliseconds: random.next())
+      wallMilliseconds: time().milliseconds)
     hello.versions = 1...UInt16(1 + random.below(9))
     return hello
   }
 
   private mutating func storeStates() -> StoreStates {
     StoreStates(
-      bootID: random.next(), sequence: random.next(), states: (0..<random.below(5)).map { _ in storeState() })
+      bootID: random.next(), yourBootID: random.next(), sequence: random.next(), states: (0..<random.below(5)).map { _ in storeState() })
   }
 
   private mutating func storeState() -> StoreState {
@@ -96,7 +97,7 @@ struct RandomMessages {
     switch random.below(4) {
     case 0: .applied(synced: flag())
     case 1: .haveNewer(stamp(), synced: flag())
-    case 2: .stale(HybridTime(random.next()))
+    case 2: .stale(time())
     default: .refused(refusal())
     }
   }
@@ -116,9 +117,10 @@ struct RandomMessages {
   }
 
   private mutating func forwardOutcome() -> ForwardOutcome {
-    switch random.below(3) {
+    switch random.below(4) {
     case 0: .done(response())
-    case 1: .restamp(HybridTime(random.next()))
+    case 1: .restamp(time())
+    case 2: .loan(stamp())
     default: .refused(refusal())
     }
   }

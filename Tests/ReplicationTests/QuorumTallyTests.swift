@@ -74,28 +74,28 @@ struct DeadlineWheelTests {
 struct ForwardLedgerTests {
   @Test("the second copy of a message is no second write, until its sender has given up")
   func admitsOnce() {
-    var ledger = ForwardLedger()
     let start = Instant(nanoseconds: 0)
+    var ledger = ForwardLedger(at: start)
     let until = start.adding(milliseconds: 100)
     #expect(ledger.admit(NodeID(1), bootID: 7, operation: 3, until: until, at: start) == .fresh)
     #expect(ledger.admit(NodeID(1), bootID: 7, operation: 3, until: until, at: start) == .repeated)
     #expect(ledger.admit(NodeID(2), bootID: 7, operation: 3, until: until, at: start) == .fresh)
     #expect(ledger.admit(NodeID(1), bootID: 8, operation: 3, until: until, at: start) == .fresh)
-    let later = until.adding(milliseconds: 1)
+    let later = until.adding(milliseconds: 2 * DeadlineWheel.millisecondsPerSlot)
     #expect(
       ledger.admit(NodeID(1), bootID: 7, operation: 3, until: later.adding(milliseconds: 5), at: later) == .fresh)
   }
 
   @Test("a full ledger says so and takes entries again when the oldest have aged")
   func isBounded() {
-    var ledger = ForwardLedger()
     let start = Instant(nanoseconds: 0)
+    var ledger = ForwardLedger(at: start)
     let until = start.adding(milliseconds: 100)
     for operation in 0..<UInt64(ForwardLedger.entriesMax) {
       #expect(ledger.admit(NodeID(1), bootID: 1, operation: operation, until: until, at: start) == .fresh)
     }
     #expect(ledger.admit(NodeID(1), bootID: 1, operation: .max, until: until, at: start) == .full)
-    let later = until.adding(milliseconds: 1)
+    let later = until.adding(milliseconds: 2 * DeadlineWheel.millisecondsPerSlot)
     #expect(ledger.admit(NodeID(1), bootID: 1, operation: .max, until: later, at: later) == .fresh)
   }
 }
