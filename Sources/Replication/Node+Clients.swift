@@ -29,6 +29,10 @@ extension Node where Disk: ~Copyable {
       counters.overloads += 1
       return .overloaded(detail: "node \(own.name) has \(operationsInProgress) operations in progress")
     }
+    guard valueBytes < Self.valueBytesMax else {
+      counters.overloads += 1
+      return .overloaded(detail: "operations of node \(own.name) hold \(valueBytes >> 20) MiB of values")
+    }
     guard syncWaiters.count < options.operationsMax else {
       counters.overloads += 1
       return .overloaded(detail: "\(syncWaiters.count) writes of node \(own.name) wait for its disk")

@@ -18,8 +18,9 @@ extension Node where Disk: ~Copyable {
   ) {
     counters.forwarded += 1
     let operation = newOperation(.forward)
-    forwards[operation] = ForwardOperation(
-      session: session, request: request, key: key, hash: hash, deadline: deadline)
+    let forward = ForwardOperation(session: session, request: request, key: key, hash: hash, deadline: deadline)
+    forwards[operation] = forward
+    valueBytes += forward.valueBytes
     sendForward(operation, at: now)
     if forwards[operation] != nil { schedule(operation, deadline: deadline, at: now) }
   }
@@ -41,7 +42,7 @@ extension Node where Disk: ~Copyable {
       }
     }
     forwards[operation] = nil
-    guard !candidates.isEmpty else { return respond(.failed(failure(of: forward, at: now)), to: forward.session) }
+    guard !candidates.isEmpty else { return finish(forward, .failed(failure(of: forward, at: now))) }
     let target = candidates[generator.below(candidates.count)]
     forward.target = target
     forward.tried.append(target)
@@ -56,6 +57,12 @@ extension Node where Disk: ~Copyable {
           operation: attempt, bootID: bootID, request: forward.request, stamp: forward.stamp,
           isFirstAttempt: !forward.mayBeApplied, remainingMilliseconds: remaining)),
       to: target)
+  }
+
+  /// Answers the client of a forwarded write that is in no table any more.
+  private mutating func finish(_ forward: ForwardOperation, _ response: ClientResponse) {
+    valueBytes -= forward.valueBytes
+    respond(response, to: forward.session)
   }
 
   private func failure(of forward: ForwardOperation, at now: Moment) -> ClientFailure {
@@ -78,7 +85,7 @@ extension Node where Disk: ~Copyable {
     switch reply.outcome {
     case .done(let response):
       forwards[reply.operation] = nil
-      respond(response, to: forward.session)
+      finish(forward, response)
     case .restamp(let time):
       identity.clock.observe(time)
       restamp(reply.operation, with: nil, at: now)
@@ -100,7 +107,7 @@ extension Node where Disk: ~Copyable {
     guard forward.stampsTried <= Self.stampsMax else {
       forwards[operation] = nil
       let detail = "\(Self.stampsMax) newer writes of this key overtook this one; try again"
-      return respond(.failed(.timeout(detail: detail)), to: forward.session)
+      return finish(forward, .failed(.timeout(detail: detail)))
     }
     forward.stamp = stamp
     if !forward.tried.isEmpty { forward.tried.removeLast() }
@@ -123,7 +130,7 @@ extension Node where Disk: ~Copyable {
     forwards[operation] = nil
     let target = forward.target.map { name($0) } ?? "an owner"
     let detail = ["no answer from \(target), which was to coordinate"] + forward.obstacles
-    respond(.failed(.timeout(detail: detail.joined(separator: "; "))), to: forward.session)
+    finish(forward, .failed(.timeout(detail: detail.joined(separator: "; "))))
   }
 
   // MARK: - At the owner

@@ -83,7 +83,10 @@ extension Node where Disk: ~Copyable {
     case .absent: gets[operation]?.answers.record(node, accepted: true)
     case .found(let version):
       gets[operation]?.answers.record(node, accepted: true)
-      if version.stamp > gets[operation]?.newest?.stamp ?? .zero { gets[operation]?.newest = version }
+      if version.stamp > gets[operation]?.newest?.stamp ?? .zero {
+        valueBytes += version.value.count - (gets[operation]?.newest?.value.count ?? 0)
+        gets[operation]?.newest = version
+      }
     case .refused(let refusal):
       if refusal == .damaged { gets[operation]?.sawDamage = true }
       return getReplicaFailed(operation, node, "\(name(node)): \(refusal)", at: now)
@@ -101,7 +104,7 @@ extension Node where Disk: ~Copyable {
 
   private mutating func settleGet(_ operation: UInt64) {
     guard let verdict = gets[operation]?.answers.verdict, verdict != .waiting,
-      let get = gets.removeValue(forKey: operation)
+      let get = removeGet(operation)
     else { return }
     guard verdict == .reached else { return respond(.failed(failure(of: get)), to: get.session) }
     guard let newest = get.newest else { return respond(.notFound(tombstone: nil), to: get.session) }
@@ -109,6 +112,13 @@ extension Node where Disk: ~Copyable {
       newest.isTombstone
         ? .notFound(tombstone: newest.stamp) : .object(stamp: newest.stamp, payload: newest.value),
       to: get.session)
+  }
+
+  @discardableResult
+  private mutating func removeGet(_ operation: UInt64) -> GetOperation? {
+    guard let get = gets.removeValue(forKey: operation) else { return nil }
+    valueBytes -= get.newest?.value.count ?? 0
+    return get
   }
 
   private func failure(of get: GetOperation) -> ClientFailure {
@@ -131,7 +141,7 @@ extension Node where Disk: ~Copyable {
       askReplicas(operation, at: now)
       return schedule(operation, deadline: get.deadline, at: now)
     }
-    gets[operation] = nil
+    removeGet(operation)
     let silent = get.asked.filter { get.answers.isOpen($0) }.map { name($0) }.joined(separator: ", ")
     let detail = ["r \(get.answers.accepted)/\(get.answers.wanted), no answer from \(silent)"] + get.obstacles
     respond(.failed(.timeout(detail: detail.joined(separator: "; "))), to: get.session)

@@ -1,6 +1,6 @@
 import Causality
 import Cluster
-import Messages
+package import Messages
 import Primitives
 import Storage
 
@@ -79,6 +79,10 @@ extension Node where Disk: ~Copyable {
   private mutating func receiveHello(_ hello: Hello, from index: Int, at now: Moment) {
     let node = peers[index].member.id
     let refusal = judge(hello, of: peers[index].member)
+    if refusal != nil, peers[index].wasUp, hello.bootID != peers[index].hello?.bootID {
+      // The member itself is here and well: this is somebody else who gives its name.
+      return noteImpostor(hello, of: index, at: now)
+    }
     send(.helloReply(HelloReply(yourBootID: hello.bootID, refusal: refusal)), to: node)
     if let refusal {
       if peers[index].rejected != refusal {
@@ -102,6 +106,20 @@ extension Node where Disk: ~Copyable {
       if hello.knownBootID != bootID || lacksCluster { sayHello(to: index, at: now) }
     }
     reviewPeers(at: now)
+  }
+
+  /// One line per boot of whoever it is.
+  private mutating func noteImpostor(_ hello: Hello, of index: Int, at now: Moment) {
+    guard peers[index].impostorBootID != hello.bootID else { return }
+    peers[index].impostorBootID = hello.bootID
+    let text = judge(hello, of: peers[index].member)?.text ?? ""
+    free.append(.log(.warning, "refused another process that says it is \(peers[index].member.name): \(text)"))
+  }
+
+  /// True when whoever says this may speak as the member it names; no effect.
+  package func accepts(_ hello: Hello) -> Bool {
+    guard let index = peers.index(hello.node) else { return false }
+    return judge(hello, of: peers[index].member) == nil
   }
 
   private func judge(_ hello: Hello, of member: Member) -> HelloRefusal? {

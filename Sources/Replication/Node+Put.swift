@@ -30,6 +30,7 @@ extension Node where Disk: ~Copyable {
       return answer(origin, .failed(put.progress.failure(quorum)))
     }
     puts[operation] = put
+    valueBytes += request.payload.count
     schedule(operation, deadline: deadline, at: now)
     coordinatePut(operation, warm: nil, at: now)
   }
@@ -79,7 +80,7 @@ extension Node where Disk: ~Copyable {
     guard let put = puts[operation] else { return }
     identity.clock.observe(time)
     if case .forwarder(let node, let number, let bootID) = put.origin {
-      puts[operation] = nil
+      removePut(operation)
       answerForwarder(node, operation: number, bootID: bootID, .restamp(identity.clock.last))
     } else {
       puts[operation]?.isStamped = false
@@ -166,7 +167,7 @@ extension Node where Disk: ~Copyable {
     guard let verdict = puts[operation]?.progress.verdict, verdict != .waiting,
       let put = puts[operation]
     else { return }
-    puts[operation] = nil
+    removePut(operation)
     if verdict == .reached {
       answer(put.origin, .stored(stamp: put.version.stamp))
     } else {
@@ -175,8 +176,15 @@ extension Node where Disk: ~Copyable {
   }
 
   mutating func failPut(_ operation: UInt64, _ failure: ClientFailure) {
-    guard let put = puts.removeValue(forKey: operation) else { return }
+    guard let put = removePut(operation) else { return }
     answer(put.origin, .failed(failure))
+  }
+
+  @discardableResult
+  private mutating func removePut(_ operation: UInt64) -> PutOperation? {
+    guard let put = puts.removeValue(forKey: operation) else { return nil }
+    valueBytes -= put.version.value.count
+    return put
   }
 
   mutating func wakePut(_ operation: UInt64, at now: Moment) {

@@ -15,7 +15,7 @@ extension Node where Disk: ~Copyable {
 
   /// Why this node takes no part in an operation on a store, or nil.
   private func refusal(_ store: StoreID, configID: UInt64, key: ObjectKey, hash: UInt64) -> Refusal? {
-    guard let engine, phase != .closing, phase != .creating else { return .notReady }
+    guard let engine, phase == .opening || phase == .serving else { return .notReady }
     guard engine.contains(store), storeID(hash) == store else { return .notOwner }
     guard configID == self.configID(store) else { return .wrongConfig }
     switch engine.role(store) {

@@ -13,7 +13,16 @@ extension Node where Disk: ~Copyable {
   /// A node that meets nobody serves what it can after this time: its answers then say who is missing.
   private static var lonelyMilliseconds: UInt64 { 2000 }
 
+  /// Ticks come more often than this unless the node itself stands still.
+  private static var stallMilliseconds: UInt64 { 250 }
+  /// A node that waits to serve says so at this interval.
+  private static var complaintMilliseconds: UInt64 { 5000 }
+
   mutating func tick(at now: Moment) {
+    if now.instant.milliseconds(since: lastTick) > max(options.suspectAfterMilliseconds / 2, Self.stallMilliseconds) {
+      peers.forgiveSilence(at: now.instant)
+    }
+    lastTick = now.instant
     for operation in wheel.expired(at: now.instant) { wake(operation, at: now) }
     if now.instant.milliseconds(since: lastHeartbeat) >= options.suspectAfterMilliseconds / Self.heartbeatsPerSuspicion
     {
@@ -39,6 +48,12 @@ extension Node where Disk: ~Copyable {
   // MARK: - Phases
 
   private mutating func advancePhase(at now: Moment) {
+    if phase == .founding || phase == .opening,
+      now.instant.milliseconds(since: lastComplaint) >= Self.complaintMilliseconds
+    {
+      lastComplaint = now.instant
+      free.append(.log(.info, "not serving yet: \(startingReason)"))
+    }
     switch phase {
     case .founding: foundIfPossible(at: now)
     case .creating: break

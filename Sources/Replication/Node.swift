@@ -35,6 +35,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var gets: [UInt64: GetOperation] = [:]
   var deletes: [UInt64: DeleteOperation] = [:]
   var forwards: [UInt64: ForwardOperation] = [:]
+  /// Values that the operations in progress hold.
+  var valueBytes = 0
   var nextOperation: UInt64
   var wheel: DeadlineWheel
   var admitted: ForwardLedger
@@ -57,8 +59,13 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var statesSequence: UInt64 = 0
   var lastHeartbeat: Instant
   var lastAnnouncement: Instant
+  var lastTick: Instant
+  var lastComplaint: Instant
 
   package var disk: Disk
+
+  /// Bytes of values that client operations in progress hold; one more operation is answered `overloaded`.
+  static var valueBytesMax: Int { 256 << 20 }
 
   /// Acknowledgements that wait for the disk at once; a push beyond them is refused as overload.
   static var heldMax: Int { 65_536 }
@@ -92,6 +99,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     admitted = ForwardLedger(at: now.instant)
     lastHeartbeat = now.instant
     lastAnnouncement = now.instant
+    lastTick = now.instant
+    lastComplaint = now.instant
     self.generator = generator
     self.disk = disk
     if !start.missing.isEmpty {

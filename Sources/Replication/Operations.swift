@@ -163,6 +163,7 @@ struct ForwardOperation: Sendable {
   var obstacles: [String] = []
 
   var isPut: Bool { if case .put = request { true } else { false } }
+  var valueBytes: Int { if case .put(let put) = request { put.payload.count } else { 0 } }
 }
 
 /// What waits for bytes from the disk.

@@ -23,6 +23,8 @@ struct PeerTable: Sendable {
     var helloSent: Instant?
     var lastHeartbeatSequence: UInt64 = 0
     var lastStatesSequence: UInt64 = 0
+    /// A process that gave this member's name and was refused.
+    var impostorBootID: UInt64 = 0
     /// When the peer, which still waited, was last told about our stores for asking.
     var statesAnswered: Instant?
     /// The peer's wall clock minus our monotonic clock, milliseconds, when last told.
@@ -67,6 +69,11 @@ struct PeerTable: Sendable {
       return "silent for \(peer.lastHeard.map { now.milliseconds(since: $0) } ?? 0) ms"
     }
     return nil
+  }
+
+  /// This node itself has stood still: what the peers said meanwhile is still on its way, and nobody is silent for that.
+  mutating func forgiveSilence(at now: Instant) {
+    for index in peers.indices where peers[index].wasUp { peers[index].lastHeard = now }
   }
 
   /// Compares what is with what was, and returns the peers that changed, in id order.

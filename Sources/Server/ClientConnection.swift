@@ -59,6 +59,25 @@ final class ClientConnection {
     lastProgress = now
   }
 
+  /// Unread bytes as last added to the shard's total.
+  private var countedBytes = 0
+
+  /// By how much the unread bytes have changed since the last call.
+  func recountUnread() -> Int {
+    let change = unreadBytes - countedBytes
+    countedBytes = unreadBytes
+    return change
+  }
+
+  /// Takes what was counted out of the total. - Returns: the change.
+  func forgetUnread() -> Int {
+    defer { countedBytes = 0 }
+    return -countedBytes
+  }
+
+  /// Nothing is asked, nothing unanswered, nothing unwritten.
+  var isIdle: Bool { exchangesInProgress == 0 && output.isEmpty }
+
   /// Answers that the client has not taken yet.
   var unreadBytes: Int { output.pendingBytes + heldBytes }
   var exchangesInProgress: Int { exchanges.count - head }

@@ -1,4 +1,5 @@
 package import Cluster
+package import Messages
 package import Primitives
 package import Replication
 package import Storage
@@ -13,6 +14,8 @@ package protocol DrivenNode: AnyObject {
 
   func step(_ event: Event, at now: Moment)
   func flush(at now: Moment) -> Batch
+  /// True when a node that says this may speak as the member it names.
+  func accepts(_ hello: Hello) -> Bool
   /// Operations that it should be ticked for.
   var operationsInProgress: Int { get }
   func status(at now: Moment) -> NodeStatus

@@ -1,4 +1,5 @@
 import Cluster
+import Messages
 import Platform
 import Primitives
 import Replication
@@ -15,6 +16,7 @@ private final class NodeService: DrivenNode {
 
   func step(_ event: Event, at now: Moment) { node.step(event, at: now) }
   func flush(at now: Moment) -> Batch { node.flush(at: now) }
+  func accepts(_ hello: Hello) -> Bool { node.accepts(hello) }
   var operationsInProgress: Int { node.operationsInProgress }
   func status(at now: Moment) -> NodeStatus { node.status(at: now) }
   var currentRing: Ring { node.currentRing }

@@ -19,6 +19,8 @@ final class PeerLink {
   private static let pauseMillisecondsMin: UInt64 = 50
   private static let pauseMillisecondsMax: UInt64 = 2000
   private static let connectMillisecondsMax: UInt64 = 2000
+  /// A connection that lasted this long was a good one: the next pause is short again.
+  private static let goodMilliseconds: UInt64 = 2000
   /// A peer that acknowledges nothing for this long is as good as gone.
   private static let deadPeerMilliseconds = 10_000
   /// Bytes taken out of the outbox at once.
@@ -33,6 +35,7 @@ final class PeerLink {
   private var output = OutputBuffer()
   private var interest: Interest = []
   private var failures = 0
+  private var upSince: Instant?
   /// Bytes wait that no write was tried for yet.
   var isDirty = false
   private(set) var messagesDropped: UInt64 = 0
@@ -75,14 +78,14 @@ final class PeerLink {
   }
 
   /// The connection became writable or broke. - Returns: why it was not made; nil when it was.
-  func finishConnecting() -> String? {
+  func finishConnecting(now: Instant) -> String? {
     switch socket {
     case .some(let socket):
       if let failure = socket.connectionFailure() { return "\(failure)" }
     case nil: return "no connection"
     }
     state = .up
-    failures = 0
+    upSince = now
     outbox = PeerOutbox(bytesMax: outbox.bytesMax)
     output.clear()
     return nil
@@ -91,6 +94,8 @@ final class PeerLink {
   /// Gives the connection up and plans the next one. - Returns: whether it was up.
   func drop(now: Instant, jitter: inout SeededGenerator) -> Bool {
     let wasUp = state == .up
+    if let upSince, now.milliseconds(since: upSince) >= PeerLink.goodMilliseconds { failures = 0 }
+    upSince = nil
     socket = nil
     outbox = PeerOutbox(bytesMax: outbox.bytesMax)
     output.clear()

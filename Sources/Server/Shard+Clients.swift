@@ -9,6 +9,8 @@ import Replication
 extension Shard {
   /// Connections accepted in one turn.
   static var acceptsMax: Int { 64 }
+  /// Answers that all clients together have not read; more closes those that have left the most.
+  private static var outputBytesMax: Int { 512 << 20 }
   private static var acceptPauseMilliseconds: UInt64 { 1000 }
   /// A request may take a second more for each of these bytes that have come.
   private static var requestBytesPerSecond: UInt64 { 64 << 10 }
@@ -25,7 +27,7 @@ extension Shard {
   }
 
   private func admit(_ descriptor: consuming Descriptor) throws(Errno) {
-    guard clients.count < configuration.connectionsMax, !isStopping else {
+    guard clients.count < connectionsMax, !isStopping else {
       statistics.connectionsRefused += 1
       _ = try? descriptor.write(Refusal503.tooManyConnections, from: 0)
       return
@@ -136,6 +138,15 @@ extension Shard {
       }
     }
     if connection.answer(session.number, with: response) { markDirty(connection) }
+    outputBytes += connection.recountUnread()
+    if outputBytes > Self.outputBytesMax, connection.unreadBytes > ClientConnection.outputBytesPausing {
+      write(connection)
+      guard clients[session.connection] != nil, connection.unreadBytes > ClientConnection.outputBytesPausing else {
+        return
+      }
+      log(.warning, "closed a client: unread answers of all clients hold more than \(Self.outputBytesMax >> 20) MiB")
+      close(connection)
+    }
   }
 
   func markDirty(_ connection: ClientConnection) {
@@ -158,7 +169,8 @@ extension Shard {
     connection.isDirty = false
     do throws(Errno) {
       if try connection.output.write(to: connection.descriptor) > 0 { connection.lastProgress = now.instant }
-      if connection.isDone { return close(connection) }
+      outputBytes += connection.recountUnread()
+      if connection.isDone || (isStopping && connection.isIdle) { return close(connection) }
       if connection.isPaused && connection.mayBeginExchange {
         connection.resume()
         takeRequests(connection)
@@ -179,6 +191,7 @@ extension Shard {
   /// Forgets the connection, which closes it; what the node still answers to it is dropped.
   func close(_ connection: ClientConnection) {
     inputBytes -= connection.bufferedBytes
+    outputBytes += connection.forgetUnread()
     clients.remove(connection.key)
   }
 

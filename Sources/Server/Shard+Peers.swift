@@ -12,6 +12,8 @@ extension Shard {
   /// Connections on the cluster port beyond one per member: peers that reconnect, and strangers.
   private static var strangersMax: Int { 64 }
   private static var helloMillisecondsMax: UInt64 { 5000 }
+  /// What a connection may have sent before its hello is whole.
+  private static var helloBytesMax: Int { 8 << 10 }
 
   // MARK: Own connections
 
@@ -31,7 +33,7 @@ extension Shard {
     case .waiting: break
     case .connecting:
       guard event.writable || event.broken else { return }
-      if let failure = link.finishConnecting() { return lose(link, failure) }
+      if let failure = link.finishConnecting(now: now.instant) { return lose(link, failure) }
       log(.info, "connected to \(link.member.name) at \(link.member.address)")
       step(.link(link.member.id, up: true))
       link.isDirty = true
@@ -96,7 +98,11 @@ extension Shard {
     guard let connection = inbound[key] else { return }
     do throws(Errno) {
       switch unsafe try readBuffer.read(from: connection.descriptor, { unsafe connection.decoder.receive($0) }) {
-      case .bytes: takeMessages(connection)
+      case .bytes:
+        takeMessages(connection)
+        if connection.sender == nil, connection.decoder.bufferedBytes > Self.helloBytesMax {
+          close(connection, "it sends, but it does not say hello")
+        }
       case .wouldBlock: break
       case .end: close(connection, nil)
       }
@@ -127,6 +133,12 @@ extension Shard {
       // The node hears of it, because it knows what is wrong with the stranger; there is nowhere to send an answer.
       step(.peer(message, from: hello.node))
       close(connection, "it says that it is node \(hello.name) (\(hello.node)), which is no other member")
+      return false
+    }
+    // One that only claims to be a member must not cut the member off.
+    guard node.accepts(hello) else {
+      step(.peer(message, from: hello.node))
+      close(connection, "its hello is refused")
       return false
     }
     if let older = inboundOfPeer[hello.node].flatMap({ inbound[$0] }) { close(older, nil) }

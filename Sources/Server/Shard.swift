@@ -39,6 +39,10 @@ package actor Shard<Node: DrivenNode> {
   var dirtyClients: [SlabKey] = []
   /// Bytes of unfinished requests, all clients together.
   var inputBytes = 0
+  /// Bytes of unread answers, all clients together.
+  var outputBytes = 0
+  /// What the configuration allows, and no more than half of the descriptors that the process may have.
+  let connectionsMax: Int
   var inbound = Slab<InboundLink>()
   /// The connection that each peer's messages come on.
   var inboundOfPeer: [NodeID: SlabKey] = [:]
@@ -72,6 +76,7 @@ package actor Shard<Node: DrivenNode> {
     let loop = try EventLoop()
     self.loop = loop
     self.configuration = configuration
+    connectionsMax = min(configuration.connectionsMax, try raiseOpenFilesLimit() / 2)
     clock = SystemClock(wallOffsetMilliseconds: configuration.clockOffsetMilliseconds)
     log = Log(level: configuration.logLevel, node: configuration.name, clock: clock)
     threads = try DiskThreads(waking: loop)
@@ -163,6 +168,7 @@ package actor Shard<Node: DrivenNode> {
     if isStopping { stopReason = .refused(Self.stoppedEarly) }
     stopDeadline = now.instant.adding(milliseconds: Self.stopMillisecondsMax)
     step(.shutdown)
+    for connection in clients.elements where connection.isIdle { close(connection) }
   }
 
   private func takeDiskAnswers() {

@@ -43,6 +43,7 @@ final class StandInNode: DrivenNode {
     self.files = files
   }
 
+  func accepts(_ hello: Hello) -> Bool { true }
   var operationsInProgress: Int { held.count }
   var currentRing: Ring { Ring(epoch: 1, partitionCount: 2, replicas: 1, members: [member]) }
   func rawDescriptor(of file: FileID) -> Int32 { files.rawDescriptor(of: file) }
