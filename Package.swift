@@ -26,8 +26,9 @@ let package = Package(
   name: "cairn",
   products: [
     .executable(name: "cairn", targets: ["cairn"]),
-    // Preloaded into nodes by the system tests: what a power cut would take.
+    // Preloaded into nodes by the system tests: what a power cut would take, and when answers left.
     .library(name: "PowerLoss", type: .dynamic, targets: ["PowerLoss"]),
+    .library(name: "DiskTrace", type: .dynamic, targets: ["DiskTrace"]),
   ],
   targets: [
     // 0: what Glibc's module map lacks
@@ -56,6 +57,7 @@ let package = Package(
       dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
       swiftSettings: strict),
     .target(name: "PowerLoss", path: "Tests/PowerLoss", cSettings: [.treatAllWarnings(as: .error)]),
+    .target(name: "DiskTrace", path: "Tests/DiskTrace", cSettings: [.treatAllWarnings(as: .error)]),
     tests("ClusterTests", ["Cluster", "Primitives"]),
     tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),
     tests("FaultTests", ["Causality", "Primitives", "Simulation", "Storage"]),
@@ -71,7 +73,7 @@ let package = Package(
     tests("ClientTests", ["Client", "Platform", "Primitives"]),
     tests("CommandTests", ["cairn"]),
     tests("StructureTests", ["Platform"]),
-    tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols"]),
+    tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols", "Storage"]),
     tests("PlatformTests", ["Platform", "Primitives", "Storage"]),
     tests(
       "ServerTests",
