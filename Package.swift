@@ -27,7 +27,6 @@ let package = Package(
   products: [
     .executable(name: "cairn", targets: ["cairn"]),
     // Preloaded into nodes by the system tests: what a power cut would take, and when answers left.
-    .library(name: "PowerLoss", type: .dynamic, targets: ["PowerLoss"]),
     .library(name: "DiskTrace", type: .dynamic, targets: ["DiskTrace"]),
   ],
   targets: [
@@ -56,7 +55,6 @@ let package = Package(
       name: "cairn",
       dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
       swiftSettings: strict),
-    .target(name: "PowerLoss", path: "Tests/PowerLoss", cSettings: [.treatAllWarnings(as: .error)]),
     .target(name: "DiskTrace", path: "Tests/DiskTrace", cSettings: [.treatAllWarnings(as: .error)]),
     tests("ClusterTests", ["Cluster", "Primitives"]),
     tests("StorageTests", ["Causality", "Primitives", "Simulation", "Storage"]),

@@ -2,7 +2,7 @@ import Platform
 import Testing
 
 // What nodes did to their files and when they answered, as the preloaded library of Tests/DiskTrace wrote it down.
-// Reading it back, and asking it which writes were covered by which syncs; `PowerLoss.swift` undoes what was not.
+// Reading it back, and asking it which writes were covered by which syncs; `PowerLossStrike.swift` undoes what was not.
 
 /// A directory of traces, and the environment that makes nodes write them.
 final class DiskTrace {
