@@ -129,4 +129,31 @@ import Testing
     #expect(plain.type == ObjectKey.defaultType)
     #expect(Array(plain.encoded[plain.bucketRange]) == [3])
   }
+
+  @Test("times, clocks and rings that cannot be are no messages")
+  func absurdities() {
+    func decodes(_ message: PeerMessage) -> Bool {
+      var reader = ByteReader(message.encoded)
+      return (try? PeerMessage(decoding: &reader)) != nil
+    }
+    func beat(_ time: HybridTime, wall: UInt64) -> PeerMessage {
+      PeerMessage(time: time, body: .heartbeat(Heartbeat(bootID: 1, sequence: 1, wallMilliseconds: wall)))
+    }
+    #expect(decodes(beat(HybridTime(HybridTime.ceiling.rawValue - 1), wall: 1)))
+    #expect(!decodes(beat(.ceiling, wall: 1)))
+    #expect(!decodes(beat(HybridTime(.max), wall: 1)))
+    #expect(!decodes(beat(.zero, wall: 1 << 63)))
+    func hello(partitions: UInt16, replicas: UInt8) -> PeerMessage {
+      let cluster = ClusterIdentity(
+        id: Identity128(high: 1, low: 1), ringSeed: 1, partitions: partitions, replicas: replicas)
+      let hello = Hello(
+        node: NodeID(1), name: "n1", bootID: 1, knownBootID: 0, actor: ActorID(1), cluster: cluster, membersDigest: 1,
+        ringEpoch: 1, wallMilliseconds: 1)
+      return PeerMessage(time: .zero, body: .hello(hello))
+    }
+    #expect(decodes(hello(partitions: 64, replicas: 3)))
+    for (partitions, replicas) in [(48, 3), (0, 3), (64, 0), (64, 17)] as [(UInt16, UInt8)] {
+      #expect(!decodes(hello(partitions: partitions, replicas: replicas)), "\(partitions) \(replicas)")
+    }
+  }
 }
