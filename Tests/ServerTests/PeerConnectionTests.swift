@@ -4,15 +4,16 @@ import Platform
 import Primitives
 import Replication
 import Server
+import Storage
 import Testing
 
 struct PeerConnectionTests {
-  private static func hello(from node: UInt32) -> PeerMessage {
+  private static func hello(from node: UInt32, bootID: UInt64 = 5) -> PeerMessage {
     PeerMessage(
       time: .zero,
       body: .hello(
         Hello(
-          node: NodeID(node), name: "n\(node)", bootID: 5, knownBootID: 0, actor: ActorID(6), cluster: nil,
+          node: NodeID(node), name: "n\(node)", bootID: bootID, knownBootID: 0, actor: ActorID(6), cluster: nil,
           membersDigest: 0,
           ringEpoch: 0, wallMilliseconds: 0)))
   }
@@ -78,6 +79,39 @@ struct PeerConnectionTests {
     try second.send(Self.frames([StandInNode.heartbeat(1)]))
     await wait(shard) { $0.count == 3 }
     #expect(await shard.stop() == .clean)
+  }
+
+  @Test("a node whose hello is refused is heard, closed, and does not cut off the member it claims to be")
+  func impostor() async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path)
+    let member = try shard.connectAsPeer()
+    try member.send(Self.frames([Self.hello(from: 2)]))
+    await wait(shard) { $0.count == 1 }
+    let impostor = try shard.connectAsPeer()
+    try impostor.send(Self.frames([Self.hello(from: 2, bootID: StandInNode.refusedBootID)]))
+    #expect(impostor.receiveAll() == [])
+    try member.send(Self.frames([StandInNode.heartbeat(1)]))
+    await wait(shard) { $0.count == 3 }
+    #expect(await shard.stop() == .clean)
+  }
+
+  @Test("whoever sends and does not say hello is closed before it is given memory")
+  func noHelloManyBytes() async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path)
+    let stranger = try shard.connectAsPeer()
+    // A large message travels in chunks, of which none is whole: nothing is decoded, everything would be kept.
+    guard let key = ObjectKey(bucket: [1], key: [2]) else { return }
+    let value = [UInt8](repeating: 7, count: 300_000)
+    let push = Push(
+      operation: 0, store: StoreID(partition: 0, replicas: 1), configID: 0, key: key,
+      version: StoredVersion(stamp: .zero, isTombstone: false, value: value), wantsApplied: false, wantsSynced: false)
+    let bytes = Self.frames([PeerMessage(time: .zero, body: .push(push))])
+    try? stranger.send(Array(bytes.prefix(100_000)))
+    #expect(stranger.receiveAll() == [])
+    #expect(await shard.stop() == .clean)
+    #expect(shard.observations.events == [])
   }
 
   @Test("garbage on the cluster port closes the connection", arguments: UInt64(0)..<20)

@@ -43,7 +43,9 @@ final class StandInNode: DrivenNode {
     self.files = files
   }
 
-  func accepts(_ hello: Hello) -> Bool { true }
+  /// The one boot whose hello it does not accept.
+  static let refusedBootID: UInt64 = 666
+  func accepts(_ hello: Hello) -> Bool { hello.bootID != StandInNode.refusedBootID }
   var operationsInProgress: Int { held.count }
   var currentRing: Ring { Ring(epoch: 1, partitionCount: 2, replicas: 1, members: [member]) }
   func rawDescriptor(of file: FileID) -> Int32 { files.rawDescriptor(of: file) }
