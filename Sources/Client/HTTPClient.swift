@@ -1,4 +1,5 @@
 package import Platform
+import Primitives
 package import Protocols
 
 // A blocking HTTP/1.1 client for commands and tests: one request at a time on one connection, which is kept between
@@ -69,7 +70,10 @@ package struct HTTPClient: ~Copyable {
     _ method: String, _ target: String, headers: [(name: String, value: String)], body: [UInt8]
   ) -> [UInt8] {
     var head = "\(method) \(target) HTTP/1.1\r\nHost: \(endpoint.address)\r\n"
-    for header in headers { head += "\(header.name): \(header.value)\r\n" }
+    for header in headers {
+      invariant(isHeaderText(header.name) && isHeaderText(header.value), "a header that would end early")
+      head += "\(header.name): \(header.value)\r\n"
+    }
     if !body.isEmpty || method == "PUT" || method == "POST" { head += "Content-Length: \(body.count)\r\n" }
     return Array((head + "\r\n").utf8) + body
   }
@@ -95,6 +99,11 @@ package struct HTTPClient: ~Copyable {
       throw .noAnswer(endpoint, reason: "the connection was closed")
     }
   }
+}
+
+/// Whether `text` can be the value of a header: no control character in it ends the line.
+package func isHeaderText(_ text: String) -> Bool {
+  text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
 }
 
 /// A socket that can be handed on.

@@ -75,6 +75,19 @@ package func writeToStandardError(_ text: String) { writeIgnoringFailure(STDERR_
 
 package func writeToStandardOutput(_ text: String) { writeIgnoringFailure(STDOUT_FILENO, text) }
 
+/// `text` as one line that moves no cursor: control characters and line separators become escapes like `\n` or
+/// `\u{1B}`. For messages that repeat what somebody typed.
+package func oneLine(_ text: String) -> String {
+  var line = ""
+  for scalar in text.unicodeScalars {
+    switch scalar.properties.generalCategory {
+    case .control, .lineSeparator, .paragraphSeparator: line += scalar.escaped(asASCII: true)
+    default: line.unicodeScalars.append(scalar)
+    }
+  }
+  return line
+}
+
 private func writeIgnoringFailure(_ descriptor: Int32, _ text: String) {
   let bytes = Array(text.utf8)
   var offset = 0

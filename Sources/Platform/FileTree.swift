@@ -48,6 +48,11 @@ package enum FileTree {
     )
   }
 
+  /// Creates an empty file if there is none. - Throws: why nothing could be appended to it.
+  package static func openLog(_ path: String) throws(Errno) {
+    _ = Descriptor(owning: try call { unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644) })
+  }
+
   package static func truncate(_ path: String, to bytes: UInt64) throws(Errno) {
     try call { unsafe Glibc.truncate(path, off_t(bytes)) }
   }

@@ -189,6 +189,7 @@ extension HTTPReply {
     case 405: "HTTP/1.1 405 Method Not Allowed\r\n"
     case 413: "HTTP/1.1 413 Content Too Large\r\n"
     case 414: "HTTP/1.1 414 URI Too Long\r\n"
+    case 415: "HTTP/1.1 415 Unsupported Media Type\r\n"
     case 417: "HTTP/1.1 417 Expectation Failed\r\n"
     case 431: "HTTP/1.1 431 Request Header Fields Too Large\r\n"
     case 501: "HTTP/1.1 501 Not Implemented\r\n"

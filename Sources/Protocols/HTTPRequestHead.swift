@@ -125,12 +125,18 @@ struct HTTPRequestHead: Sendable {
       guard hosts == 1 else { throw .malformed("more than one Host header") }
     case 6 where HTTPText.matches(bytes, name, "expect"): try setExpectation(bytes, value)
     case 10 where HTTPText.matches(bytes, name, "connection"): setConnection(bytes, value)
-    case 12 where HTTPText.matches(bytes, name, "content-type"):
-      contentType = value.isEmpty ? nil : value.lowerBound - start..<value.upperBound - start
+    case 12 where HTTPText.matches(bytes, name, "content-type"): setContentType(bytes, value, from: start)
     case 14 where HTTPText.matches(bytes, name, "content-length"): try setLength(bytes, value)
     case 13 where HTTPText.matches(bytes, name, "x-riak-vclock"): carriesVersion = true
     case 17 where HTTPText.matches(bytes, name, "transfer-encoding"): try setCoding(bytes, value)
     default: addOther(bytes, name, value, from: start)
+    }
+  }
+
+  private mutating func setContentType(_ bytes: [UInt8], _ value: Range<Int>, from start: Int) {
+    contentType = value.isEmpty ? nil : value.lowerBound - start..<value.upperBound - start
+    if isWrite, problem == nil, !value.isEmpty, !HTTPText.isMediaType(bytes, value) {
+      problem = HTTPProblem(status: 415, text: "Content-Type must be type/subtype, like text/plain")
     }
   }
 

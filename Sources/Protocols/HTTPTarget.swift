@@ -152,9 +152,17 @@ struct ObjectOptions: Equatable {
     case "pw": write.pw = try ObjectOptions.quorum(name, value)
     case "timeout": timeoutMilliseconds = try ObjectOptions.timeout(value)
     case "returnbody": returnsBody = value == "true"
-    // Riak's options that change nothing here: quorums count distinct nodes, and absence is an answer, always.
+    // Riak's options that change nothing here: quorums count distinct nodes, absence is an answer, and dw of them have
+    // synced, always.
     case "rw", "node_confirms": _ = try ObjectOptions.quorum(name, value)
     case "basic_quorum", "notfound_ok", "sloppy_quorum", "asis": try ObjectOptions.checkBoolean(name, value)
+    case "sync_on_write":
+      guard ["default", "backend", "one", "all"].contains(value) else {
+        throw HTTPProblem(
+          status: 400,
+          text: "`sync_on_write` query parameter must be one of the following words: "
+            + "'default', 'backend', 'one' or 'all'")
+      }
     case "n_val":
       guard ObjectOptions.count(value) != nil else {
         throw HTTPProblem(status: 400, text: "`n_val` query parameter must be an integer from 1 to 255")
@@ -173,7 +181,7 @@ struct ObjectOptions: Equatable {
       guard let count = count(value) else {
         throw HTTPProblem(
           status: 400,
-          text: "`\(name)` query parameter must be an integer or one of the following words: "
+          text: "`\(name)` query parameter must be an integer from 1 to 255 or one of the following words: "
             + "'one', 'quorum' or 'all'")
       }
       return .count(count)

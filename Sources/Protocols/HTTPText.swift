@@ -32,6 +32,24 @@ package enum HTTPText {
     return true
   }
 
+  /// Whether `bytes[range]` is `type/subtype`, with or without parameters behind a semicolon; those are anything.
+  static func isMediaType(_ bytes: [UInt8], _ range: Range<Int>) -> Bool {
+    let type = token(bytes, range)
+    guard !type.isEmpty, type.upperBound < range.upperBound, bytes[type.upperBound] == UInt8(ascii: "/") else {
+      return false
+    }
+    let subtype = token(bytes, type.upperBound + 1..<range.upperBound)
+    let rest = trimmed(bytes, subtype.upperBound..<range.upperBound)
+    return !subtype.isEmpty && (rest.isEmpty || bytes[rest.lowerBound] == UInt8(ascii: ";"))
+  }
+
+  /// The token that `range` begins with; empty when it begins with none.
+  private static func token(_ bytes: [UInt8], _ range: Range<Int>) -> Range<Int> {
+    var end = range.lowerBound
+    while end < range.upperBound, isToken(bytes[end]) { end += 1 }
+    return range.lowerBound..<end
+  }
+
   /// `range` without spaces and tabs at its ends.
   static func trimmed(_ bytes: [UInt8], _ range: Range<Int>) -> Range<Int> {
     var start = range.lowerBound

@@ -54,20 +54,26 @@ package struct Configuration: Sendable {
 
   /// Applies the lines of a configuration file: `key = value`, blank, or `#` comments.
   package mutating func apply(file text: String, path: String) throws(ConfigurationError) {
+    var lines: [String: Int] = [:]
     for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
       let source = ConfigurationSource.file(path: path, line: index + 1)
       let content = trimmed(line.prefix { $0 != "#" })
       if content.isEmpty { continue }
-      try apply(assignment: content, from: source)
+      let key = try apply(assignment: content, from: source)
+      if let first = lines.updateValue(index + 1, forKey: key) { throw .setTwice(key, firstLine: first, source) }
     }
   }
 
-  /// Applies `key=value`.
-  private mutating func apply(assignment: Substring, from source: ConfigurationSource) throws(ConfigurationError) {
+  /// Applies `key=value` and returns the key.
+  @discardableResult
+  private mutating func apply(
+    assignment: Substring, from source: ConfigurationSource
+  ) throws(ConfigurationError) -> String {
     guard let equals = assignment.firstIndex(of: "=") else { throw .noAssignment(String(assignment), source) }
-    let key = trimmed(assignment[..<equals])
+    let key = String(trimmed(assignment[..<equals]))
     let value = trimmed(assignment[assignment.index(after: equals)...])
-    try set(String(key), to: String(value), from: source)
+    try set(key, to: String(value), from: source)
+    return key
   }
 }
 
@@ -95,12 +101,16 @@ package enum ConfigurationError: Error, Equatable, Sendable {
   case unknownKey(String, nearest: String?, ConfigurationSource)
   case malformed(String, value: String, expected: String, ConfigurationSource)
   case noAssignment(String, ConfigurationSource)
+  /// A file says two things; which was meant is not guessed.
+  case setTwice(String, firstLine: Int, ConfigurationSource)
   case unknownFlag(String, nearest: String?)
   case missingValue(flag: String)
   case unreadable(path: String, reason: String)
   /// A setting that has no default.
   case missing(flag: String, unit: String)
   case notAMember(name: String, members: [String])
+  /// The other nodes would look for this one elsewhere.
+  case otherAddress(name: String, cluster: String, initialCluster: String)
   case notAPowerOfTwo(Int)
 }
 
@@ -113,6 +123,7 @@ extension ConfigurationError: CustomStringConvertible {
     case .malformed(let key, let value, let expected, let source):
       "\(source): '\(value)' is no value for '\(key)': it must be \(expected)"
     case .noAssignment(let text, let source): "\(source): '\(text)' is not key=value"
+    case .setTwice(let key, let firstLine, let source): "\(source): '\(key)' is set already in line \(firstLine)"
     case .unknownFlag(let flag, let nearest):
       "there is no option '\(flag)'\(nearest.map { "; did you mean '\($0)'?" } ?? "")"
     case .missingValue(let flag): "\(flag) needs a value"
@@ -120,6 +131,8 @@ extension ConfigurationError: CustomStringConvertible {
     case .missing(let flag, let unit): "\(flag) is missing; give it as \(flag) \(unit)"
     case .notAMember(let name, let members):
       "--name \(name) is none of the nodes in --initial-cluster (\(members.joined(separator: ", ")))"
+    case .otherAddress(let name, let cluster, let initialCluster):
+      "--cluster \(cluster) is not the address of \(name) in --initial-cluster, which is \(initialCluster)"
     case .notAPowerOfTwo(let partitions): "partitions = \(partitions) is not a power of two; take 64, 128, 256, …"
     }
   }
@@ -171,8 +184,11 @@ extension Configuration {
     for key in Configuration.keys where key.isIdentity && key.show(self).isEmpty {
       throw .missing(flag: key.flag, unit: key.unit)
     }
-    guard initialCluster.contains(where: { $0.name == name }) else {
+    guard let own = initialCluster.first(where: { $0.name == name }) else {
       throw .notAMember(name: name, members: initialCluster.map(\.name))
+    }
+    guard let cluster, cluster.accepts(connectionsTo: SocketAddress(own.address)) else {
+      throw .otherAddress(name: name, cluster: cluster?.description ?? "", initialCluster: own.address)
     }
     guard partitions & (partitions - 1) == 0 else { throw .notAPowerOfTwo(partitions) }
   }
@@ -206,6 +222,13 @@ private func editDistance(_ a: String, _ b: String) -> Int {
     }
   }
   return row[b.count]
+}
+
+extension SocketAddress {
+  /// Whether a listener here is found at `address`: the very same, or its port on every address of this machine.
+  fileprivate func accepts(connectionsTo address: SocketAddress?) -> Bool {
+    self == address || host.allSatisfy { $0 == 0 } && port == address?.port
+  }
 }
 
 private func trimmed(_ text: Substring) -> Substring {

@@ -19,6 +19,6 @@ struct Log: Sendable {
   func callAsFunction(_ level: LogLevel, _ text: @autoclosure () -> String) {
     guard level >= self.level else { return }
     writeToStandardError(
-      "\(timestamp(wallMilliseconds: clock.now().wallMilliseconds)) \(level) \(node) \(text())\n")
+      "\(timestamp(wallMilliseconds: clock.now().wallMilliseconds)) \(level) \(node) \(oneLine(text()))\n")
   }
 }

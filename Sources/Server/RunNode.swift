@@ -44,7 +44,7 @@ package func runNode<Node: DrivenNode>(
     let shard = try assemble(configuration, node, clients, peers, signals, seed: ~seed)
     return try finish(try attempt { () throws(Errno) in try shard.run() }, log)
   } catch {
-    writeToStandardError("cairn node: \(error.line)\n")
+    writeToStandardError("cairn node: \(oneLine(error.line))\n")
     return error.code
   }
 }

@@ -1,3 +1,5 @@
+import Platform
+
 // Words on the command line, told apart by a table: options with values, flags, and the rest. `--name value` and
 // `--name=value` mean the same; after `--` nothing is an option; `-` alone is none either.
 
@@ -28,6 +30,24 @@ struct UsageError: Error, Equatable {
 struct Failure: Error, Equatable {
   let message: String
   init(_ message: String) { self.message = message }
+}
+
+/// Writes a command's result. - Throws: `Failure` when not all of it could be written.
+func printOut(_ text: String) throws(Failure) {
+  do throws(Errno) {
+    try Console.write(Array(text.utf8))
+  } catch {
+    throw Failure("cannot write to standard output: \(error)")
+  }
+}
+
+/// `word` as a shell reads it as one word.
+func shellQuoted(_ word: String) -> String {
+  let isPlain = word.unicodeScalars.allSatisfy {
+    $0.properties.isAlphabetic || "0123456789/._-+,:=@%".unicodeScalars.contains($0)
+  }
+  if isPlain && !word.isEmpty { return word }
+  return "'" + word.map { $0 == "'" ? "'\\''" : String($0) }.joined() + "'"
 }
 
 struct Arguments: Equatable {

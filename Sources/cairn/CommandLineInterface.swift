@@ -19,24 +19,24 @@ enum CommandLineInterface {
       }
       return try dispatch(words.compactMap { $0 })
     } catch let error as UsageError {
-      writeToStandardError("cairn: \(error.problem)\n  \(error.hint)\n")
+      writeToStandardError("cairn: \(oneLine(error.problem))\n  \(oneLine(error.hint))\n")
       return 2
     } catch let error as Failure {
-      writeToStandardError("cairn: \(error.message)\n")
+      writeToStandardError("cairn: \(oneLine(error.message))\n")
       return 1
     } catch {
-      writeToStandardError("cairn: \(error)\n")
+      writeToStandardError("cairn: \(oneLine("\(error)"))\n")
       return 1
     }
   }
 
   private static func dispatch(_ words: [String]) throws -> Int32 {
     guard let first = words.first, first != "--help", first != "-h", first != "help" else {
-      writeToStandardOutput(help)
+      try printOut(help)
       return 0
     }
     if first == "--version" {
-      writeToStandardOutput("cairn \(version)\n")
+      try printOut("cairn \(version)\n")
       return 0
     }
     return try run(words, among: subcommands, path: "cairn")
@@ -57,7 +57,7 @@ enum CommandLineInterface {
     let beforeOperands = rest.prefix { $0 != "--" }
     let askedOfGroup = subcommand.children.isEmpty || beforeOperands.first?.hasPrefix("-") == true
     if askedOfGroup && (beforeOperands.contains("--help") || beforeOperands.contains("-h")) {
-      writeToStandardOutput(subcommand.help(path: path))
+      try printOut(subcommand.help(path: path))
       return 0
     }
     guard subcommand.children.isEmpty else { return try run(rest, among: subcommand.children, path: path) }

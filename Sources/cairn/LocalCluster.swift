@@ -120,7 +120,7 @@ struct LocalCluster {
     } catch .locked {
       throw Failure("another cairn local command is at work in \(directory); wait until it has finished")
     } catch {
-      throw Failure("cannot lock \(directory)/local.lock: \(error)")
+      throw Failure("\(error)")
     }
     return lock
   }

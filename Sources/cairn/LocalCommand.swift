@@ -45,24 +45,26 @@ let localCommand = Subcommand(
 
 extension Arguments {
   /// The absolute path of `--data`.
-  var localDirectory: String {
+  func localDirectory() throws(UsageError) -> String {
     var path = value("--data") ?? ".cairn"
+    if path.isEmpty { throw problem("--data is empty; it names the directory where the cluster lives") }
     if path.hasPrefix("./") { path.removeFirst(2) }
     while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
     return path.hasPrefix("/") ? path : Console.currentDirectory + "/" + path
   }
 
   /// ` --data DIR`, as it must be repeated in the commands that are suggested.
-  var dataSuffix: String { value("--data").map { " --data \($0)" } ?? "" }
+  var dataSuffix: String { value("--data").map { " --data \(shellQuoted($0))" } ?? "" }
 
   /// The cluster that is there, locked against other commands.
   func withLocalCluster<Result>(_ body: (inout LocalCluster) throws -> Result) throws -> Result {
-    guard FileTree.exists(LocalCluster.recordPath(localDirectory)) else {
-      throw Failure("there is no local cluster in \(localDirectory); start one with cairn local up\(dataSuffix)")
+    let directory = try localDirectory()
+    guard FileTree.exists(LocalCluster.recordPath(directory)) else {
+      throw Failure("there is no local cluster in \(directory); start one with cairn local up\(dataSuffix)")
     }
-    let lock = try LocalCluster.lock(localDirectory)
-    guard var cluster = try LocalCluster.load(localDirectory) else {
-      throw Failure("there is no local cluster in \(localDirectory) any more")
+    let lock = try LocalCluster.lock(directory)
+    guard var cluster = try LocalCluster.load(directory) else {
+      throw Failure("there is no local cluster in \(directory) any more")
     }
     return try withExtendedLifetime(lock) { try body(&cluster) }
   }
@@ -90,7 +92,7 @@ extension Arguments {
     guard waitForEnd(of: process, milliseconds: 10_000) else {
       throw Failure("\(cluster.name(node)) (pid \(process.pid)) has not ended after SIGKILL")
     }
-    writeToStandardOutput("\(cluster.name(node)) killed (pid \(process.pid))\n")
+    try printOut("\(cluster.name(node)) killed (pid \(process.pid))\n")
     return 0
   }
 }
@@ -104,7 +106,7 @@ extension Arguments {
       throw Failure(
         "\(cluster.name(node)) (pid \(process.pid)) has not stopped; end it with cairn local kill \(node.number)")
     }
-    writeToStandardOutput("\(cluster.name(node)) stopped (pid \(process.pid))\n")
+    try printOut("\(cluster.name(node)) stopped (pid \(process.pid))\n")
     return 0
   }
 }
@@ -120,7 +122,7 @@ extension Arguments {
       process.signal(.kill)
       guard waitForEnd(of: process, milliseconds: 10_000) else { throw Failure("pid \(process.pid) does not end") }
     }
-    writeToStandardOutput("\(processes.count) node\(processes.count == 1 ? "" : "s") stopped\n")
+    try printOut("\(processes.count) node\(processes.count == 1 ? "" : "s") stopped\n")
     guard arguments.has("--wipe") else { return }
     for node in cluster.nodes {
       try remove(cluster.dataDirectory(node))
@@ -129,7 +131,7 @@ extension Arguments {
     try remove(LocalCluster.recordPath(cluster.directory))
     try remove(cluster.directory + "/local.lock")
     FileTree.removeIfEmpty(cluster.directory)
-    writeToStandardOutput("\(cluster.directory) wiped\n")
+    try printOut("\(cluster.directory) wiped\n")
   }
   return 0
 }

@@ -16,7 +16,7 @@ enum LocalRun {
 
 @Sendable func localUp(_ arguments: Arguments) throws -> Int32 {
   try arguments.refuseOperands()
-  let directory = arguments.localDirectory
+  let directory = try arguments.localDirectory()
   // What can be checked without touching anything is checked first.
   let isNew = !FileTree.exists(LocalCluster.recordPath(directory))
   var cluster = isNew ? try newCluster(arguments, in: directory) : nil
@@ -33,7 +33,7 @@ enum LocalRun {
     let starting = cluster.nodes.indices.filter { cluster.running(cluster.nodes[$0]) == nil }
     try start(starting, of: &cluster)
     try waitUntilReady(Array(cluster.nodes.indices), of: cluster)
-    writeToStandardOutput(whatNext(cluster, arguments, isNew: isNew))
+    try printOut(whatNext(cluster, arguments, isNew: isNew))
     return 0
   }
 }
@@ -48,7 +48,7 @@ enum LocalRun {
     try start([index], of: &cluster)
     try waitUntilReady([index], of: cluster)
     let pid = cluster.nodes[index].process!.pid
-    writeToStandardOutput("\(cluster.name(node)) serves on \(cluster.endpoint(node)) (pid \(pid))\n")
+    try printOut("\(cluster.name(node)) serves on \(cluster.endpoint(node)) (pid \(pid))\n")
     return 0
   }
 }
@@ -72,8 +72,21 @@ private func newCluster(_ arguments: Arguments, in directory: String) throws -> 
   let base = try arguments.integer("--port-base", in: 1000...65_400) ?? LocalCluster.portBaseDefault
   let settings = arguments.allValues("--set")
   for setting in settings { try check(setting, arguments) }
-  return LocalCluster(
+  let cluster = LocalCluster(
     directory: directory, portBase: base, replicas: replicas, settings: settings, nodeCount: count)
+  try check(cluster, arguments)
+  return cluster
+}
+
+/// What the nodes of a cluster would refuse together is refused before anything is made.
+private func check(_ cluster: LocalCluster, _ arguments: Arguments) throws(UsageError) {
+  for node in cluster.nodes {
+    do throws(ConfigurationError) {
+      try Configuration(arguments: Array(cluster.arguments(node).dropFirst())).validate()
+    } catch {
+      throw arguments.problem("\(error)", hint: "see cairn node --help")
+    }
+  }
 }
 
 /// A setting that a node would refuse is refused before one is started.
@@ -119,6 +132,11 @@ private func start(_ indices: [Int], of cluster: inout LocalCluster) throws {
   let executable = Console.executablePath
   for index in indices {
     let node = cluster.nodes[index]
+    do throws(Errno) {
+      try FileTree.openLog(cluster.logPath(node))
+    } catch {
+      throw Failure("cannot write the log \(cluster.logPath(node)): \(error)")
+    }
     var setting = ProcessSetting()
     setting.outputPath = cluster.logPath(node)
     setting.errorPath = cluster.logPath(node)
@@ -172,17 +190,27 @@ private func waitUntilReady(_ indices: [Int], of cluster: LocalCluster) throws {
   }
 }
 
-private func endedEarly(_ node: LocalCluster.Node, of cluster: LocalCluster) -> Failure {
+/// The node's own words; a usage error when the node took its arguments for one.
+private func endedEarly(_ node: LocalCluster.Node, of cluster: LocalCluster) -> any Error {
   showProgress([])
   let log = (try? FileTree.read(cluster.logPath(node), bytesMax: 64 << 20)) ?? []
-  let last = log.split(separator: UInt8(ascii: "\n")).last.map { String(decoding: $0, as: UTF8.self) }
+  let reason = lastError(String(decoding: log.suffix(1 << 16), as: UTF8.self)) ?? "it said nothing"
+  let end = node.process.flatMap { endOfChild($0.pid, wait: false) }
   let how =
-    switch node.process.flatMap({ endOfChild($0.pid, wait: false) }) {
+    switch end {
     case .exited(let code)? where code >= 0: "exited with code \(code)"
     case .signalled(let signal)?: "was ended by signal \(signal)"
     case .exited?, nil: "has ended"
     }
-  return Failure("\(cluster.name(node)) \(how): \(last ?? "it said nothing") (log: \(cluster.logPath(node)))")
+  let message = "\(cluster.name(node)) \(how): \(reason)"
+  if end == .exited(2) { return UsageError(problem: message, hint: "see \(cluster.logPath(node))") }
+  return Failure("\(message) (log: \(cluster.logPath(node)))")
+}
+
+/// The last thing a log says: its last line, not counting the indented ones that say what to type next; nil when there
+/// is none.
+func lastError(_ log: String) -> String? {
+  log.split(whereSeparator: \.isNewline).last { !$0.hasPrefix(" ") }.map(String.init)
 }
 
 private func isReady(_ endpoint: Endpoint) -> Bool {
@@ -201,7 +229,7 @@ private func showProgress(_ waiting: [String]) {
 }
 
 private func whatNext(_ cluster: LocalCluster, _ arguments: Arguments, isNew: Bool) -> String {
-  let program = Console.executablePath
+  let program = shellQuoted(Console.executablePath)
   let data = arguments.dataSuffix
   let count = cluster.nodes.count
   let url = cluster.portBase == LocalCluster.portBaseDefault ? "" : " --url \(cluster.endpoint(cluster.nodes[0]))"

@@ -6,16 +6,17 @@ import Protocols
 
 @Sendable func localStatus(_ arguments: Arguments) throws -> Int32 {
   try arguments.refuseOperands()
-  guard let cluster = try LocalCluster.load(arguments.localDirectory) else {
+  let directory = try arguments.localDirectory()
+  guard let cluster = try LocalCluster.load(directory) else {
     throw Failure(
-      "there is no local cluster in \(arguments.localDirectory); start one with cairn local up\(arguments.dataSuffix)")
+      "there is no local cluster in \(directory); start one with cairn local up\(arguments.dataSuffix)")
   }
   let rows = cluster.nodes.map { NodeRow($0, of: cluster) }
   if arguments.has("--json") {
-    writeToStandardOutput(JSON.array(rows.map(\.json)).text(indent: true) + "\n")
+    try printOut(JSON.array(rows.map(\.json)).text(indent: true) + "\n")
   } else {
     let header = ["NODE", "PID", "STATE", "HTTP", "KEYS", "TOMBSTONES", "MEMORY"]
-    writeToStandardOutput(aligned([header] + rows.map(\.cells)).joined(separator: "\n") + "\n")
+    try printOut(aligned([header] + rows.map(\.cells)).joined(separator: "\n") + "\n")
   }
   return 0
 }
@@ -24,8 +25,10 @@ private struct NodeRow {
   let name: String
   let endpoint: Endpoint
   var pid: Int32?
-  /// `serving`, `starting` (runs, but does not serve yet), `silent` (runs, does not answer) or `down`.
+  /// `serving`, `starting` (runs, but does not serve yet), `silent` (runs, does not answer) or `down`; or `byHand`.
   var state = "down"
+  /// No process that `cairn local` started, yet a node of this name serves here.
+  static let byHand = "serving (not started by local)"
   var keys: Int?
   var tombstones: Int?
   var residentBytes: Int?
@@ -33,15 +36,22 @@ private struct NodeRow {
   init(_ node: LocalCluster.Node, of cluster: LocalCluster) {
     name = cluster.name(node)
     endpoint = cluster.endpoint(node)
-    guard let process = cluster.running(node) else { return }
-    pid = process.pid
-    residentBytes = ProcessTable.facts(of: process.pid)?.residentBytes
-    state = "silent"
+    let process = cluster.running(node)
+    if let process {
+      pid = process.pid
+      residentBytes = ProcessTable.facts(of: process.pid)?.residentBytes
+      state = "silent"
+    }
     do throws(HTTPClientError) {
       var client = HTTPClient(endpoint, timeoutMilliseconds: 2000)
-      state = try client.send("GET", "/ready").status == 200 ? "serving" : "starting"
+      let isReady = try client.send("GET", "/ready").status == 200
+      if process != nil { state = isReady ? "serving" : "starting" }
       let answer = try client.send("GET", "/admin/status")
       guard answer.status == 200, let status = try? JSON.parse(answer.body) else { return }
+      if process == nil {
+        guard isReady, status["name"]?.string == name else { return }
+        state = NodeRow.byHand
+      }
       keys = status["keys_live"]?.integer
       tombstones = status["tombstones"]?.integer
     } catch {

@@ -12,7 +12,7 @@ private let whereOptions = [
 ]
 
 private func quorumOption(_ name: String, _ help: String) -> Option {
-  Option("--" + name, "N", help: "\(help): a number, one, quorum or all")
+  Option("--" + name, "N", help: "\(help): a number from 1, one, quorum or all")
 }
 
 private let writeOptions = [
@@ -56,6 +56,10 @@ let deleteCommand = Subcommand(
   let word = arguments.positionals[2]
   let isText = word != "-" && !word.hasPrefix("@")
   let type = arguments.value("--content-type") ?? (isText ? "text/plain; charset=utf-8" : "application/octet-stream")
+  if word == "@" { throw arguments.problem("@ names no file", hint: "type @FILE, or - for standard input") }
+  guard !type.isEmpty && isHeaderText(type) else {
+    throw arguments.problem("--content-type is '\(type)', which cannot stand in a header")
+  }
   var request = try ObjectRequest(.put, arguments, parameters: ["w", "dw", "pw"])
   request.headers = [("Content-Type", type)]
   request.body = try value(word)

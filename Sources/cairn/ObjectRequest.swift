@@ -51,14 +51,20 @@ struct ObjectRequest {
     var query = timeout.map { ["timeout=\($0)"] } ?? []
     for parameter in parameters {
       guard let value = arguments.value("--" + parameter) else { continue }
-      guard ["one", "quorum", "all", "default"].contains(value) || Int(value).map({ $0 >= 0 }) == true else {
-        throw arguments.problem("--\(parameter) is '\(value)', not a number, one, quorum or all")
+      guard ObjectRequest.isQuorum(value) else {
+        throw arguments.problem("--\(parameter) is '\(value)', not a number from 1 to 255, one, quorum or all")
       }
       query.append("\(parameter)=\(value)")
     }
     let path = objectPath(type: arguments.value("--type"), bucket: bucket, key: key)
     target = query.isEmpty ? path : path + "?" + query.joined(separator: "&")
     endpoints = try arguments.endpoints()
+  }
+
+  /// What nodes take as a quorum.
+  static func isQuorum(_ text: String) -> Bool {
+    if ["one", "quorum", "all"].contains(text) { return true }
+    return text.utf8.allSatisfy { (48...57).contains($0) } && UInt8(text).map { $0 > 0 } == true
   }
 
   func perform() throws -> Answer {

@@ -19,12 +19,12 @@ let ringCommand = Subcommand(
   let (endpoint, answer) = try fetch("/admin/ring", from: try arguments.endpoints())
   guard let ring = try? JSON.parse(answer.body) else { throw Failure("\(endpoint) sent something that is no JSON") }
   if arguments.has("--json") {
-    writeToStandardOutput(ring.text(indent: true) + "\n")
+    try printOut(ring.text(indent: true) + "\n")
     return 0
   }
   if ring["partitions"]?.integer == 0 { throw Failure("\(endpoint) has not founded its cluster yet; try again") }
   guard let table = RingTable(ring) else { throw Failure("\(endpoint) sent a ring that this version does not know") }
-  writeToStandardOutput(table.text)
+  try printOut(table.text)
   return 0
 }
 

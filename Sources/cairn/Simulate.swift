@@ -27,7 +27,7 @@ let simulateCommand = Subcommand(
   if let text = arguments.value("--seed") {
     guard let seed = UInt64(text) else { throw arguments.problem("--seed is '\(text)', not a number from 0") }
     guard arguments.value("--seeds") == nil else { throw arguments.problem("--seed and --seeds exclude each other") }
-    return runOne(seed, arguments)
+    return try runOne(seed, arguments)
   }
   guard let text = arguments.value("--seeds") else {
     throw arguments.problem("simulate needs --seed or --seeds", hint: "cairn simulate --seed 1")
@@ -57,16 +57,16 @@ private func seedRange(_ text: String) -> Range<UInt64>? {
   return first < end ? first..<end : nil
 }
 
-private func runOne(_ seed: UInt64, _ arguments: Arguments) -> Int32 {
+private func runOne(_ seed: UInt64, _ arguments: Arguments) throws -> Int32 {
   let result =
     arguments.has("--trace")
     ? simulate(seed: seed) { writeToStandardOutput($0 + "\n") } : simulate(seed: seed)
   let report = SimulationReport(result)
   if arguments.has("--json") {
-    writeToStandardOutput(report.json.text(indent: false) + "\n")
+    try printOut(report.json.text(indent: false) + "\n")
   } else {
-    for violation in result.violations { writeToStandardOutput("\(violation)\n") }
-    writeToStandardOutput(report.summary + "\n")
+    for violation in result.violations { try printOut("\(violation)\n") }
+    try printOut(report.summary + "\n")
   }
   return result.hasPassed ? 0 : 1
 }

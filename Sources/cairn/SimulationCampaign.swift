@@ -63,7 +63,7 @@ struct SimulationCampaign {
     let seconds = clock.now().instant.milliseconds(since: started) / 1000
     let verdict = failures == 0 ? "all passed" : "\(failures) FAILED"
     let text = "\(runs) runs, \(operations) operations, \(seconds) s: \(verdict)\n"
-    if printsJSON { writeToStandardError(text) } else { writeToStandardOutput(text) }
+    if printsJSON { writeToStandardError(text) } else { try printOut(text) }
     return failures == 0 ? 0 : 1
   }
 

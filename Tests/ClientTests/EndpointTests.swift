@@ -2,6 +2,14 @@ import Client
 import Platform
 import Testing
 
+@Suite struct HeaderTextTests {
+  @Test("a header's value holds no control character")
+  func controlCharacters() {
+    for text in ["text/plain; charset=utf-8", "", "ö"] { #expect(isHeaderText(text)) }
+    for text in ["a/b\r\nX: y", "a\nb", "a\rb", "a\u{0}", "\u{7F}", "a\tb"] { #expect(!isHeaderText(text)) }
+  }
+}
+
 @Suite struct EndpointTests {
   @Test("a node's address is read with or without a slash", arguments: ["http://127.0.0.1:80", "HTTP://localhost:80/"])
   func good(text: String) throws {

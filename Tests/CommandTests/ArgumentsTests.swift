@@ -72,6 +72,46 @@ import Testing
     }
   }
 
+  @Test("a path is printed so that a shell reads it as one word")
+  func quoting() {
+    for word in ["d2", "/a/b.c", "n1=127.0.0.1:1", "100%", "ö"] { #expect(shellQuoted(word) == word) }
+    #expect(shellQuoted("c d") == "'c d'")
+    #expect(shellQuoted("it's $HOME") == "'it'\\''s $HOME'")
+    #expect(shellQuoted("") == "''")
+    for word in ["~", "a;b", "a*", "a\nb", "(a)", "a&", "\"", "\\", "#a", "!"] {
+      #expect(shellQuoted(word) == "'\(word)'")
+    }
+  }
+
+  @Test("an empty --data is refused, and a suggested command repeats --data as it must be typed")
+  func data() throws {
+    let options = [Option("--data", "DIR", help: "where")]
+    func arguments(_ words: String...) throws(UsageError) -> Arguments {
+      try Arguments(words, options: options, command: "cairn local up")
+    }
+    #expect(throws: UsageError.self) { try arguments("--data", "").localDirectory() }
+    #expect(try arguments("--data", "/a b/").localDirectory() == "/a b")
+    #expect(try arguments("--data=c d").dataSuffix == " --data 'c d'")
+    #expect(try arguments().dataSuffix == "")
+  }
+
+  @Test("a quorum is a number from 1 to 255, one, quorum or all")
+  func quorums() {
+    for text in ["1", "255", "one", "quorum", "all"] { #expect(ObjectRequest.isQuorum(text), "\(text)") }
+    for text in ["0", "256", "-1", "+1", "", "One", "1.5", "many", "default", "99999999999999999999"] {
+      #expect(!ObjectRequest.isQuorum(text), "\(text)")
+    }
+  }
+
+  @Test("of a log the last line is told, but not what a usage error tells to type")
+  func lastErrors() {
+    #expect(
+      lastError("1 info n1 starting\ncairn: partitions = 63\n  see cairn node --help\n") == "cairn: partitions = 63")
+    #expect(lastError("cairn: old\ncairn node: new\n") == "cairn node: new")
+    #expect(lastError("cairn node: old\nFatal error: b\n") == "Fatal error: b")
+    #expect(lastError("\n") == nil)
+  }
+
   @Test("columns are padded to one width each")
   func columns() {
     #expect(aligned([["A", "LONG"], ["abc", "d", "e"]], indent: " ") == [" A    LONG", " abc  d     e"])

@@ -89,7 +89,9 @@ import Testing
     #expect(
       request("DELETE /buckets/b/keys/k?w=quorum&dw=one&pw=255&r=default HTTP/1.1\r\nHost: h\r\n\r\n")
         == .delete(delete))
-    let harmless = "rw=2&basic_quorum=true&notfound_ok=false&node_confirms=1&sloppy_quorum=default&asis=true&n_val=3"
+    let harmless =
+      "rw=2&basic_quorum=true&notfound_ok=false&node_confirms=1&sloppy_quorum=default&asis=true&n_val=3"
+      + "&sync_on_write=backend&sync_on_write=default&sync_on_write=one&sync_on_write=all"
     #expect(key("/buckets/b/keys/k?\(harmless)&returnbody=maybe") == objectKey("b", "k"))
   }
 
@@ -97,7 +99,9 @@ import Testing
     arguments: ["r", "pr", "w", "dw", "pw", "rw", "node_confirms"],
     ["0", "-1", "+1", "256", "two", "", "1.5", "99999999999999999999"])
   func aQuorumThatIsNoneIsNamed(name: String, value: String) {
-    let text = "`\(name)` query parameter must be an integer or one of the following words: 'one', 'quorum' or 'all'\n"
+    let text =
+      "`\(name)` query parameter must be an integer from 1 to 255 or one of the following words: "
+      + "'one', 'quorum' or 'all'\n"
     let answer = get("/buckets/b/keys/k?\(name)=\(value)")
     #expect(answer.map(\.status) == ["HTTP/1.1 400 Bad Request"])
     // A plus in a query is a space, so "+1" is " 1".
@@ -110,6 +114,10 @@ import Testing
     ("basic_quorum=1", "`basic_quorum` query parameter must be true or false"),
     ("notfound_ok=", "`notfound_ok` query parameter must be true or false"),
     ("n_val=0", "`n_val` query parameter must be an integer from 1 to 255"),
+    (
+      "sync_on_write=two",
+      "`sync_on_write` query parameter must be one of the following words: 'default', 'backend', 'one' or 'all'"
+    ),
     ("vtag=x", "Unknown query parameter: vtag"), ("R=1", "Unknown query parameter: R"),
     ("a%0Ab=1", "Unknown query parameter: a b"), ("r=1&x", "Unknown query parameter: x"),
   ])
@@ -125,6 +133,27 @@ import Testing
       #expect(answer.map(\.status) == ["HTTP/1.1 400 Bad Request"])
       #expect(body(answer) == "Missing Content-Type request header\n")
     }
+  }
+
+  private func write(_ method: String, type: String) -> [Seen] {
+    seen("\(method) /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\nContent-Type: \(type)\r\nContent-Length: 1\r\n\r\nx")
+  }
+
+  @Test(arguments: ["foo", "foo/", "/foo", "a/b/c", "a /b", "a/ b", "a/b c", "a,b/c", "text/plain, a/b", ";", "/"])
+  func aContentTypeThatIsNoneIsRefused(type: String) {
+    for method in ["PUT", "POST"] {
+      let answer = write(method, type: type)
+      #expect(answer.map(\.status) == ["HTTP/1.1 415 Unsupported Media Type"])
+      #expect(body(answer) == "Content-Type must be type/subtype, like text/plain\n")
+    }
+    // It matters to writes only, and the connection goes on.
+    #expect(request("GET /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\nContent-Type: \(type)\r\n\r\n") != nil)
+    guard case .reply(_, close: false)? = write("PUT", type: type).first else { return #expect(Bool(false)) }
+  }
+
+  @Test(arguments: ["a/b", "application/vnd.x+json", "text/plain;charset=utf-8", "text/plain ; a=\"b, c\"", "a/b;"])
+  func aContentTypeMayHaveParameters(type: String) {
+    guard case .request? = write("PUT", type: type).first else { return #expect(Bool(false), "\(type)") }
   }
 
   @Test(arguments: ["If-None-Match: *", "If-Match: \"a\"", "If-Unmodified-Since: x", "X-Riak-If-Not-Modified: x"])

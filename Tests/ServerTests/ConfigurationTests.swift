@@ -111,6 +111,39 @@ struct ConfigurationTests {
     }
   }
 
+  @Test("a file that sets a key twice is refused with both lines; from elsewhere the last one counts")
+  func setTwice() throws {
+    var configuration = Configuration()
+    #expect(throws: ConfigurationError.setTwice("sync", firstLine: 2, .file(path: "f", line: 4))) {
+      try configuration.apply(file: "# sync = x\nsync = never\nn_val = 2\n sync=never\n", path: "f")
+    }
+    let error = ConfigurationError.setTwice("sync", firstLine: 2, .file(path: "f", line: 4))
+    #expect("\(error)" == "f line 4: 'sync' is set already in line 2")
+    #expect(try Configuration(arguments: ["--set", "n_val=2", "--set", "n_val=1"]).replicas == 1)
+  }
+
+  @Test("a node listens to its peers where the initial cluster says it does, or on every address of its machine")
+  func ownAddress() throws {
+    func check(_ cluster: String, _ initialCluster: String = "n1=127.0.0.1:2,n2=127.0.0.1:3")
+      throws(ConfigurationError)
+    {
+      try Configuration(arguments: Self.identity + ["--cluster", cluster, "--initial-cluster", initialCluster])
+        .validate()
+    }
+    for cluster in ["127.0.0.1:3", "127.0.0.1:4", "127.0.0.2:2", "[::1]:2", "0.0.0.0:3"] {
+      let expected = ConfigurationError.otherAddress(name: "n1", cluster: cluster, initialCluster: "127.0.0.1:2")
+      #expect(throws: expected) { try check(cluster) }
+      #expect("\(expected)".contains(cluster) && "\(expected)".contains(" 127.0.0.1:2"))
+    }
+    #expect(throws: ConfigurationError.otherAddress(name: "n1", cluster: "127.0.0.1:2", initialCluster: "host:2")) {
+      try check("127.0.0.1:2", "n1=host:2")
+    }
+    try check("localhost:2")
+    try check("127.0.0.1:2", "n1=localhost:2")
+    try check("0.0.0.0:2")
+    try check("[::]:2")
+  }
+
   @Test("a node needs an identity, and is one of the cluster")
   func validation() throws {
     try Configuration(arguments: Self.identity).validate()

@@ -48,14 +48,18 @@ final class RunningCommand {
   private let words: [String]
   private var end: ProcessEnd?
 
-  /// - Parameter input: What it finds on standard input.
-  init(_ words: [String], name: String, input: [UInt8] = [], environment: [String] = []) throws {
+  /// - Parameters:
+  ///   - input: What it finds on standard input.
+  ///   - outputPath: Where it writes, if not to a file that can be looked at.
+  init(
+    _ words: [String], name: String, input: [UInt8] = [], environment: [String] = [], outputPath: String? = nil
+  ) throws {
     directory = try ScratchDirectory("command-" + name)
     self.words = words
     var setting = ProcessSetting()
     setting.environment = environment
     setting.inputPath = directory.path + "/in"
-    setting.outputPath = directory.path + "/out"
+    setting.outputPath = outputPath ?? directory.path + "/out"
     setting.errorPath = directory.path + "/err"
     try FileTree.write(input, to: setting.inputPath)
     identity = try spawn(Binary.cairn, words, setting)
@@ -81,7 +85,8 @@ final class RunningCommand {
       if end == nil { end = endOfChild(identity.pid, wait: false) }
       return end != nil
     }
-    let output = try FileTree.read(directory.path + "/out", bytesMax: 256 << 20)
+    let path = directory.path + "/out"
+    let output = FileTree.exists(path) ? try FileTree.read(path, bytesMax: 256 << 20) : []
     return CommandResult(end: end!, output: output, errors: errors)
   }
 }
@@ -93,12 +98,16 @@ func cairn(_ words: String..., input: [UInt8] = []) throws -> CommandResult {
   try cairn(words, input: input)
 }
 
-func cairn(_ words: [String], input: [UInt8] = [], environment: [String] = []) throws -> CommandResult {
+func cairn(
+  _ words: [String], input: [UInt8] = [], environment: [String] = [], outputPath: String? = nil
+) throws -> CommandResult {
   let number = commandNumber.withLock {
     $0 += 1
     return $0
   }
-  return try RunningCommand(words, name: "\(number)", input: input, environment: environment).finish()
+  return try RunningCommand(
+    words, name: "\(number)", input: input, environment: environment, outputPath: outputPath
+  ).finish()
 }
 
 /// Returns as soon as `holds`; throws when it still does not after the deadline.

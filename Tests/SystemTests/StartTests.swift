@@ -20,6 +20,7 @@ extension SystemTests {
         var arguments = cluster.nodeArguments(1)
         arguments[6] = "127.0.0.1:\(free)"
         arguments[8] = "127.0.0.1:\(free + 1)"
+        arguments[10] = "n1=127.0.0.1:\(free + 1)"
         expectRefusal(try node(arguments), code: 1, "\(cluster.data)/n1")
         // A port in use.
         arguments = cluster.nodeArguments(1)
@@ -43,6 +44,10 @@ extension SystemTests {
         arguments = cluster.nodeArguments(2)
         arguments[4] = "/proc/nothing/n2"
         expectRefusal(try node(arguments), code: 1, "/proc/nothing")
+        // The address of another node.
+        arguments = cluster.nodeArguments(2)
+        arguments[8] = "127.0.0.1:\(cluster.clusterPort(3))"
+        expectRefusal(try node(arguments), code: 2, arguments[8], "127.0.0.1:\(cluster.clusterPort(2))")
         // An incomplete command line.
         expectRefusal(try node(["node", "--name", "n2"]), code: 2, "--data")
         #expect(try cluster.local("status").contains("serving"))
@@ -63,6 +68,52 @@ extension SystemTests {
       #expect(!FileTree.exists(data))
     }
 
+    @Test("a new cluster with settings that its nodes refuse is not begun, and the corrected command works")
+    func refusedSettings() throws {
+      let directory = try ScratchDirectory("refused-settings")
+      let data = directory.path + "/a cluster"
+      let up = ["local", "up", "--nodes", "1", "--n", "1", "--data", data, "--port-base", "\(try Ports.base())"]
+      let result = try cairn(up + ["--set", "partitions=63"])
+      #expect(result.code == 2 && result.errors.contains("63 is not a power of two"), "\(result.errors)")
+      #expect(!FileTree.exists(data))
+      // A log that cannot be written is blamed, and nothing else.
+      try FileTree.create(data + "/n1.log")
+      let blamed = try cairn(up)
+      #expect(
+        blamed.code == 1 && blamed.errors.hasPrefix("cairn: cannot write the log \(data)/n1.log"), "\(blamed.errors)")
+      try FileTree.remove(data + "/n1.log")
+      // So is a lock.
+      try FileTree.remove(data + "/local.lock")
+      try FileTree.create(data + "/local.lock")
+      #expect(try cairn(up).errors.ranges(of: "cannot lock").count == 1)
+      try FileTree.remove(data + "/local.lock")
+      let output = try cairn(up + ["--set", "partitions=32"]).outputText
+      #expect(output.contains("local down --data '\(data)'"), "\(output)")
+      #expect(try cairn("local", "down", "--wipe", "--data", data).code == 0)
+    }
+
+    @Test("a result that cannot be written is a failure", arguments: [["--help"], ["node", "--help"], ["--version"]])
+    func fullDevice(words: [String]) throws {
+      let result = try cairn(words, outputPath: "/dev/full")
+      #expect(result.code == 1 && result.errors.hasPrefix("cairn: cannot write"), "\(result.errors)")
+      #expect(result.errors.split(separator: "\n").count == 1)
+    }
+
+    @Test("status tells a node that was started by hand from one that is down")
+    func byHand() throws {
+      try TestCluster.with("by-hand") { cluster in
+        try cluster.local("stop", "2")
+        #expect(try cluster.local("status").contains("down"))
+        let node = try RunningCommand(cluster.nodeArguments(2), name: "by-hand-node")
+        try eventually("n2 serves") { try cluster.local("status").contains("serving (not started by local)") }
+        #expect(try cluster.pids()[1] == nil)
+        let ring = try cairn(["ring", "--url", cluster.url(1)], outputPath: "/dev/full")
+        #expect(ring.code == 1 && ring.errors.contains("cannot write"), "\(ring.errors)")
+        node.identity.signal(.terminate)
+        #expect(try node.finish().end == .exited(0))
+      }
+    }
+
     @Test("a command line that is wrong is answered with what to type, and exit code 2")
     func usage() throws {
       for (words, expected) in [
@@ -71,7 +122,11 @@ extension SystemTests {
         (["get", "b", "k", "--url", "127.0.0.1:1"], "http://127.0.0.1:1"),
         (["local", "up", "--nodes", "10"], "1 to 9"),
         (["local", "up", "--nodes", "2"], "--n 2"), (["local", "up", "--set", "x"], "KEY=VALUE"),
-        (["delete", "b", "k", "--w", "many"], "number, one, quorum or all"), (["local", "down", "now"], "now"),
+        (["delete", "b", "k", "--w", "many"], "number from 1 to 255, one, quorum or all"),
+        (["get", "b", "k", "--r", "0"], "number from 1 to 255"), (["put", "b", "k", "@"], "@FILE"),
+        (["put", "b", "k", "v", "--content-type", "a/b\r\nX: y"], "a/b\\r\\nX: y"),
+        (["local", "status", "--data", ""], "--data is empty"), (["node", "--data", ""], "data"),
+        (["ge\nt"], "'ge\\nt'"), (["local", "down", "now"], "now"),
       ] as [([String], String)] {
         let result = try cairn(words)
         #expect(result.code == 2 && result.errors.contains(expected), "cairn \(words): \(result.errors)")
