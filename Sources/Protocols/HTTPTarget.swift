@@ -152,8 +152,8 @@ struct ObjectOptions: Equatable {
     case "pw": write.pw = try ObjectOptions.quorum(name, value)
     case "timeout": timeoutMilliseconds = try ObjectOptions.timeout(value)
     case "returnbody": returnsBody = value == "true"
-    // Riak's options that change nothing here: quorums count distinct nodes, absence is an answer, and dw of them have
-    // synced, always.
+    // Riak's options that change nothing here: quorums count distinct nodes, dw of which have synced, and absence is an
+    // answer, always.
     case "rw", "node_confirms": _ = try ObjectOptions.quorum(name, value)
     case "basic_quorum", "notfound_ok", "sloppy_quorum", "asis": try ObjectOptions.checkBoolean(name, value)
     case "sync_on_write":

@@ -89,6 +89,14 @@ extension SystemTests {
       try FileTree.remove(data + "/local.lock")
       let output = try cairn(up + ["--set", "partitions=32"]).outputText
       #expect(output.contains("local down --data '\(data)'"), "\(output)")
+      // What only the node finds is told in its words.
+      #expect(try cairn("local", "stop", "1", "--data", data).code == 0)
+      let record = String(decoding: try FileTree.read(data + "/local.json", bytesMax: 1 << 20), as: UTF8.self)
+      try FileTree.write(Array(record.replacing("partitions=32", with: "partitions=33").utf8), to: data + "/local.json")
+      let told = try cairn("local", "start", "1", "--data", data)
+      #expect(
+        told.code == 2 && told.errors.hasPrefix("cairn: n1 exited with code 2: cairn: partitions = 33 is"),
+        "\(told.errors)")
       #expect(try cairn("local", "down", "--wipe", "--data", data).code == 0)
     }
 
