@@ -179,10 +179,13 @@ struct ObjectOptions: Equatable {
     case "all": return .all
     default:
       guard let count = count(value) else {
+        // Riak's words for what is no number; clients match them.
+        let isNumber = !value.isEmpty && value.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 }
         throw HTTPProblem(
           status: 400,
-          text: "`\(name)` query parameter must be an integer from 1 to 255 or one of the following words: "
-            + "'one', 'quorum' or 'all'")
+          text: isNumber
+            ? "`\(name)` query parameter must be from 1 to 255"
+            : "`\(name)` query parameter must be an integer or one of the following words: 'one', 'quorum' or 'all'")
       }
       return .count(count)
     }

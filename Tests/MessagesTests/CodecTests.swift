@@ -55,7 +55,8 @@ import Testing
   }
 
   @Test func aLengthIsBelievedOnlyAsFarAsThereAreBytes() {
-    let states = PeerMessage(time: .zero, body: .storeStates(StoreStates(bootID: 1, yourBootID: 2, sequence: 1, states: [])))
+    let states = PeerMessage(
+      time: .zero, body: .storeStates(StoreStates(bootID: 1, yourBootID: 2, sequence: 1, states: [])))
     var bytes = states.encoded
     bytes.setLittleEndian(UInt32.max, at: bytes.count - 4)
     #expect(throws: CodecError.truncated) { try PeerMessage(decoding: bytes) }

@@ -73,7 +73,8 @@ struct RandomMessages {
 
   private mutating func storeStates() -> StoreStates {
     StoreStates(
-      bootID: random.next(), yourBootID: random.next(), sequence: random.next(), states: (0..<random.below(5)).map { _ in storeState() })
+      bootID: random.next(), yourBootID: random.next(), sequence: random.next(),
+      states: (0..<random.below(5)).map { _ in storeState() })
   }
 
   private mutating func storeState() -> StoreState {
