@@ -41,8 +41,9 @@ extension Node where Disk: ~Copyable {
     let replicas = get.answers.replicas
     var candidates = replicas.filter { get.answers.isOpen($0) && !get.asked.contains($0) }
     if candidates.count > 1 {
-      // This node first: its copy costs no message. The others in turn, so that they share the load.
-      let turn = Int(operation >> 2 % UInt64(candidates.count))
+      // This node first: its copy costs no message. The others share the load turn by turn of the loop, so that the
+      // reads of one turn travel in one frame to one of them.
+      let turn = Int(turns % UInt64(candidates.count))
       candidates = Array(candidates[turn...] + candidates[..<turn])
       if let index = candidates.firstIndex(of: own.id) { candidates.swapAt(0, index) }
     }

@@ -35,6 +35,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var gets: [UInt64: GetOperation] = [:]
   var deletes: [UInt64: DeleteOperation] = [:]
   var forwards: [UInt64: ForwardOperation] = [:]
+  /// Flushes so far.
+  var turns: UInt64 = 0
   /// Values that the operations in progress hold.
   var valueBytes = 0
   var nextOperation: UInt64
@@ -131,6 +133,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Ends the turn: writes what it appended, and hands over what it asked for, in the order of `Contract.swift`.
   package mutating func flush(at now: Moment) -> Batch {
     var batch = Batch()
+    turns &+= 1
     if stopReason == nil, let engine {
       do throws(StorageError) {
         try engine.flush(on: &disk)
