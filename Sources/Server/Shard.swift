@@ -172,6 +172,8 @@ package actor Shard<Node: DrivenNode> {
   }
 
   private func takeDiskAnswers() {
+    // Each answer that finds its mailbox empty wakes the loop.
+    guard loop.wasWoken else { return }
     for event in threads.syncsDone() {
       // Before the node learns of it, so that these leave first; a failed sync allows nothing.
       if case .synced = event { perform(heldEffects) }
