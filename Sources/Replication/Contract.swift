@@ -92,9 +92,9 @@ package struct NodeOptions: Sendable {
   package var syncIntervalMilliseconds: UInt64 = 1000
   package var fileBytesMax: UInt64 = 256 << 20
   /// A journal segment this long is followed by the next.
-  package var journalSegmentBytes: UInt64 = 64 << 20
+  package var journalSegmentBytes: UInt64 = 32 << 20
   /// Bytes, and age in seconds, at which written records are made durable in their stores and leave the journal.
-  package var checkpointBytes: UInt64 = 64 << 20
+  package var checkpointBytes: UInt64 = 32 << 20
   package var checkpointSeconds: UInt64 = 60
   package var requestTimeoutMilliseconds: UInt64 = 5000
   package var suspectAfterMilliseconds: UInt64 = 1000
