@@ -7,7 +7,7 @@ struct AdminTests {
   private func fetch(_ path: String, _ shard: RunningShard) throws -> (head: String, body: String) {
     let client = try shard.connect()
     try client.send(Array("GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".utf8))
-    let answer = String(decoding: client.receiveAll(), as: UTF8.self)
+    let answer = String(decoding: try client.receiveAll(), as: UTF8.self)
     let parts = answer.split(separator: "\r\n\r\n", maxSplits: 1).map(String.init)
     return (parts.first ?? "", parts.count > 1 ? parts[1] : "")
   }

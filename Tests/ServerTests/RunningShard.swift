@@ -67,10 +67,20 @@ extension BlockingSocket {
   }
 
   /// Everything until the other side closes, or breaks, the connection.
-  borrowing func receiveAll() -> [UInt8] {
+  /// Throws when the other side has not finished in time: silence is no end.
+  borrowing func receiveAll() throws(SocketError) -> [UInt8] {
     var all: [UInt8] = []
-    while let bytes = try? receive(countMax: 1 << 16), !bytes.isEmpty { all += bytes }
-    return all
+    while true {
+      do throws(SocketError) {
+        let bytes = try receive(countMax: 1 << 16)
+        if bytes.isEmpty { return all }
+        all += bytes
+      } catch {
+        if case .timedOut = error { throw error }
+        // A reset is an end as well: the other side closed with our bytes unread.
+        return all
+      }
+    }
   }
 
   /// The values of the next `count` answers, which must be complete.
