@@ -53,8 +53,8 @@ extension Engine {
       manifest = try StoreManifest(decoding: try Engine.contents(of: manifestPath, on: &files), path: manifestPath)
     } catch {
       guard case .damaged = error else { throw error }
-      let stub = StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: .fenced)
-      let store = Bitcask(stub, directory: path, options: options)
+      let fenced = StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: .fenced)
+      let store = Bitcask(fenced, directory: path, options: options)
       store.isOpen = false
       store.fence(error)
       recovery.damaged.append("store \(seed.id): \(error)")
