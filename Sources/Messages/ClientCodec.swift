@@ -23,6 +23,7 @@ extension ClientRequest {
       bytes.appendSized(request.key.encoded)
       request.quorum.append(to: &bytes)
       bytes.appendTimeout(request.timeoutMilliseconds)
+      bytes.appendContext(request.context)
       bytes.appendSized(request.payload)
     case .delete(let request):
       bytes.append(Tag.delete.rawValue)
@@ -30,6 +31,7 @@ extension ClientRequest {
       request.quorum.append(to: &bytes)
       bytes.appendTimeout(request.timeoutMilliseconds)
       bytes.append(request.always ? 1 : 0)
+      bytes.appendContext(request.context)
     }
   }
 
@@ -47,6 +49,7 @@ extension ClientRequest {
       var request = PutRequest(key: key, payload: [])
       request.quorum = try WriteQuorum(from: &reader)
       request.timeoutMilliseconds = try reader.takeTimeout()
+      request.context = try reader.takeContext()
       request.payload = try reader.takeBytes()
       self = .put(request)
     case .delete:
@@ -54,6 +57,7 @@ extension ClientRequest {
       request.quorum = try WriteQuorum(from: &reader)
       request.timeoutMilliseconds = try reader.takeTimeout()
       request.always = try reader.takeBool("always")
+      request.context = try reader.takeContext()
       self = .delete(request)
     }
   }
@@ -146,7 +150,7 @@ extension ClientResponse {
 extension ClientFailure {
   private enum Tag: UInt8 {
     case unsatisfied = 1
-    case timeout, invalidQuorum, overloaded, notReady, damaged
+    case timeout, invalidQuorum, overloaded, notReady, damaged, invalidContext
   }
 
   func append(to bytes: inout [UInt8]) {
@@ -163,6 +167,8 @@ extension ClientFailure {
     case .invalidQuorum(let n):
       bytes.append(Tag.invalidQuorum.rawValue)
       bytes.appendLittleEndian(UInt32(clamping: n))
+    case .invalidContext:
+      bytes.append(Tag.invalidContext.rawValue)
     case .overloaded(let detail):
       bytes.append(Tag.overloaded.rawValue)
       bytes.appendText(detail)
@@ -184,6 +190,7 @@ extension ClientFailure {
       self = .unsatisfied(name, wanted: wanted, got: got, detail: try reader.takeText("detail"))
     case .timeout: self = .timeout(detail: try reader.takeText("detail"))
     case .invalidQuorum: self = .invalidQuorum(n: Int(try reader.takeUInt32()))
+    case .invalidContext: self = .invalidContext
     case .overloaded: self = .overloaded(detail: try reader.takeText("detail"))
     case .notReady: self = .notReady(detail: try reader.takeText("detail"))
     case .damaged: self = .damaged(detail: try reader.takeText("detail"))
@@ -196,10 +203,19 @@ extension [UInt8] {
     append(milliseconds == nil ? 0 : 1)
     if let milliseconds { appendLittleEndian(milliseconds) }
   }
+
+  fileprivate mutating func appendContext(_ context: Stamp?) {
+    append(context == nil ? 0 : 1)
+    context?.append(to: &self)
+  }
 }
 
 extension ByteReader {
   fileprivate mutating func takeTimeout() throws(CodecError) -> UInt32? {
     try takeBool("timeout") ? try takeUInt32() : nil
+  }
+
+  fileprivate mutating func takeContext() throws(CodecError) -> Stamp? {
+    try takeBool("context") ? try takeStamp() : nil
   }
 }

@@ -42,6 +42,8 @@ package struct PutRequest: Equatable, Sendable {
   package var payload: [UInt8]
   package var quorum = WriteQuorum()
   package var timeoutMilliseconds: UInt32?
+  /// The version that the client has read: its write stands above that.
+  package var context: Stamp?
   package init(key: ObjectKey, payload: [UInt8]) {
     self.key = key
     self.payload = payload
@@ -54,6 +56,8 @@ package struct DeleteRequest: Equatable, Sendable {
   package var timeoutMilliseconds: UInt32?
   /// The client cannot be told "not found" (Protocol Buffers), or brought a version: the tombstone is always written.
   package var always = false
+  /// The version that the client has read: its delete stands above that.
+  package var context: Stamp?
   package init(key: ObjectKey) { self.key = key }
 }
 
@@ -86,6 +90,8 @@ package enum ClientFailure: Equatable, Sendable {
   case timeout(detail: String)
   /// A quorum above n was asked for.
   case invalidQuorum(n: Int)
+  /// The version that the client brought lies so far ahead of every clock that no node can have issued it.
+  case invalidContext
   /// A bound was reached: try again later.
   case overloaded(detail: String)
   /// This node cannot serve yet (starting) or any more (stopping).

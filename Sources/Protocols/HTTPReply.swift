@@ -125,6 +125,8 @@ extension HTTPReply {
     case .invalidQuorum(let n):
       appendError(
         400, "Specified w/dw/pw/node_confirms values invalid for bucket n value of \(n)", "", to: &bytes)
+    case .invalidContext:
+      appendError(400, "X-Riak-Vclock is ahead of every clock: send what a read returned", "", to: &bytes)
     case .overloaded(let detail): appendError(503, "overloaded", detail, retryAfter: true, to: &bytes)
     case .notReady(let detail): appendError(503, "not ready", detail, to: &bytes)
     case .damaged(let detail): appendError(500, "damaged", detail, to: &bytes)

@@ -10,6 +10,8 @@ package enum HTTPAction: Sendable {
   case needMore
   /// For the node; its response goes through the reply's `encode`.
   case request(ClientRequest, HTTPReply)
+  /// For the node; the parts of the listing go through the reply's `encode`, until that says that it is over.
+  case list(ListRequest, HTTPReply)
   /// For the server itself.
   case admin(AdminRoute, HTTPReply)
   /// An interim response (100 Continue), not an answer.

@@ -121,7 +121,7 @@ extension Node where Disk: ~Copyable {
       switch failure {
       case .unsatisfied: counters.quorumFailures += 1
       case .timeout: counters.timeouts += 1
-      case .invalidQuorum, .overloaded, .notReady, .damaged: break
+      case .invalidQuorum, .invalidContext, .overloaded, .notReady, .damaged: break
       }
     }
     free.append(.respond(response, session: session))

@@ -111,6 +111,7 @@ extension Shard {
       case .request(let request, let reply):
         let number = connection.beginExchange(reply)
         step(.client(request, session: SessionID(connection: connection.key, number: number)))
+      case .list: break
       case .admin(let route, let reply):
         var bytes: [UInt8] = []
         answer(route, isLocal: connection.isLocal, reply, into: &bytes)

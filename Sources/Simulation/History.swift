@@ -149,6 +149,8 @@ package struct History: Sendable {
       if nodesMet(by: operation) <= n {
         report(Violation(.wrongAnswer, at: time, "\(operation.kind) \(operation.number): its quorum was valid"))
       }
+    case .invalidContext:
+      report(Violation(.wrongAnswer, at: time, "\(operation.kind) \(operation.number): it brought no context"))
     case .unsatisfied, .timeout, .overloaded, .notReady: break
     }
   }

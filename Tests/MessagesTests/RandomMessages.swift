@@ -152,12 +152,14 @@ struct RandomMessages {
       var put = PutRequest(key: key(), payload: value())
       put.quorum = quorum()
       put.timeoutMilliseconds = timeout
+      put.context = flag() ? stamp() : nil
       return .put(put)
     default:
       var delete = DeleteRequest(key: key())
       delete.quorum = quorum()
       delete.timeoutMilliseconds = timeout
       delete.always = flag()
+      delete.context = flag() ? stamp() : nil
       return .delete(delete)
     }
   }
@@ -173,7 +175,7 @@ struct RandomMessages {
   }
 
   private mutating func failure() -> ClientFailure {
-    switch random.below(6) {
+    switch random.below(7) {
     case 0:
       .unsatisfied(
         QuorumName(rawValue: UInt8(1 + random.below(5))) ?? .r, wanted: random.below(9), got: random.below(9),
@@ -182,6 +184,7 @@ struct RandomMessages {
     case 2: .invalidQuorum(n: random.below(9))
     case 3: .overloaded(detail: text())
     case 4: .notReady(detail: text())
+    case 5: .invalidContext
     default: .damaged(detail: text())
     }
   }
