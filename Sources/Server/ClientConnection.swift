@@ -39,7 +39,7 @@ final class ClientConnection {
   let key: SlabKey
   /// The client is on this machine.
   let isLocal: Bool
-  private var session = HTTPSession()
+  private var session: HTTPSession
   var output = OutputBuffer()
   /// What the loop watches for.
   var interest: Interest = [.reading]
@@ -68,7 +68,10 @@ final class ClientConnection {
   /// Number of the exchange at `head`.
   private var headNumber: UInt32 = 0
 
-  init(descriptor: consuming Descriptor, key: SlabKey, isLocal: Bool, now: Instant) {
+  init(
+    descriptor: consuming Descriptor, key: SlabKey, isLocal: Bool, configuration: HTTPConfiguration, now: Instant
+  ) {
+    session = HTTPSession(configuration: configuration)
     self.descriptor = descriptor
     self.key = key
     self.isLocal = isLocal

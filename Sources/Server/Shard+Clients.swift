@@ -1,3 +1,4 @@
+import Cluster
 import Messages
 import Platform
 import Primitives
@@ -33,8 +34,9 @@ extension Shard {
       return
     }
     let isLocal = descriptor.peerAddress()?.isLoopback ?? false
+    let http = HTTPConfiguration(replicas: node.currentRing.replicas, keySeeds: (random.next(), random.next()))
     let connection = ClientConnection(
-      descriptor: descriptor, key: clients.claim(), isLocal: isLocal, now: now.instant)
+      descriptor: descriptor, key: clients.claim(), isLocal: isLocal, configuration: http, now: now.instant)
     clients.place(connection, at: connection.key)
     statistics.connectionsAccepted += 1
     do throws(Errno) {

@@ -48,7 +48,7 @@ package actor Shard<Node: DrivenNode> {
   var inboundOfPeer: [NodeID: SlabKey] = [:]
   let links: [PeerLink]
   let linkOfPeer: [NodeID: Int]
-  var jitter: SeededGenerator
+  var random: SeededGenerator
   let readBuffer = ReadBuffer(byteCount: 256 << 10)
 
   // The turn
@@ -91,7 +91,7 @@ package actor Shard<Node: DrivenNode> {
         member: $0.element, index: $0.offset, outboxBytesMax: Int(configuration.peerOutputBytesMax), now: now.instant)
     }
     linkOfPeer = Dictionary(uniqueKeysWithValues: links.map { ($0.member.id, $0.index) })
-    jitter = SeededGenerator(seed: seed)
+    random = SeededGenerator(seed: seed)
     nextTick = now.instant
     nextMaintenance = now.instant
   }

@@ -161,7 +161,9 @@ final class TestCluster {
   private func take(_ part: ListingPart, of session: SessionID, from test: TestNode) {
     switch part {
     case .names(let names):
-      names.forEach { listings[session.rawValue]?.names.append(String(decoding: names.bytes[$0], as: UTF8.self)) }
+      for index in 0..<names.count {
+        listings[session.rawValue]?.names.append(String(decoding: names.bytes[names.place(index)], as: UTF8.self))
+      }
       listings[session.rawValue]?.parts += 1
       if takesParts { step(test, .listContinues(session)) }
     case .end, .failed: listings[session.rawValue]?.last = part
