@@ -48,6 +48,17 @@ package struct ObjectKey: Hashable, Sendable {
 }
 
 extension ObjectKey {
+  /// Where the bucket of the encoded key in `bytes[range]` stands, behind which the key itself follows; nil when those
+  /// are no encoded key.
+  package static func bucketRange(in bytes: [UInt8], _ range: Range<Int>) -> Range<Int>? {
+    guard range.count > 4, let type = bytes.littleEndian(UInt16.self, at: range.lowerBound),
+      let bucket = bytes.littleEndian(UInt16.self, at: range.lowerBound + 2)
+    else { return nil }
+    let start = range.lowerBound + 4 + Int(type)
+    let end = start + Int(bucket)
+    return bucket > 0 && end < range.upperBound ? start..<end : nil
+  }
+
   /// Where the bucket stands in `encoded`.
   package var bucketRange: Range<Int> { typeEnd..<bucketEnd }
 }

@@ -14,7 +14,7 @@ extension PeerMessage {
     case hello = 1
     case helloReply, heartbeat, storeStates
     case push = 16
-    case pushReply, read, readReply, forward, forwardReply
+    case pushReply, read, readReply, forward, forwardReply, list, listReply
   }
 
   /// Appends the message.
@@ -28,6 +28,8 @@ extension PeerMessage {
     case .readReply(let reply): reply.append(to: &bytes)
     case .forward(let forward): forward.append(to: &bytes)
     case .forwardReply(let reply): reply.append(to: &bytes)
+    case .list(let list): list.append(to: &bytes)
+    case .listReply(let reply): reply.append(to: &bytes)
     case .hello(let hello): hello.append(to: &bytes)
     case .helloReply(let reply): reply.append(to: &bytes)
     case .heartbeat(let heartbeat): heartbeat.append(to: &bytes)
@@ -46,6 +48,8 @@ extension PeerMessage {
     case .readReply: body = .readReply(try PeerReadReply(from: &reader))
     case .forward: body = .forward(try Forward(from: &reader))
     case .forwardReply: body = .forwardReply(try ForwardReply(from: &reader))
+    case .list: body = .list(try PeerList(from: &reader))
+    case .listReply: body = .listReply(try PeerListReply(from: &reader))
     case .hello: body = .hello(try Hello(from: &reader))
     case .helloReply: body = .helloReply(try HelloReply(from: &reader))
     case .heartbeat: body = .heartbeat(try Heartbeat(from: &reader))
@@ -66,6 +70,8 @@ extension PeerMessage {
     case .readReply: .readReply
     case .forward: .forward
     case .forwardReply: .forwardReply
+    case .list: .list
+    case .listReply: .listReply
     }
   }
 
@@ -80,6 +86,8 @@ extension PeerMessage {
       if case .put(let put) = forward.request { put.key.encoded.count + put.payload.count } else { 0 }
     case .forwardReply(let reply):
       if case .done(.object(_, let payload)) = reply.outcome { payload.count } else { 0 }
+    case .list(let list): list.pattern.parts.reduce(0) { $0 + $1.bytes.count }
+    case .listReply(let reply): if case .page(let page) = reply.outcome { page.bytes.count } else { 0 }
     case .storeStates(let announced): announced.states.count * StoreState.byteCount
     case .hello, .helloReply, .heartbeat, .pushReply: 0
     }
@@ -89,12 +97,12 @@ extension PeerMessage {
 // MARK: - Replication
 
 extension StoreID {
-  fileprivate func append(to bytes: inout [UInt8]) {
+  func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(partition)
     bytes.append(replicas)
   }
 
-  fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+  init(from reader: inout ByteReader) throws(CodecError) {
     let partition = try reader.takeUInt16()
     self.init(partition: partition, replicas: try reader.takeByte())
   }

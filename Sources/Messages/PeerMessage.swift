@@ -25,6 +25,8 @@ package enum PeerBody: Equatable, Sendable {
   case readReply(PeerReadReply)
   case forward(Forward)
   case forwardReply(ForwardReply)
+  case list(PeerList)
+  case listReply(PeerListReply)
 }
 
 /// The first message on every connection, and again whenever its facts change.
@@ -246,6 +248,43 @@ package struct ForwardReply: Equatable, Sendable {
   package init(operation: UInt64, bootID: UInt64, outcome: ForwardOutcome) {
     self.operation = operation
     self.bootID = bootID
+    self.outcome = outcome
+  }
+}
+
+/// Asks an owner for a page of a store's keys. Asking again does no harm; `sequence` tells the answers apart.
+package struct PeerList: Equatable, Sendable {
+  package var operation: UInt64
+  package var sequence: UInt32
+  package var store: StoreID
+  package var configID: UInt64
+  /// The hash at which the page begins.
+  package var from: UInt64
+  package var pattern: KeyPattern
+  package init(
+    operation: UInt64, sequence: UInt32, store: StoreID, configID: UInt64, from: UInt64, pattern: KeyPattern
+  ) {
+    self.operation = operation
+    self.sequence = sequence
+    self.store = store
+    self.configID = configID
+    self.from = from
+    self.pattern = pattern
+  }
+}
+
+package enum ListOutcome: Equatable, Sendable {
+  case page(KeyPage)
+  case refused(Refusal)
+}
+
+package struct PeerListReply: Equatable, Sendable {
+  package var operation: UInt64
+  package var sequence: UInt32
+  package var outcome: ListOutcome
+  package init(operation: UInt64, sequence: UInt32, outcome: ListOutcome) {
+    self.operation = operation
+    self.sequence = sequence
     self.outcome = outcome
   }
 }

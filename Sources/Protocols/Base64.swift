@@ -21,7 +21,7 @@ extension [UInt8] {
     while index < text.upperBound {
       let isLast = index + 4 == text.upperBound
       let padding =
-        !isLast || source[index + 3] != HTTPText.base64Padding ? 0 : source[index + 2] == HTTPText.base64Padding ? 2 : 1
+        !isLast || source[index + 3] != base64Padding ? 0 : source[index + 2] == base64Padding ? 2 : 1
       var group: UInt32 = 0
       for place in 0..<4 {
         guard place < 4 - padding else {
@@ -32,7 +32,7 @@ extension [UInt8] {
           removeLast(count - start)
           return false
         }
-        group = group << 6 | value
+        group = group << 6 | UInt32(value)
       }
       // Bits that mean nothing must be 0, so that every text has one meaning and every meaning one text.
       guard padding == 0 || group & (padding == 1 ? 0xFF : 0xFFFF) == 0 else {
@@ -48,17 +48,4 @@ extension [UInt8] {
   }
 }
 
-extension HTTPText {
-  fileprivate static let base64Padding = UInt8(ascii: "=")
-
-  fileprivate static func base64Value(_ byte: UInt8) -> UInt32? {
-    switch byte {
-    case 0x41...0x5A: UInt32(byte) - 0x41
-    case 0x61...0x7A: UInt32(byte) - 0x61 + 26
-    case 0x30...0x39: UInt32(byte) - 0x30 + 52
-    case UInt8(ascii: "+"): 62
-    case UInt8(ascii: "/"): 63
-    default: nil
-    }
-  }
-}
+private let base64Padding = UInt8(ascii: "=")

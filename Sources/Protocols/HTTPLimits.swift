@@ -1,3 +1,5 @@
+import Messages
+
 // The bounds of a connection's bytes, and what is said when one is passed.
 
 package enum HTTPLimits {
@@ -6,6 +8,8 @@ package enum HTTPLimits {
   /// All header lines with their ends; more is 431.
   package static let headerBytesMax = 64 << 10
   package static let headerCountMax = 256
+  /// An object's links as they are stored and come back, in one header, which clients must be able to read; more is 431.
+  package static let linkBytesMax = 32 << 10
   /// More is 413.
   package static let bodyBytesMax = 64 << 20
   /// A chunk's size with its extensions, which are ignored.
@@ -26,6 +30,13 @@ struct HTTPProblem: Error, Equatable, Sendable {
 
   static func malformed(_ what: String) -> HTTPProblem { HTTPProblem(status: 400, text: "Bad request: \(what)") }
   static let notFound = HTTPProblem(status: 404, text: "not found")
+  static let nameTooLong = malformed("bucket and key are longer than \(ObjectKey.byteCountMax) bytes")
+  static let contextAhead = HTTPProblem(
+    status: 400, text: "X-Riak-Vclock is ahead of every clock: send what a read returned")
+  static func notAcceptable(_ type: ArraySlice<UInt8>) -> HTTPProblem {
+    HTTPProblem(status: 406, text: "Not acceptable: this is \(String(decoding: type, as: UTF8.self))")
+  }
+  static let noKeysMade = HTTPProblem(status: 501, text: "Keys are not made here: name one, as in /buckets/B/keys/K")
   static let bodyTooLong = HTTPProblem(
     status: 413, text: "Body is longer than \(HTTPLimits.bodyBytesMax) bytes")
   static let headersTooLong = HTTPProblem(

@@ -1,3 +1,4 @@
+import Causality
 import Messages
 
 // Request line and headers of one request, line by line. What this server has no use for is checked for form and
@@ -12,16 +13,22 @@ struct HTTPRequestHead: Sendable {
   private(set) var keepAlive = true
   private(set) var route = HTTPRoute.root
   private(set) var options = ObjectOptions()
+  private(set) var listing = ListOptions()
   /// Why the request is not carried out although it can be read.
   private(set) var problem: HTTPProblem?
   private(set) var contentLength: Int?
   private(set) var isChunked = false
   private(set) var expectsContinue = false
-  /// The client brought a version it has read.
-  private(set) var carriesVersion = false
+  /// The version that the client has read and now writes over.
+  private(set) var context: Stamp?
+  /// What a read asks of the object that it finds; nil for most.
+  private(set) var terms: ReadTerms?
   /// Relative to the head's start, as are the entries of `metadata`.
   private(set) var contentType: Range<Int>?
   private(set) var metadata: [(name: Range<Int>, value: Range<Int>)] = []
+  private(set) var links = ObjectLinks()
+  /// An Accept header that allows everything; only what another one excludes would count.
+  private var acceptsAll = false
   /// A Connection header said close: no other one takes that back.
   private var saidClose = false
   private var hosts = 0
@@ -32,6 +39,7 @@ struct HTTPRequestHead: Sendable {
   var lineBytesLeft: Int { HTTPLimits.headerBytesMax - headerBytes - 2 }
 
   var isWrite: Bool { method == .put || method == .post }
+  var isRead: Bool { method == .get || method == .head }
 
   // MARK: Request line
 
@@ -90,25 +98,51 @@ struct HTTPRequestHead: Sendable {
   }
 
   private mutating func check(_ bytes: [UInt8], query: Range<Int>?) {
-    let allow: String
-    let isAllowed: Bool
-    switch route {
-    case .problem(let found):
+    if case .problem(let found) = route {
       problem = found
       return
+    }
+    if let refusal = HTTPRequestHead.refusal(of: method, by: route) {
+      problem = refusal
+      return
+    }
+    do throws(HTTPProblem) {
+      switch route {
+      case .object: if let query { options = try ObjectOptions(query: bytes, query) }
+      case .keys(let bucket, _) where method == .post:
+        guard bucket.count + KeyGenerator.keyBytes <= ObjectKey.byteCountMax else { throw .nameTooLong }
+        if let query { options = try ObjectOptions(query: bytes, query) }
+      case .keys, .buckets, .properties:
+        if let query { listing = try ListOptions(query: bytes, query, of: route) }
+      case .admin, .root, .problem: break
+      }
+    } catch {
+      problem = error
+    }
+  }
+
+  /// Nil when what `route` names has this method.
+  private static func refusal(of method: Method, by route: HTTPRoute) -> HTTPProblem? {
+    let allow: String
+    var isAllowed = method == .get || method == .head
+    var reason = "Method not allowed"
+    switch route {
     case .object:
       allow = "GET, HEAD, PUT, POST, DELETE"
       isAllowed = method != .other
-    case .admin, .root:
+    case .keys(_, let style):
+      allow = "GET, HEAD, POST"
+      isAllowed = isAllowed || method == .post
+      if style == .old, method == .put { reason = fixedProperties }
+    case .properties:
       allow = "GET, HEAD"
-      isAllowed = method == .get || method == .head
+      if method != .other { reason = fixedProperties }
+    case .buckets, .admin, .root, .problem: allow = "GET, HEAD"
     }
-    if !isAllowed {
-      problem = HTTPProblem(status: 405, text: "Method not allowed; allowed are \(allow)", allow: allow)
-    } else if case .object = route, let query {
-      do throws(HTTPProblem) { options = try ObjectOptions(query: bytes, query) } catch { problem = error }
-    }
+    return isAllowed ? nil : HTTPProblem(status: 405, text: "\(reason); allowed are \(allow)", allow: allow)
   }
+
+  private static let fixedProperties = "Properties cannot be set in this version, n_val is the cluster's"
 
   // MARK: Headers
 
@@ -123,11 +157,13 @@ struct HTTPRequestHead: Sendable {
     case 4 where HTTPText.matches(bytes, name, "host"):
       hosts += 1
       guard hosts == 1 else { throw .malformed("more than one Host header") }
+    case 4 where HTTPText.matches(bytes, name, "link"): addLinks(bytes, value)
+    case 6 where HTTPText.matches(bytes, name, "accept"): addAccept(bytes, value)
     case 6 where HTTPText.matches(bytes, name, "expect"): try setExpectation(bytes, value)
     case 10 where HTTPText.matches(bytes, name, "connection"): setConnection(bytes, value)
     case 12 where HTTPText.matches(bytes, name, "content-type"): setContentType(bytes, value, from: start)
     case 14 where HTTPText.matches(bytes, name, "content-length"): try setLength(bytes, value)
-    case 13 where HTTPText.matches(bytes, name, "x-riak-vclock"): carriesVersion = true
+    case 13 where HTTPText.matches(bytes, name, "x-riak-vclock"): setContext(bytes, value)
     case 17 where HTTPText.matches(bytes, name, "transfer-encoding"): try setCoding(bytes, value)
     default: addOther(bytes, name, value, from: start)
     }
@@ -142,13 +178,23 @@ struct HTTPRequestHead: Sendable {
 
   private mutating func addOther(_ bytes: [UInt8], _ name: Range<Int>, _ value: Range<Int>, from start: Int) {
     if HTTPText.hasPrefix(bytes, name, "x-riak-meta-") || HTTPText.matches(bytes, name, "content-encoding") {
-      metadata.append(
-        (name.lowerBound - start..<name.upperBound - start, value.lowerBound - start..<value.upperBound - start))
-    } else if method != .get, method != .head, problem == nil, HTTPRequestHead.isCondition(bytes, name) {
+      addMetadata(name, value, from: start)
+    } else if HTTPText.hasPrefix(bytes, name, "x-riak-index-") {
+      guard isWrite, problem == nil else { return }
+      problem = HTTPRequestHead.problem(ofIndex: bytes, name.lowerBound + 13..<name.upperBound, value)
+      addMetadata(name, value, from: start)
+    } else if isRead {
+      addCondition(bytes, name, value)
+    } else if problem == nil, HTTPRequestHead.isCondition(bytes, name) {
       // To write in spite of a condition that was never looked at would be worse than to refuse.
       let text = String(decoding: bytes[name], as: UTF8.self)
       problem = HTTPProblem(status: 501, text: "Conditional writes are not supported: \(text)")
     }
+  }
+
+  private mutating func addMetadata(_ name: Range<Int>, _ value: Range<Int>, from start: Int) {
+    metadata.append(
+      (name.lowerBound - start..<name.upperBound - start, value.lowerBound - start..<value.upperBound - start))
   }
 
   private static func isCondition(_ bytes: [UInt8], _ name: Range<Int>) -> Bool {
@@ -156,6 +202,69 @@ struct HTTPRequestHead: Sendable {
       || HTTPText.matches(bytes, name, "if-unmodified-since")
       || HTTPText.matches(bytes, name, "x-riak-if-not-modified")
   }
+
+  // MARK: What only some requests have
+
+  private mutating func setContext(_ bytes: [UInt8], _ value: Range<Int>) {
+    guard !isRead, problem == nil else { return }
+    guard let stamp = HTTPText.stamp(clock: bytes, value), context == nil || context == stamp else {
+      problem = HTTPProblem(
+        status: 400, text: "X-Riak-Vclock is none that was made here: send what a read returned, or nothing")
+      return
+    }
+    guard stamp.time < .ceiling else {
+      problem = .contextAhead
+      return
+    }
+    context = stamp
+  }
+
+  private mutating func addAccept(_ bytes: [UInt8], _ value: Range<Int>) {
+    guard isRead else { return }
+    if HTTPText.equals(bytes, value, "*/*"), terms?.accept.isEmpty ?? true {
+      acceptsAll = true
+      return
+    }
+    var terms = terms ?? ReadTerms()
+    if acceptsAll { terms.accept += Array("*/*,".utf8) }
+    acceptsAll = false
+    if !terms.accept.isEmpty { terms.accept.append(UInt8(ascii: ",")) }
+    terms.accept += bytes[value]
+    self.terms = terms
+  }
+
+  private mutating func addCondition(_ bytes: [UInt8], _ name: Range<Int>, _ value: Range<Int>) {
+    guard let condition = ReadTerms.Condition(bytes, name) else { return }
+    var terms = terms ?? ReadTerms()
+    terms.add(condition, bytes, value)
+    self.terms = terms
+  }
+
+  private mutating func addLinks(_ bytes: [UInt8], _ value: Range<Int>) {
+    guard isWrite, problem == nil else { return }
+    do throws(HTTPProblem) { try links.add(bytes, value) } catch { problem = error }
+  }
+
+  /// What is wrong with an index entry, in Riak's words; there are no indexes yet, but what is stored should be fit for
+  /// them.
+  private static func problem(ofIndex bytes: [UInt8], _ field: Range<Int>, _ value: Range<Int>) -> HTTPProblem? {
+    func ends(_ suffix: StaticString) -> Bool {
+      let start = field.upperBound - suffix.utf8CodeUnitCount
+      return start > field.lowerBound && bytes[start - 1] == UInt8(ascii: "_")
+        && HTTPText.matches(bytes, start..<field.upperBound, suffix)
+    }
+    let name = String(decoding: bytes[field], as: UTF8.self)
+    if ends("bin") { return nil }
+    guard ends("int") else { return HTTPProblem(status: 400, text: "Unknown field type for field: '\(name)'.") }
+    var wrong: Range<Int>?
+    HTTPText.forEachElement(bytes, value) { if wrong == nil, !HTTPText.isInteger(bytes, $0) { wrong = $0 } }
+    return wrong.map {
+      let text = String(decoding: bytes[$0], as: UTF8.self)
+      return HTTPProblem(status: 400, text: "Could not parse field '\(name)', value '\(text)'.")
+    }
+  }
+
+  // MARK: Connection and body
 
   private mutating func setExpectation(_ bytes: [UInt8], _ value: Range<Int>) throws(HTTPProblem) {
     guard HTTPText.matches(bytes, value, "100-continue") else {
@@ -203,9 +312,29 @@ struct HTTPRequestHead: Sendable {
   /// To be called when the last header has come.
   mutating func finish() throws(HTTPProblem) {
     guard isHTTP10 || hosts == 1 else { throw .malformed("no Host header") }
-    if problem == nil, isWrite, contentType == nil {
+    guard problem == nil else { return }
+    if isWrite, contentType == nil {
       problem = HTTPProblem(status: 400, text: "Missing Content-Type request header")
+    } else if let accept = terms?.accept, !accept.isEmpty {
+      problem = problem(of: accept)
     }
+  }
+
+  /// Why what is asked for cannot be had in a form that is accepted. Of an object it is not known yet.
+  private func problem(of accept: [UInt8]) -> HTTPProblem? {
+    switch route {
+    case .object, .problem: return nil
+    case .admin(.stats) where acceptsOnlyText: return nil
+    case .admin(let route) where !route.isJSON: return nil
+    case .keys, .buckets, .properties, .admin, .root:
+      return HTTPAccept.allows(accept, HTTPAccept.json[...]) ? nil : .notAcceptable(HTTPAccept.json[...])
+    }
+  }
+
+  /// JSON is wanted under the name of plain text, or not at all.
+  var acceptsOnlyText: Bool {
+    guard let accept = terms?.accept, !accept.isEmpty else { return false }
+    return !HTTPAccept.allows(accept, HTTPAccept.json[...]) && HTTPAccept.allows(accept, HTTPAccept.text[...])
   }
 
   var hasBody: Bool { isChunked || (contentLength ?? 0) > 0 }

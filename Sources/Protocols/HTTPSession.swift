@@ -30,8 +30,13 @@ package struct HTTPSession: Sendable {
   private var body = HTTPBody.none
   /// A write's payload so far.
   private var payload: [UInt8] = []
+  private let replicas: Int
+  private var keys: KeyGenerator?
 
-  package init() {}
+  package init(configuration: HTTPConfiguration = HTTPConfiguration()) {
+    replicas = configuration.replicas
+    keys = configuration.keySeeds.map { KeyGenerator(seeds: $0) }
+  }
 
   /// Bytes held; the driver stops reading from a connection that sends faster than it is served.
   package var bufferedBytes: Int { input.count + payload.count }
@@ -124,66 +129,126 @@ package struct HTTPSession: Sendable {
     let start = input.head
     func part(_ range: Range<Int>) -> ArraySlice<UInt8> { bytes[start + range.lowerBound..<start + range.upperBound] }
     let type = head.contentType ?? 0..<0
+    var metadata = head.metadata.map { (name: part($0.name), value: part($0.value)) }
+    for link in head.links.values { metadata.append((ObjectLinks.name[...], link[...])) }
     payload.reserveCapacity(64 + type.count + min(head.contentLength ?? 0, HTTPLimits.bodyBytesReserved))
-    ObjectContent.appendHeader(
-      contentType: part(type), metadata: head.metadata.map { (part($0.name), part($0.value)) }, to: &payload)
+    ObjectContent.appendHeader(contentType: part(type), metadata: metadata, to: &payload)
   }
 
   /// The action of a request that is here completely.
   private mutating func finish() -> HTTPAction {
-    let close = !head.keepAlive
-    if let problem = head.problem { return refuse(problem, close: close) }
+    if let problem = head.problem { return refuse(problem, close: !head.keepAlive) }
     let action: HTTPAction
+    var close = !head.keepAlive
     switch head.route {
-    case .object(let key): action = objectAction(key)
-    case .admin(let route): action = .admin(route, reply())
-    case .root:
-      var bytes: [UInt8] = []
-      reply().encode(json: Array(HTTPSession.resources.utf8), into: &bytes)
-      action = .reply(bytes, close: close)
+    case .object(let key, let style): action = objectAction(key, style)
+    case .keys(let bucket, let style) where head.method == .post:
+      guard let key = keys?.next(), let key = ObjectKey(bucket: bucket, key: key) else {
+        return refuse(.noKeysMade, close: close)
+      }
+      action = objectAction(key, style, isCreation: true)
+    case .keys(let bucket, let style): action = listAction(.keys(bucket: bucket), style)
+    case .buckets: action = listAction(.buckets, .plain)
+    case .properties(let bucket):
+      action = answer(BucketProperties.document(bucket: bucket, replicas: replicas))
+    case .admin(let route):
+      var reply = reply()
+      reply.showsAsText = route == .stats && head.acceptsOnlyText
+      action = .admin(route, reply)
+    case .root: action = rootAction()
     case .problem(let problem): return refuse(problem, close: close)
     }
+    if case .list(_, let reply) = action { close = reply.closesConnection }
     endRequest(close: close)
     return action
   }
 
   /// Names as Riak's clients look for them, then our own.
   private static let resources = """
-    {"riak_kv_wm_object":["/types","/buckets"],"riak_kv_wm_ping":["/ping"],"riak_kv_wm_stats":["/stats"],\
+    {"riak_kv_wm_object":["/types","/buckets","/riak"],"riak_kv_wm_keylist":["/types","/buckets","/riak"],\
+    "riak_kv_wm_buckets":["/types","/buckets","/riak"],"riak_kv_wm_props":["/types","/buckets","/riak"],\
+    "riak_kv_wm_bucket_type":["/types"],"riak_kv_wm_ping":["/ping"],"riak_kv_wm_stats":["/stats"],\
     "ready":["/ready"],"admin":["/admin/status","/admin/ring","/admin/members","/admin/config"]}
 
     """
+  /// The same for those clients who read the headers. The first link of a name is the one they take.
+  private static let resourceLinks = """
+    </buckets>; rel="riak_kv_wm_buckets", </buckets>; rel="riak_kv_wm_object", </buckets>; rel="riak_kv_wm_keylist", \
+    </buckets>; rel="riak_kv_wm_props", </types>; rel="riak_kv_wm_bucket_type", </ping>; rel="riak_kv_wm_ping", \
+    </stats>; rel="riak_kv_wm_stats"
+    """
 
-  private func objectAction(_ key: ObjectKey) -> HTTPAction {
+  private func rootAction() -> HTTPAction {
+    var bytes: [UInt8] = []
+    reply().encode(json: Array(HTTPSession.resources.utf8), links: HTTPSession.resourceLinks, into: &bytes)
+    return .reply(bytes, close: !head.keepAlive)
+  }
+
+  private func objectAction(_ key: ObjectKey, _ style: PathStyle, isCreation: Bool = false) -> HTTPAction {
+    var reply = reply()
+    reply.key = key
+    reply.style = style
     switch head.method {
     case .put, .post:
       var request = PutRequest(key: key, payload: payload)
       request.quorum = head.options.write
       request.timeoutMilliseconds = head.options.timeoutMilliseconds
-      return .request(.put(request), reply(key: key, echo: head.options.returnsBody ? payload : nil))
+      request.context = head.context
+      reply.echo = head.options.returnsBody ? payload : nil
+      reply.isCreation = isCreation
+      return .request(.put(request), reply)
     case .delete:
       var request = DeleteRequest(key: key)
       request.quorum = head.options.write
       request.timeoutMilliseconds = head.options.timeoutMilliseconds
-      request.always = head.carriesVersion
-      return .request(.delete(request), reply(key: key))
+      request.context = head.context
+      request.always = head.context != nil
+      return .request(.delete(request), reply)
     case .get, .head, .other:
       var request = GetRequest(key: key)
       request.r = head.options.r
       request.pr = head.options.pr
       request.timeoutMilliseconds = head.options.timeoutMilliseconds
-      return .request(.get(request), reply(key: key))
+      reply.terms = head.terms.map { Shared($0) }
+      return .request(.get(request), reply)
     }
   }
 
-  private func reply(key: ObjectKey? = nil, echo: [UInt8]? = nil) -> HTTPReply {
+  private func listAction(_ subject: ListRequest.Subject, _ style: PathStyle) -> HTTPAction {
+    var properties: [UInt8] = []
+    if style == .old, head.listing.withProperties, case .keys(let bucket) = subject {
+      BucketProperties.append(bucket: bucket, replicas: replicas, to: &properties)
+    }
+    guard let mode = head.listing.mode else {
+      return answer([UInt8(ascii: "{")] + properties + [UInt8(ascii: "}")])
+    }
+    let listing = ListingAnswer(subject, streams: mode == .stream, properties: properties)
+    if head.method == .head {
+      var bytes: [UInt8] = []
+      reply().appendListingHead(to: &bytes)
+      return .reply(bytes, close: !head.keepAlive)
+    }
+    // HTTP/1.0 has no chunks: there the connection's end is the listing's.
+    var reply = reply(closes: !head.keepAlive || head.isHTTP10)
+    reply.listing = listing
+    var request = ListRequest(subject)
+    request.timeoutMilliseconds = head.listing.timeoutMilliseconds
+    return .list(request, reply)
+  }
+
+  private func answer(_ json: [UInt8]) -> HTTPAction {
+    var bytes: [UInt8] = []
+    reply().encode(json: json, into: &bytes)
+    return .reply(bytes, close: !head.keepAlive)
+  }
+
+  private func reply(closes: Bool? = nil) -> HTTPReply {
     HTTPReply(
-      key: key, echo: echo, isHead: head.method == .head, isHTTP10: head.isHTTP10, closesConnection: !head.keepAlive)
+      isHead: head.method == .head, isHTTP10: head.isHTTP10, closesConnection: closes ?? !head.keepAlive)
   }
 
   private mutating func refuse(_ problem: HTTPProblem, close: Bool) -> HTTPAction {
-    let reply = HTTPReply(
-      key: nil, echo: nil, isHead: head.method == .head, isHTTP10: head.isHTTP10, closesConnection: close)
+    let reply = reply(closes: close)
     endRequest(close: close)
     var bytes: [UInt8] = []
     reply.encode(problem, into: &bytes)

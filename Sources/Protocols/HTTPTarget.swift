@@ -1,16 +1,40 @@
 import Messages
 import Primitives
 
-// A request's target: which resource a path names, and what the query asks for. Riak's names, texts and defaults.
+// Which resource a path names. Riak has three generations of paths, and clients speak all of them:
+// `/buckets/B/keys/K`, the same below `/types/T`, and of old `/riak/B/K`.
 
 /// What operators ask over HTTP; the server answers from the node's status.
 package enum AdminRoute: Sendable, Equatable, CaseIterable {
   case ping, ready, stats, status, ring, members, config
+
+  /// What is no JSON is text, which nobody is refused.
+  var isJSON: Bool {
+    switch self {
+    case .stats, .status, .ring, .members, .config: true
+    default: false
+    }
+  }
+}
+
+/// Which generation of paths a request has used; its answer names things in the same.
+enum PathStyle: Sendable {
+  /// `/buckets/B/keys/K`
+  case plain
+  /// `/types/default/buckets/B/keys/K`
+  case typed
+  /// `/riak/B/K`
+  case old
 }
 
 /// What a path names.
 enum HTTPRoute: Equatable {
-  case object(ObjectKey)
+  case object(ObjectKey, PathStyle)
+  /// The keys of a bucket; in the old style also its properties.
+  case keys(bucket: [UInt8], PathStyle)
+  case buckets
+  /// Of a bucket, or of the bucket type.
+  case properties(bucket: [UInt8]?)
   case admin(AdminRoute)
   case root
   case problem(HTTPProblem)
@@ -27,12 +51,18 @@ enum HTTPRoute: Equatable {
     }
     var segments = PathSegments(bytes, path)
     let first = segments.next() ?? path
-    if HTTPText.equals(bytes, first, "buckets") {
-      self = HTTPRoute.object(bytes, &segments)
-    } else if HTTPText.equals(bytes, first, "types") {
-      self = HTTPRoute.typedObject(bytes, &segments)
-    } else {
-      self = HTTPRoute.adminRoute(bytes, path).map { .admin($0) } ?? .problem(.notFound)
+    do throws(HTTPProblem) {
+      if HTTPText.equals(bytes, first, "buckets") {
+        self = try HTTPRoute.inBuckets(bytes, &segments, .plain)
+      } else if HTTPText.equals(bytes, first, "types") {
+        self = try HTTPRoute.inTypes(bytes, &segments)
+      } else if HTTPText.equals(bytes, first, "riak") {
+        self = try HTTPRoute.inRiak(bytes, &segments)
+      } else {
+        self = HTTPRoute.adminRoute(bytes, path).map { .admin($0) } ?? .problem(.notFound)
+      }
+    } catch {
+      self = .problem(error)
     }
   }
 
@@ -52,39 +82,70 @@ enum HTTPRoute: Equatable {
 
   private static let slash = UInt8(ascii: "/")
 
-  /// `B/keys/K`.
-  private static func object(_ bytes: [UInt8], _ segments: inout PathSegments) -> HTTPRoute {
-    guard let bucket = segments.next(), let keys = segments.next(), HTTPText.equals(bytes, keys, "keys"),
-      let key = segments.next(), segments.next() == nil
-    else { return .problem(.notFound) }
-    guard !bucket.isEmpty else { return .problem(.malformed("empty bucket")) }
-    guard !key.isEmpty else { return .problem(.malformed("empty key")) }
+  /// What stands behind `/buckets`.
+  private static func inBuckets(
+    _ bytes: [UInt8], _ segments: inout PathSegments, _ style: PathStyle
+  ) throws(HTTPProblem) -> HTTPRoute {
+    guard let bucket = segments.next() else { return .buckets }
+    guard let kind = segments.next() else { throw .notFound }
+    if HTTPText.equals(bytes, kind, "keys") {
+      guard let key = segments.next() else { return .keys(bucket: try name(bytes, bucket), style) }
+      guard segments.next() == nil else { throw .notFound }
+      return .object(try object(bytes, bucket, key), style)
+    }
+    guard HTTPText.equals(bytes, kind, "props"), segments.next() == nil else { throw .notFound }
+    return .properties(bucket: try name(bytes, bucket))
+  }
+
+  /// What stands behind `/types`.
+  private static func inTypes(_ bytes: [UInt8], _ segments: inout PathSegments) throws(HTTPProblem) -> HTTPRoute {
+    guard let type = segments.next(), let kind = segments.next() else { throw .notFound }
+    let isBuckets = HTTPText.equals(bytes, kind, "buckets")
+    guard isBuckets || HTTPText.equals(bytes, kind, "props") else { throw .notFound }
+    var name: [UInt8] = []
+    guard HTTPText.unescape(bytes, type, into: &name) else { throw .malformed("escape in bucket type") }
+    guard name == ObjectKey.defaultType else {
+      let text = String(decoding: name, as: UTF8.self)
+      throw HTTPProblem(status: 404, text: "Unknown bucket type: \(text)")
+    }
+    if isBuckets { return try inBuckets(bytes, &segments, .typed) }
+    guard segments.next() == nil else { throw .notFound }
+    return .properties(bucket: nil)
+  }
+
+  /// What stands behind `/riak`.
+  private static func inRiak(_ bytes: [UInt8], _ segments: inout PathSegments) throws(HTTPProblem) -> HTTPRoute {
+    guard let bucket = segments.next() else { return .buckets }
+    guard let key = segments.next() else { return .keys(bucket: try name(bytes, bucket), .old) }
+    guard segments.next() == nil else { throw .notFound }
+    return .object(try object(bytes, bucket, key), .old)
+  }
+
+  private static func name(_ bytes: [UInt8], _ bucket: Range<Int>) throws(HTTPProblem) -> [UInt8] {
+    guard !bucket.isEmpty else { throw .malformed("empty bucket") }
+    var name: [UInt8] = []
+    guard HTTPText.unescape(bytes, bucket, into: &name) else { throw .malformed("escape in bucket") }
+    // A key has at least one byte.
+    guard name.count < ObjectKey.byteCountMax else { throw .nameTooLong }
+    return name
+  }
+
+  private static func object(
+    _ bytes: [UInt8], _ bucket: Range<Int>, _ key: Range<Int>
+  ) throws(HTTPProblem) -> ObjectKey {
+    guard !bucket.isEmpty else { throw .malformed("empty bucket") }
+    guard !key.isEmpty else { throw .malformed("empty key") }
     // Straight into the encoded form of a key of the default type.
     var encoded: [UInt8] = []
     encoded.reserveCapacity(4 + bucket.count + key.count)
     encoded.appendLittleEndian(UInt32(0))
-    guard HTTPText.unescape(bytes, bucket, into: &encoded) else { return .problem(.malformed("escape in bucket")) }
+    guard HTTPText.unescape(bytes, bucket, into: &encoded) else { throw .malformed("escape in bucket") }
     let bucketCount = encoded.count - 4
-    guard HTTPText.unescape(bytes, key, into: &encoded) else { return .problem(.malformed("escape in key")) }
-    guard encoded.count - 4 <= ObjectKey.byteCountMax else {
-      return .problem(.malformed("bucket and key are longer than \(ObjectKey.byteCountMax) bytes"))
-    }
+    guard HTTPText.unescape(bytes, key, into: &encoded) else { throw .malformed("escape in key") }
+    guard encoded.count - 4 <= ObjectKey.byteCountMax else { throw .nameTooLong }
     encoded.setLittleEndian(UInt16(bucketCount), at: 2)
-    return ObjectKey(encoded: encoded).map { .object($0) } ?? .problem(.malformed("key"))
-  }
-
-  /// `T/buckets/B/keys/K`.
-  private static func typedObject(_ bytes: [UInt8], _ segments: inout PathSegments) -> HTTPRoute {
-    guard let type = segments.next(), let buckets = segments.next(), HTTPText.equals(bytes, buckets, "buckets") else {
-      return .problem(.notFound)
-    }
-    var name: [UInt8] = []
-    guard HTTPText.unescape(bytes, type, into: &name) else { return .problem(.malformed("escape in bucket type")) }
-    guard name == ObjectKey.defaultType else {
-      let text = String(decoding: name, as: UTF8.self)
-      return .problem(HTTPProblem(status: 404, text: "Unknown bucket type: \(text)"))
-    }
-    return object(bytes, &segments)
+    guard let key = ObjectKey(encoded: encoded) else { throw .malformed("key") }
+    return key
   }
 
   private static func adminRoute(_ bytes: [UInt8], _ path: Range<Int>) -> AdminRoute? {
@@ -102,7 +163,7 @@ enum HTTPRoute: Equatable {
 }
 
 /// The parts of a path between its slashes, still escaped.
-private struct PathSegments {
+struct PathSegments {
   private let bytes: [UInt8]
   private var rest: Range<Int>?
 
@@ -117,95 +178,5 @@ private struct PathSegments {
     while end < path.upperBound, bytes[end] != UInt8(ascii: "/") { end += 1 }
     rest = end < path.upperBound ? end + 1..<path.upperBound : nil
     return path.lowerBound..<end
-  }
-}
-
-/// What a query asks of an object's request.
-struct ObjectOptions: Equatable {
-  var r = QuorumSize.default
-  var pr = QuorumSize.default
-  var write = WriteQuorum()
-  var timeoutMilliseconds: UInt32?
-  var returnsBody = false
-
-  init() {}
-
-  /// `query` as it stands behind the question mark. Of a repeated name the last one counts.
-  init(query bytes: [UInt8], _ query: Range<Int>) throws(HTTPProblem) {
-    for pair in bytes[query].split(separator: UInt8(ascii: "&")) {
-      let equals = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
-      var name: [UInt8] = []
-      var value: [UInt8] = []
-      guard HTTPText.unescape(bytes, pair.startIndex..<equals, into: &name),
-        HTTPText.unescape(bytes, min(equals + 1, pair.endIndex)..<pair.endIndex, into: &value)
-      else { throw .malformed("escape in query") }
-      try set(String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self))
-    }
-  }
-
-  private mutating func set(_ name: String, _ value: String) throws(HTTPProblem) {
-    switch name {
-    case "r": r = try ObjectOptions.quorum(name, value)
-    case "pr": pr = try ObjectOptions.quorum(name, value)
-    case "w": write.w = try ObjectOptions.quorum(name, value)
-    case "dw": write.dw = try ObjectOptions.quorum(name, value)
-    case "pw": write.pw = try ObjectOptions.quorum(name, value)
-    case "timeout": timeoutMilliseconds = try ObjectOptions.timeout(value)
-    case "returnbody": returnsBody = value == "true"
-    // Riak's options that change nothing here: quorums count distinct nodes, dw of which have synced, and absence is an
-    // answer, always.
-    case "rw", "node_confirms": _ = try ObjectOptions.quorum(name, value)
-    case "basic_quorum", "notfound_ok", "sloppy_quorum", "asis": try ObjectOptions.checkBoolean(name, value)
-    case "sync_on_write":
-      guard ["default", "backend", "one", "all"].contains(value) else {
-        throw HTTPProblem(
-          status: 400,
-          text: "`sync_on_write` query parameter must be one of the following words: "
-            + "'default', 'backend', 'one' or 'all'")
-      }
-    case "n_val":
-      guard ObjectOptions.count(value) != nil else {
-        throw HTTPProblem(status: 400, text: "`n_val` query parameter must be an integer from 1 to 255")
-      }
-    default: throw HTTPProblem(status: 400, text: "Unknown query parameter: \(name)")
-    }
-  }
-
-  private static func quorum(_ name: String, _ value: String) throws(HTTPProblem) -> QuorumSize {
-    switch value {
-    case "default", "backend": return .default
-    case "one": return .one
-    case "quorum": return .quorum
-    case "all": return .all
-    default:
-      guard let count = count(value) else {
-        // Riak's words for what is no number; clients match them.
-        let isNumber = !value.isEmpty && value.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 }
-        throw HTTPProblem(
-          status: 400,
-          text: isNumber
-            ? "`\(name)` query parameter must be from 1 to 255"
-            : "`\(name)` query parameter must be an integer or one of the following words: 'one', 'quorum' or 'all'")
-      }
-      return .count(count)
-    }
-  }
-
-  private static func count(_ value: String) -> Int? {
-    guard value.utf8.first != UInt8(ascii: "+"), let count = UInt8(value), count > 0 else { return nil }
-    return Int(count)
-  }
-
-  private static func timeout(_ value: String) throws(HTTPProblem) -> UInt32 {
-    guard value.utf8.first != UInt8(ascii: "+"), let milliseconds = UInt32(value), milliseconds > 0 else {
-      throw HTTPProblem(status: 400, text: "Bad timeout value")
-    }
-    return milliseconds
-  }
-
-  private static func checkBoolean(_ name: String, _ value: String) throws(HTTPProblem) {
-    guard ["true", "false", "default"].contains(value) else {
-      throw HTTPProblem(status: 400, text: "`\(name)` query parameter must be true or false")
-    }
   }
 }

@@ -1,5 +1,4 @@
-// Small texts of HTTP: comparing names, numbers, percent escapes, base64, dates. Bytes in, bytes out; no strings on
-// the way.
+// Small texts of HTTP: comparing names, numbers, percent escapes, base64. Bytes in, bytes out; no strings on the way.
 
 package enum HTTPText {
   /// Characters of a token (RFC 9110, 5.6.2), one bit each: letters, digits and !#$%&'*+-.^_`|~
@@ -44,11 +43,18 @@ package enum HTTPText {
   }
 
   /// The token that `range` begins with; empty when it begins with none.
-  private static func token(_ bytes: [UInt8], _ range: Range<Int>) -> Range<Int> {
+  static func token(_ bytes: [UInt8], _ range: Range<Int>) -> Range<Int> {
     var end = range.lowerBound
     while end < range.upperBound, isToken(bytes[end]) { end += 1 }
     return range.lowerBound..<end
   }
+
+  /// Whether two texts are the same but for the case of ASCII letters.
+  static func equalIgnoringCase(_ one: ArraySlice<UInt8>, _ other: ArraySlice<UInt8>) -> Bool {
+    one.count == other.count && zip(one, other).allSatisfy { lowered($0) == lowered($1) }
+  }
+
+  private static func lowered(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte }
 
   /// `range` without spaces and tabs at its ends.
   static func trimmed(_ bytes: [UInt8], _ range: Range<Int>) -> Range<Int> {
@@ -59,7 +65,7 @@ package enum HTTPText {
     return start..<end
   }
 
-  private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
+  static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 
   /// Calls `body` with each element of a comma-separated list.
   static func forEachElement(_ bytes: [UInt8], _ range: Range<Int>, _ body: (Range<Int>) -> Void) {
@@ -71,6 +77,23 @@ package enum HTTPText {
     }
   }
 
+  /// Where the first `separator` that is not in quotes stands, or the end of `range`. With `escapes`, a backslash in
+  /// quotes takes its meaning from the byte behind it.
+  static func first(_ separator: UInt8, _ bytes: [UInt8], in range: Range<Int>, escapes: Bool = true) -> Int {
+    var isQuoted = false
+    var index = range.lowerBound
+    while index < range.upperBound {
+      switch bytes[index] {
+      case separator where !isQuoted: return index
+      case UInt8(ascii: "\""): isQuoted.toggle()
+      case UInt8(ascii: "\\") where isQuoted && escapes: index += 1
+      default: break
+      }
+      index += 1
+    }
+    return range.upperBound
+  }
+
   /// A number of at most 18 digits and nothing else.
   package static func decimal(_ bytes: [UInt8], _ range: Range<Int>) -> Int? {
     guard !range.isEmpty, range.count <= 18 else { return nil }
@@ -80,6 +103,15 @@ package enum HTTPText {
       value = value * 10 + Int(bytes[index] - 0x30)
     }
     return value
+  }
+
+  /// Whether `bytes[range]` is a whole number of any length, with or without a sign.
+  static func isInteger(_ bytes: [UInt8], _ range: Range<Int>) -> Bool {
+    var digits = range
+    if let first = bytes[range].first, first == UInt8(ascii: "-") || first == UInt8(ascii: "+") {
+      digits = range.lowerBound + 1..<range.upperBound
+    }
+    return !digits.isEmpty && bytes[digits].allSatisfy { $0 >= 0x30 && $0 <= 0x39 }
   }
 
   /// A number of at most 15 hexadecimal digits and nothing else.
@@ -178,33 +210,6 @@ extension [UInt8] {
     append(count > 1 ? HTTPText.base64Digit(group >> 6 & 63) : UInt8(ascii: "="))
     append(count > 2 ? HTTPText.base64Digit(group & 63) : UInt8(ascii: "="))
   }
-
-  /// A time in milliseconds since 1970 as `Sun, 06 Nov 1994 08:49:37 GMT`.
-  package mutating func appendHTTPDate(milliseconds: UInt64) {
-    let seconds = Int(milliseconds / 1000)
-    let days = seconds / 86_400
-    let date = HTTPText.civilDate(days: days)
-    appendName(days + 4, "SunMonTueWedThuFriSat", of: 7)
-    appendASCII(", ")
-    appendDecimal(date.day, digits: 2)
-    append(0x20)
-    appendName(date.month - 1, "JanFebMarAprMayJunJulAugSepOctNovDec", of: 12)
-    append(0x20)
-    appendDecimal(date.year, digits: 4)
-    append(0x20)
-    appendDecimal(seconds / 3600 % 24, digits: 2)
-    append(UInt8(ascii: ":"))
-    appendDecimal(seconds / 60 % 60, digits: 2)
-    append(UInt8(ascii: ":"))
-    appendDecimal(seconds % 60, digits: 2)
-    appendASCII(" GMT")
-  }
-
-  /// The three letters of the name number `index`, counted round.
-  private mutating func appendName(_ index: Int, _ names: StaticString, of count: Int) {
-    let start = unsafe names.utf8Start + 3 * (index % count)
-    unsafe append(contentsOf: UnsafeBufferPointer(start: start, count: 3))
-  }
 }
 
 extension HTTPText {
@@ -228,16 +233,15 @@ extension HTTPText {
     }
   }
 
-  /// Day, month and year in the Gregorian calendar, `days` after 1970-01-01. Counted in 400-year eras of years that
-  /// begin in March, so that the leap day is a year's last.
-  package static func civilDate(days: Int) -> (day: Int, month: Int, year: Int) {
-    let shifted = days + 719_468
-    let era = shifted / 146_097
-    let dayOfEra = shifted % 146_097
-    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let marchMonth = (5 * dayOfYear + 2) / 153
-    let month = marchMonth < 10 ? marchMonth + 3 : marchMonth - 9
-    return (dayOfYear - (153 * marchMonth + 2) / 5 + 1, month, yearOfEra + era * 400 + (month <= 2 ? 1 : 0))
+  /// What a digit of base64 stands for.
+  static func base64Value(_ digit: UInt8) -> UInt8? {
+    switch digit {
+    case 0x41...0x5A: digit - 0x41
+    case 0x61...0x7A: digit - 0x61 + 26
+    case 0x30...0x39: digit - 0x30 + 52
+    case UInt8(ascii: "+"): 62
+    case UInt8(ascii: "/"): 63
+    default: nil
+    }
   }
 }

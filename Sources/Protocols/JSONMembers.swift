@@ -181,7 +181,9 @@ private struct JSONScanner {
         offset += 1
         return start..<offset - 1
       case UInt8(ascii: "\\"):
-        guard let length = JSONText.escapeLength(bytes, at: offset, end: end) else { throw error("an unknown escape") }
+        guard let length = JSONEscapes.escapeLength(bytes, at: offset, end: end) else {
+          throw error("an unknown escape")
+        }
         offset += length
       case ..<0x20: throw error("a control character in a string")
       default: offset += 1

@@ -1,118 +1,119 @@
-// The strings of JSON as bytes: what an escape means, and how bytes are written so that any reader understands them.
+import Messages
 
-enum JSONText {
-  /// What `\` and this byte mean together; nil for no escape, and for `\u`.
-  static func escaped(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): byte
-    case UInt8(ascii: "b"): 0x08
-    case UInt8(ascii: "f"): 0x0C
-    case UInt8(ascii: "n"): 0x0A
-    case UInt8(ascii: "r"): 0x0D
-    case UInt8(ascii: "t"): 0x09
-    default: nil
+// Byte strings as JSON. The names of buckets and keys need not be UTF-8: a byte that is no part of valid UTF-8 is
+// written as half a surrogate pair, `\udc80` to `\udcff` (0xDC00 and the byte, "surrogateescape" as Python calls it).
+// No valid text holds such a half, so every name can be told from every other and read back. A listing may have
+// millions of names: what needs no escape is found eight bytes at a time and copied in one piece.
+
+extension [UInt8] {
+  /// `text` in quotes.
+  package mutating func appendJSONText(_ text: [UInt8]) {
+    unsafe text.withUnsafeBytes { unsafe appendJSONText($0) }
+  }
+
+  /// `text` in quotes.
+  package mutating func appendJSONText(_ text: ArraySlice<UInt8>) {
+    unsafe text.withUnsafeBytes { unsafe appendJSONText($0) }
+  }
+
+  /// Each name in quotes, with a comma between two of them.
+  mutating func appendJSONTexts(_ names: ListedNames) {
+    unsafe names.bytes.withUnsafeBytes { text in
+      var isFirst = true
+      func append(_ name: Range<Int>) {
+        if !isFirst { self.append(UInt8(ascii: ",")) }
+        isFirst = false
+        unsafe appendJSONText(UnsafeRawBufferPointer(rebasing: text[name]))
+      }
+      names.forEach(append)
     }
   }
 
-  /// How many bytes the escape at `offset` has, both halves of a surrogate pair together; nil when it is none.
-  static func escapeLength(_ bytes: [UInt8], at offset: Int, end: Int) -> Int? {
-    guard offset + 1 < end else { return nil }
-    guard bytes[offset + 1] == UInt8(ascii: "u") else { return escaped(bytes[offset + 1]) == nil ? nil : 2 }
-    guard let first = unit(bytes, at: offset, end: end) else { return nil }
-    guard (0xD800...0xDFFF).contains(first) else { return 6 }
-    guard first < 0xDC00, let second = unit(bytes, at: offset + 6, end: end), (0xDC00...0xDFFF).contains(second)
-    else { return nil }
-    return 12
+  private mutating func appendJSONText(_ text: UnsafeRawBufferPointer) {
+    append(UInt8(ascii: "\""))
+    var start = 0
+    while true {
+      let end = unsafe JSONText.plainEnd(text, from: start)
+      unsafe append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start..<end]))
+      guard end < text.count else { break }
+      unsafe appendJSONEscape(text[end])
+      start = end + 1
+    }
+    append(UInt8(ascii: "\""))
   }
 
-  /// The number of `\uXXXX`.
-  static func unit(_ bytes: [UInt8], at offset: Int, end: Int) -> UInt32? {
-    guard offset + 6 <= end, bytes[offset] == UInt8(ascii: "\\"), bytes[offset + 1] == UInt8(ascii: "u"),
-      let value = HTTPText.hexadecimal(bytes, offset + 2..<offset + 6)
-    else { return nil }
-    return UInt32(value)
-  }
-
-  /// The UTF-8 of a scalar, which is no surrogate.
-  static func utf8(_ scalar: UInt32) -> [UInt8] {
-    switch scalar {
-    case ..<0x80: [UInt8(scalar)]
-    case ..<0x800: [0xC0 | UInt8(scalar >> 6), continuation(scalar)]
-    case ..<0x10000: [0xE0 | UInt8(scalar >> 12), continuation(scalar >> 6), continuation(scalar)]
+  /// A byte that cannot stand in a JSON text as it is.
+  private mutating func appendJSONEscape(_ byte: UInt8) {
+    append(UInt8(ascii: "\\"))
+    switch byte {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"): append(byte)
+    case 0x0A: append(UInt8(ascii: "n"))
+    case 0x0D: append(UInt8(ascii: "r"))
+    case 0x09: append(UInt8(ascii: "t"))
     default:
-      [0xF0 | UInt8(scalar >> 18), continuation(scalar >> 12), continuation(scalar >> 6), continuation(scalar)]
-    }
-  }
-
-  private static func continuation(_ bits: UInt32) -> UInt8 { 0x80 | UInt8(truncatingIfNeeded: bits & 0x3F) }
-
-  /// What stands behind the backslash; 0 for a byte that needs none, `u` for one that is written as a number.
-  fileprivate static func escape(_ byte: UInt8) -> UInt8 {
-    switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"): byte
-    case 0x0A: UInt8(ascii: "n")
-    case 0x0D: UInt8(ascii: "r")
-    case 0x09: UInt8(ascii: "t")
-    case ..<0x20, 0x7F: UInt8(ascii: "u")
-    default: 0
+      append(UInt8(ascii: "u"))
+      appendHexadecimal(byte < 0x80 ? UInt64(byte) : 0xDC00 + UInt64(byte), digits: 4)
     }
   }
 }
 
-extension [UInt8] {
-  /// Appends what the string at `content` of `source`, between its quotes and checked before, means.
-  package mutating func appendJSONStringContent(_ source: [UInt8], _ content: Range<Int>) {
-    var index = content.lowerBound
-    while index < content.upperBound {
-      let end = unsafe source.withUnsafeBytes { bytes in
-        let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[index..<content.upperBound])
-        return unsafe index + firstByte(UInt8(ascii: "\\"), in: rest, from: 0)
-      }
-      append(contentsOf: source[index..<end])
-      index = end
-      guard index < content.upperBound else { return }
-      if let byte = JSONText.escaped(source[index + 1]) {
-        append(byte)
-        index += 2
-      } else if let first = JSONText.unit(source, at: index, end: content.upperBound) {
-        index += 6
-        if let second = first >> 10 == 0x36 ? JSONText.unit(source, at: index, end: content.upperBound) : nil {
-          append(contentsOf: JSONText.utf8(0x10000 + (first - 0xD800) << 10 + (second - 0xDC00)))
-          index += 6
-        } else {
-          append(contentsOf: JSONText.utf8(first))
+private enum JSONText {
+  private static let lowBits: UInt64 = 0x0101_0101_0101_0101
+  private static let highBits: UInt64 = 0x8080_8080_8080_8080
+
+  /// Index of the first byte that needs an escape, or the end.
+  static func plainEnd(_ text: UnsafeRawBufferPointer, from start: Int) -> Int {
+    var index = start
+    while true {
+      while index + 8 <= text.count {
+        let hit = unsafe special(
+          UInt64(littleEndian: text.loadUnaligned(fromByteOffset: index, as: UInt64.self)))
+        if hit != 0 {
+          index += hit.trailingZeroBitCount >> 3
+          break
         }
-      } else {
-        index += 1
+        index += 8
       }
+      // The last bytes, or what the word before has found.
+      while index < text.count, unsafe isPlain(text[index]) { index += 1 }
+      guard index < text.count, unsafe text[index] >= 0x80 else { return index }
+      let count = unsafe sequenceCount(text, at: index)
+      if count == 0 { return index }
+      index += count
     }
   }
 
-  /// Appends a JSON string, with its quotes, that means `text`, which is UTF-8.
-  package mutating func appendJSONString(_ text: ArraySlice<UInt8>) {
-    append(UInt8(ascii: "\""))
-    var start = text.startIndex
-    for index in text.indices {
-      let escape = JSONText.escape(text[index])
-      guard escape != 0 else { continue }
-      append(contentsOf: text[start..<index])
-      append(UInt8(ascii: "\\"))
-      append(escape)
-      if escape == UInt8(ascii: "u") { appendHexadecimal(UInt64(text[index]), digits: 4) }
-      start = index + 1
-    }
-    append(contentsOf: text[start...])
-    append(UInt8(ascii: "\""))
+  private static func isPlain(_ byte: UInt8) -> Bool {
+    byte >= 0x20 && byte < 0x7F && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
   }
 
-  /// How many bytes `appendJSONString` would append.
-  package static func jsonStringBytes(_ text: ArraySlice<UInt8>) -> Int {
-    text.reduce(2) { total, byte in
-      switch JSONText.escape(byte) {
-      case 0: total + 1
-      case UInt8(ascii: "u"): total + 6
-      default: total + 2
-      }
+  /// Not zero when one of eight bytes is not plain; its lowest bit is in the first such byte (borrows can only blur the
+  /// bytes above that).
+  @inline(__always)
+  private static func special(_ word: UInt64) -> UInt64 {
+    func zeros(_ word: UInt64) -> UInt64 { (word &- lowBits) & ~word }
+    let control = (word &- lowBits * 0x20) & ~word
+    let quote = zeros(word ^ lowBits * 0x22)
+    let backslash = zeros(word ^ lowBits * 0x5C)
+    let delete = zeros(word ^ lowBits * 0x7F)
+    return (word | control | quote | backslash | delete) & highBits
+  }
+
+  /// How many bytes the UTF-8 sequence has whose first byte, not an ASCII one, stands at `index`; 0 when it is none.
+  private static func sequenceCount(_ text: UnsafeRawBufferPointer, at index: Int) -> Int {
+    func follows(_ offset: Int, _ allowed: ClosedRange<UInt8> = 0x80...0xBF) -> Bool {
+      unsafe index + offset < text.count && allowed.contains(text[index + offset])
+    }
+    // The shortest form only, no surrogates, nothing above U+10FFFF.
+    switch unsafe text[index] {
+    case 0xC2...0xDF: return follows(1) ? 2 : 0
+    case 0xE0: return follows(1, 0xA0...0xBF) && follows(2) ? 3 : 0
+    case 0xED: return follows(1, 0x80...0x9F) && follows(2) ? 3 : 0
+    case 0xE1...0xEF: return follows(1) && follows(2) ? 3 : 0
+    case 0xF0: return follows(1, 0x90...0xBF) && follows(2) && follows(3) ? 4 : 0
+    case 0xF1...0xF3: return follows(1) && follows(2) && follows(3) ? 4 : 0
+    case 0xF4: return follows(1, 0x80...0x8F) && follows(2) && follows(3) ? 4 : 0
+    default: return 0
     }
   }
 }

@@ -139,7 +139,7 @@ package struct ListingParser: Sendable {
           inside = .hexadecimal(digits: 0, value: 0)
         } else {
           try refuseHalfPair(at: index)
-          guard let meant = JSONText.escaped(byte) else { throw malformed("an unknown escape", at: index) }
+          guard let meant = JSONEscapes.escaped(byte) else { throw malformed("an unknown escape", at: index) }
           try append([meant], at: index)
           inside = .text
         }
@@ -163,7 +163,7 @@ package struct ListingParser: Sendable {
     if let high = highSurrogate {
       guard (0xDC00...0xDFFF).contains(unit) else { throw malformed("half a surrogate pair", at: index) }
       highSurrogate = nil
-      try append(JSONText.utf8(0x10000 + (high - 0xD800) << 10 + (unit - 0xDC00)), at: index)
+      try append(JSONEscapes.utf8(0x10000 + (high - 0xD800) << 10 + (unit - 0xDC00)), at: index)
     } else if (0xD800...0xDBFF).contains(unit) {
       highSurrogate = unit
     } else if (0xDC80...0xDCFF).contains(unit) {
@@ -171,7 +171,7 @@ package struct ListingParser: Sendable {
     } else if (0xDC00...0xDFFF).contains(unit) {
       throw malformed("half a surrogate pair", at: index)
     } else {
-      try append(JSONText.utf8(unit), at: index)
+      try append(JSONEscapes.utf8(unit), at: index)
     }
   }
 

@@ -28,6 +28,12 @@ package enum Event: Sendable {
   /// Time passed. At least every `Node.tickMilliseconds`.
   case tick
   case client(ClientRequest, session: SessionID)
+  /// Answered in parts, see `Effect.listing`.
+  case list(ListRequest, session: SessionID)
+  /// The client has taken the names it was given last.
+  case listContinues(SessionID)
+  /// The client of a listing is gone: nothing more is answered.
+  case listAbandoned(SessionID)
   case peer(PeerMessage, from: NodeID)
   /// This node's own connection to the peer was made (and carries nothing yet), or was lost.
   case link(NodeID, up: Bool)
@@ -44,6 +50,8 @@ package enum Event: Sendable {
 /// All a node can ask for.
 package enum Effect: Sendable {
   case respond(ClientResponse, session: SessionID)
+  /// After names nothing follows but `end`, until the driver says `listContinues`.
+  case listing(ListingPart, session: SessionID)
   /// Dropped by the driver when there is no connection or its queue is full; the node then relies on its deadlines.
   case send(PeerMessage, to: NodeID)
   /// Drop the connection to this peer and make a new one.

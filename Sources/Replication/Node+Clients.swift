@@ -12,14 +12,27 @@ extension Node where Disk: ~Copyable {
     if let failure = obstacle() { return respond(.failed(failure), to: session) }
     switch request {
     case .get(let get): beginGet(get, session: session, at: now)
-    case .put(let put): beginWrite(request, key: put.key, timeout: put.timeoutMilliseconds, session: session, at: now)
+    case .put(let put):
+      guard observe(put.context, at: now) else { return respond(.failed(.invalidContext), to: session) }
+      beginWrite(request, key: put.key, timeout: put.timeoutMilliseconds, session: session, at: now)
     case .delete(let delete):
+      guard observe(delete.context, at: now) else { return respond(.failed(.invalidContext), to: session) }
       beginWrite(request, key: delete.key, timeout: delete.timeoutMilliseconds, session: session, at: now)
     }
   }
 
+  /// Lifts the clock to the version that a client has read, so that what it writes stands above that. False, and no
+  /// change, when no node can have issued it: clients must not be able to drive the clocks ahead.
+  private mutating func observe(_ context: Stamp?, at now: Moment) -> Bool {
+    guard let context, context.time > identity.clock.last else { return true }
+    let ahead = Int64(bitPattern: context.time.milliseconds) - Int64(bitPattern: now.wallMilliseconds)
+    guard ahead <= PeerTable.clockDriftMillisecondsMax, context.time < .ceiling else { return false }
+    identity.clock.observe(context.time)
+    return true
+  }
+
   /// Why nothing can be admitted now.
-  private mutating func obstacle() -> ClientFailure? {
+  mutating func obstacle() -> ClientFailure? {
     switch phase {
     case .serving: break
     case .stopping, .closing: return .notReady(detail: "node \(own.name) is stopping")
@@ -117,14 +130,16 @@ extension Node where Disk: ~Copyable {
   // MARK: - Answering
 
   mutating func respond(_ response: ClientResponse, to session: SessionID) {
-    if case .failed(let failure) = response {
-      switch failure {
-      case .unsatisfied: counters.quorumFailures += 1
-      case .timeout: counters.timeouts += 1
-      case .invalidQuorum, .invalidContext, .overloaded, .notReady, .damaged: break
-      }
-    }
+    if case .failed(let failure) = response { count(failure) }
     free.append(.respond(response, session: session))
+  }
+
+  mutating func count(_ failure: ClientFailure) {
+    switch failure {
+    case .unsatisfied: counters.quorumFailures += 1
+    case .timeout: counters.timeouts += 1
+    case .invalidQuorum, .invalidContext, .overloaded, .notReady, .damaged: break
+    }
   }
 
   mutating func answer(_ origin: Origin, _ response: ClientResponse) {
@@ -142,7 +157,7 @@ extension Node where Disk: ~Copyable {
   // MARK: - Numbers and deadlines
 
   mutating func newOperation(_ kind: OperationKind) -> UInt64 {
-    nextOperation &+= 4
+    nextOperation &+= OperationKind.stride
     return nextOperation | kind.rawValue
   }
 

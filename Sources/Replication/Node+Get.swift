@@ -74,7 +74,7 @@ extension Node where Disk: ~Copyable {
     switch OperationKind(of: reply.operation) {
     case .get: getAnswered(reply.operation, node, reply.outcome, at: now)
     case .delete: receiveProbeReply(reply, from: node, at: now)
-    case .put, .forward: break
+    case .put, .forward, .list, nil: break
     }
   }
 

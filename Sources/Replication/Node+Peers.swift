@@ -39,6 +39,8 @@ extension Node where Disk: ~Copyable {
     case .readReply(let reply): receiveReadReply(reply, from: node, at: now)
     case .forward(let forward): receiveForward(forward, from: node, at: now)
     case .forwardReply(let reply): receiveForwardReply(reply, from: node, at: now)
+    case .list(let list): receiveList(list, from: node, warm: nil)
+    case .listReply(let reply): receiveListReply(reply, from: node, at: now)
     }
   }
 
@@ -213,5 +215,6 @@ extension Node where Disk: ~Copyable {
     for operation in forwards.keys.sorted() where forwards[operation]?.target == node {
       forwardTargetLost(operation, reason, at: now)
     }
+    listReplicaFailed(node, at: now)
   }
 }

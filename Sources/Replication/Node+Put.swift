@@ -129,7 +129,7 @@ extension Node where Disk: ~Copyable {
       settlePut(operation)
     case .delete:
       deleteOwnCopySynced(operation, stamp: stamp)
-    case .get, .forward: break
+    case .get, .forward, .list, nil: break
     }
   }
 
@@ -137,7 +137,7 @@ extension Node where Disk: ~Copyable {
     switch OperationKind(of: reply.operation) {
     case .put: receivePutReply(reply, from: node)
     case .delete: receiveDeleteReply(reply, from: node, at: now)
-    case .get, .forward: break
+    case .get, .forward, .list, nil: break
     }
   }
 

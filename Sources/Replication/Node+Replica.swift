@@ -14,9 +14,10 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Why this node takes no part in an operation on a store, or nil.
-  private func refusal(_ store: StoreID, configID: UInt64, key: ObjectKey, hash: UInt64) -> Refusal? {
+  /// - Parameter hash: Of the key, which must belong to the store.
+  func refusal(_ store: StoreID, configID: UInt64, hash: UInt64?) -> Refusal? {
     guard let engine, phase == .opening || phase == .serving else { return .notReady }
-    guard engine.contains(store), storeID(hash) == store else { return .notOwner }
+    guard engine.contains(store), hash.map({ storeID($0) == store }) ?? true else { return .notOwner }
     guard configID == self.configID(store) else { return .wrongConfig }
     switch engine.role(store) {
     case .active: return nil
@@ -30,7 +31,7 @@ extension Node where Disk: ~Copyable {
 
   mutating func receivePush(_ push: Push, from node: NodeID, warm: WarmBytes?) {
     let hash = hash(push.key.encoded)
-    if let refusal = refusal(push.store, configID: push.configID, key: push.key, hash: hash) {
+    if let refusal = refusal(push.store, configID: push.configID, hash: hash) {
       return replyToPush(push, to: node, .refused(refusal))
     }
     guard let engine else { return }
@@ -78,7 +79,7 @@ extension Node where Disk: ~Copyable {
 
   mutating func receiveRead(_ read: PeerRead, from node: NodeID, warm: WarmBytes?) {
     let hash = hash(read.key.encoded)
-    if let refusal = refusal(read.store, configID: read.configID, key: read.key, hash: hash) {
+    if let refusal = refusal(read.store, configID: read.configID, hash: hash) {
       return send(.readReply(PeerReadReply(operation: read.operation, outcome: .refused(refusal))), to: node)
     }
     switch readStore(read.key, hash: hash, store: read.store, warm: warm) {
@@ -125,6 +126,8 @@ extension Node where Disk: ~Copyable {
     case .delete(let operation): coordinateDelete(operation, warm: warm, at: now)
     case .push(let push, let node): receivePush(push, from: node, warm: warm)
     case .peerRead(let read, let node): receiveRead(read, from: node, warm: warm)
+    case .list(let question): continueOwnPage(question, warm: warm, at: now)
+    case .peerList(let question, let node): receiveList(question, from: node, warm: warm)
     }
   }
 

@@ -30,6 +30,7 @@ extension Node where Disk: ~Copyable {
       greetAndBeat(at: now)
     }
     reviewPeers(at: now)
+    reviewLists(at: now)
     keepLease(at: now)
     advancePhase(at: now)
     startEngineWork(at: now)
@@ -42,6 +43,7 @@ extension Node where Disk: ~Copyable {
     case .get: wakeGet(operation, at: now)
     case .delete: wakeDelete(operation, at: now)
     case .forward: wakeForward(operation, at: now)
+    case .list, nil: break
     }
   }
 
@@ -142,7 +144,7 @@ extension Node where Disk: ~Copyable {
       case .put: coordinatePut(operation, warm: nil, at: now)
       case .delete: coordinateDelete(operation, warm: nil, at: now)
       case .forward: sendForward(operation, at: now)
-      case .get: break
+      case .get, .list, nil: break
       }
     }
   }
@@ -187,6 +189,7 @@ extension Node where Disk: ~Copyable {
   mutating func beginShutdown() {
     guard phase != .stopping, phase != .closing else { return }
     phase = .stopping
+    endLists(.notReady(detail: "node \(own.name) is stopping"))
     free.append(.log(.info, "stopping: \(operationsInProgress) operations to finish"))
   }
 

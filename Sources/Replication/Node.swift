@@ -35,6 +35,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var gets: [UInt64: GetOperation] = [:]
   var deletes: [UInt64: DeleteOperation] = [:]
   var forwards: [UInt64: ForwardOperation] = [:]
+  var lists: [ListOperation] = []
   /// Flushes so far.
   var turns: UInt64 = 0
   /// Values that the operations in progress hold.
@@ -63,6 +64,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var lastAnnouncement: Instant
   var lastTick: Instant
   var lastComplaint: Instant
+  var lastListReview: Instant
 
   package var disk: Disk
 
@@ -96,13 +98,14 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     phase = start.engine == nil ? .founding : .opening
     peers = PeerTable(
       members: options.members, self: own.id, suspectAfterMilliseconds: options.suspectAfterMilliseconds)
-    nextOperation = (generator.next() >> 2) << 2
+    nextOperation = generator.next() / OperationKind.stride * OperationKind.stride
     wheel = DeadlineWheel(at: now.instant)
     admitted = ForwardLedger(at: now.instant)
     lastHeartbeat = now.instant
     lastAnnouncement = now.instant
     lastTick = now.instant
     lastComplaint = now.instant
+    lastListReview = now.instant
     self.generator = generator
     self.disk = disk
     if !start.missing.isEmpty {
@@ -119,6 +122,9 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     switch event {
     case .tick: tick(at: now)
     case .client(let request, let session): receive(request, session: session, at: now)
+    case .list(let request, let session): beginList(request, session: session, at: now)
+    case .listContinues(let session): continueList(session, at: now)
+    case .listAbandoned(let session): abandonList(session)
     case .peer(let message, let node): receive(message, from: node, at: now)
     case .link(let node, let up): linkChanged(node, up: up, at: now)
     case .synced(let ticket): synced(ticket, at: now)
@@ -160,7 +166,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   }
 
   /// Operations that the driver should tick for.
-  package var operationsInProgress: Int { puts.count + gets.count + deletes.count + forwards.count }
+  package var operationsInProgress: Int { puts.count + gets.count + deletes.count + forwards.count + lists.count }
 
   package var isServing: Bool { phase == .serving }
 }

@@ -13,15 +13,19 @@ enum Origin: Sendable {
   case forwarder(NodeID, operation: UInt64, bootID: UInt64)
 }
 
-/// Which table an operation's number belongs to: the lowest two bits.
+/// Which table an operation's number belongs to: its lowest bits.
 enum OperationKind: UInt64 {
   case put = 0
   case get = 1
   case delete = 2
   case forward = 3
-  init(of operation: UInt64) {
-    self = OperationKind(rawValue: operation & 3) ?? .forward
-  }
+  case list = 4
+
+  /// Numbers of one kind are this far apart.
+  static let stride: UInt64 = 8
+
+  /// Nil for a number that no operation has.
+  init?(of operation: UInt64) { self.init(rawValue: operation % OperationKind.stride) }
 }
 
 /// The quorums of a write, resolved against n.
@@ -179,4 +183,6 @@ enum PendingRead: Sendable {
   case delete(UInt64)
   case push(Push, from: NodeID)
   case peerRead(PeerRead, from: NodeID)
+  case list(PeerList)
+  case peerList(PeerList, from: NodeID)
 }

@@ -71,9 +71,12 @@ package struct NodeCounters: Equatable, Sendable {
   package var gets: UInt64 = 0
   package var puts: UInt64 = 0
   package var deletes: UInt64 = 0
+  package var lists: UInt64 = 0
   /// Operations that this node's stores performed.
   package var vnodeGets: UInt64 = 0
   package var vnodePuts: UInt64 = 0
+  /// Pages of keys.
+  package var vnodePages: UInt64 = 0
   /// Writes handed to an owner.
   package var forwarded: UInt64 = 0
   package var quorumFailures: UInt64 = 0

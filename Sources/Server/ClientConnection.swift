@@ -12,6 +12,8 @@ final class ClientConnection {
   static let exchangesMax = 64
   /// With more than this unread, no further request is begun.
   static let outputBytesPausing = 1 << 20
+  /// With more than this unread, no further part of a listing is asked for.
+  static let listingBytesPausing = 64 << 10
 
   /// A request whose answer has not yet gone out.
   private struct Exchange {
@@ -19,6 +21,18 @@ final class ClientConnection {
     var reply: HTTPReply?
     /// The answer's bytes, once it is there and others must leave before it.
     var answer: [UInt8]?
+    var listing: Listing?
+  }
+
+  /// How far an exchange is that is answered in parts. Parts that come while others must leave first are held like any
+  /// answer; no more are asked for before that.
+  private enum Listing {
+    /// The node is to send a part.
+    case awaitsPart
+    /// A part has come: the next is asked for when this one has gone.
+    case hasPart
+    /// The last part has come.
+    case ended(HTTPReply.Progress)
   }
 
   let descriptor: Descriptor
@@ -45,6 +59,8 @@ final class ClientConnection {
   var lastProgress: Instant
 
   private var exchanges: [Exchange] = []
+  /// Listings that were given up together with an answer before them.
+  private var brokenOff: [UInt32] = []
   /// Bytes of answers that wait for earlier ones.
   private var heldBytes = 0
   /// Exchanges before this one are done with.
@@ -143,6 +159,32 @@ final class ClientConnection {
     return (headNumber &+ UInt32(exchangesInProgress) &- 1) & SlabKey.generationMask
   }
 
+  /// Begins an exchange that the node will answer in parts. - Returns: its number.
+  func beginListing(_ reply: HTTPReply) -> UInt32 {
+    exchanges.append(Exchange(reply: reply, listing: .awaitsPart))
+    return (headNumber &+ UInt32(exchangesInProgress) &- 1) & SlabKey.generationMask
+  }
+
+  /// The listing whose next part may be asked for now, if there is one; it is taken to have been.
+  func listingToContinue() -> UInt32? {
+    guard head < exchanges.count, case .hasPart? = exchanges[head].listing,
+      output.pendingBytes <= ClientConnection.listingBytesPausing
+    else { return nil }
+    exchanges[head].listing = .awaitsPart
+    return headNumber
+  }
+
+  /// Listings that the node still makes.
+  var openListings: [UInt32] {
+    brokenOff
+      + exchanges.indices[head...].compactMap { place in
+        switch exchanges[place].listing {
+        case .awaitsPart, .hasPart: (headNumber &+ UInt32(place - head)) & SlabKey.generationMask
+        case .ended, nil: nil
+        }
+      }
+  }
+
   /// Sends bytes in their turn: behind the answers to all earlier requests.
   func send(_ bytes: [UInt8]) {
     if exchangesInProgress == 0 {
@@ -172,11 +214,55 @@ final class ClientConnection {
     return true
   }
 
+  /// Answers part of the listing with this number; false when there is none.
+  func answer(_ number: UInt32, with part: ListingPart) -> Bool {
+    let place = head + Int((number &- headNumber) & SlabKey.generationMask)
+    guard place < exchanges.count, exchanges[place].listing != nil, var reply = exchanges[place].reply else {
+      return false
+    }
+    // Taken out while it is changed, so that nothing is copied.
+    exchanges[place].reply = nil
+    let progress: HTTPReply.Progress
+    if place == head {
+      progress = reply.encode(part, into: &output.bytes)
+    } else {
+      var bytes = exchanges[place].answer ?? []
+      exchanges[place].answer = nil
+      heldBytes -= bytes.count
+      progress = reply.encode(part, into: &bytes)
+      heldBytes += bytes.count
+      exchanges[place].answer = bytes
+    }
+    exchanges[place].reply = reply
+    exchanges[place].listing = progress == .begun ? .hasPart : .ended(progress)
+    if place == head { releaseAnswers() }
+    return true
+  }
+
   /// Lets those answers out that nothing stands before any more.
   private func releaseAnswers() {
-    while head < exchanges.count, let bytes = exchanges[head].answer {
-      output.bytes.append(contentsOf: bytes)
-      heldBytes -= bytes.count
+    while head < exchanges.count {
+      if let bytes = exchanges[head].answer {
+        output.bytes.append(contentsOf: bytes)
+        heldBytes -= bytes.count
+        exchanges[head].answer = nil
+        if exchanges[head].listing == nil {
+          retireHead()
+          continue
+        }
+      }
+      guard case .ended(let progress)? = exchanges[head].listing else { return }
+      retireHead()
+      if progress == .broken { return breakOff() }
+    }
+  }
+
+  /// An answer could not be completed: nothing follows it, and the client learns by the end of the connection.
+  private func breakOff() {
+    isFinishing = true
+    brokenOff += openListings
+    while head < exchanges.count {
+      heldBytes -= exchanges[head].answer?.count ?? 0
       retireHead()
     }
   }

@@ -111,7 +111,9 @@ extension Shard {
       case .request(let request, let reply):
         let number = connection.beginExchange(reply)
         step(.client(request, session: SessionID(connection: connection.key, number: number)))
-      case .list: break
+      case .list(let request, let reply):
+        let number = connection.beginListing(reply)
+        step(.list(request, session: SessionID(connection: connection.key, number: number)))
       case .admin(let route, let reply):
         var bytes: [UInt8] = []
         answer(route, isLocal: connection.isLocal, reply, into: &bytes)
@@ -129,20 +131,36 @@ extension Shard {
   // MARK: Answers
 
   func answer(_ session: SessionID, with response: ClientResponse) {
-    guard let connection = clients[session.connection] else { return }
-    if connection.unreadBytes > Int(configuration.outputBytesMax) {
-      // Perhaps it would have read, had we written before the end of the turn.
-      write(connection)
-      guard connection.unreadBytes <= Int(configuration.outputBytesMax) else {
-        log(.warning, "closed a client that left more than output_max unread")
-        return close(connection)
-      }
-    }
+    guard let connection = clients[session.connection], hasRoom(connection) else { return }
     if connection.answer(session.number, with: response) { markDirty(connection) }
+    boundUnread(connection)
+  }
+
+  /// Sends on a part of a listing. Its bytes are few: the next part is asked for when they have gone.
+  func answer(_ session: SessionID, with part: ListingPart) {
+    guard let connection = clients[session.connection], hasRoom(connection) else { return }
+    if connection.answer(session.number, with: part) { markDirty(connection) }
+    boundUnread(connection)
+  }
+
+  /// False when the connection was closed, because its client leaves too much unread.
+  private func hasRoom(_ connection: ClientConnection) -> Bool {
+    guard connection.unreadBytes > Int(configuration.outputBytesMax) else { return true }
+    // Perhaps it would have read, had we written before the end of the turn.
+    write(connection)
+    guard clients[connection.key] != nil else { return false }
+    guard connection.unreadBytes > Int(configuration.outputBytesMax) else { return true }
+    log(.warning, "closed a client that left more than output_max unread")
+    close(connection)
+    return false
+  }
+
+  /// Keeps what all clients together leave unread within its bound.
+  private func boundUnread(_ connection: ClientConnection) {
     outputBytes += connection.recountUnread()
     if outputBytes > Self.outputBytesMax, connection.unreadBytes > ClientConnection.outputBytesPausing {
       write(connection)
-      guard clients[session.connection] != nil, connection.unreadBytes > ClientConnection.outputBytesPausing else {
+      guard clients[connection.key] != nil, connection.unreadBytes > ClientConnection.outputBytesPausing else {
         return
       }
       log(.warning, "closed a client: unread answers of all clients hold more than \(Self.outputBytesMax >> 20) MiB")
@@ -176,6 +194,9 @@ extension Shard {
         connection.resume()
         takeRequests(connection)
       }
+      if let number = connection.listingToContinue() {
+        step(.listContinues(SessionID(connection: connection.key, number: number)))
+      }
       try watch(connection)
     } catch {
       close(connection)
@@ -193,6 +214,9 @@ extension Shard {
   func close(_ connection: ClientConnection) {
     inputBytes -= connection.bufferedBytes
     outputBytes += connection.forgetUnread()
+    for number in connection.openListings {
+      step(.listAbandoned(SessionID(connection: connection.key, number: number)))
+    }
     clients.remove(connection.key)
   }
 

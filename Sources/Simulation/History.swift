@@ -1,4 +1,4 @@
-import Causality
+package import Causality
 package import Messages
 package import Primitives
 package import Storage
@@ -20,8 +20,10 @@ package struct History: Sendable {
   }
 
   package let rules: QuorumRules
+  private let keys: Int
   private var ledger = ValueLedger()
   private var writes: AcknowledgedWrites
+  private var listings: ListingChecker
   private var open: [Int: Open] = [:]
   package private(set) var counts = OperationCounts()
   package private(set) var violations: [Violation] = []
@@ -29,6 +31,8 @@ package struct History: Sendable {
   package init(rules: QuorumRules, keys: Int) {
     self.rules = rules
     writes = AcknowledgedWrites(keys: keys, n: rules.n)
+    listings = ListingChecker(keys: keys)
+    self.keys = keys
   }
 
   package mutating func report(_ violation: Violation) {
@@ -40,6 +44,7 @@ package struct History: Sendable {
     if case .put(let put) = operation.request {
       ledger.invoked(put: operation.number, key: operation.key, payload: put.payload)
     }
+    listings.invoked(operation)
     let floor = writes.floor(key: operation.key, nodes: nodesMet(by: operation))
     let floorOfAll = writes.floor(key: operation.key, nodes: rules.n)
     open[operation.number] = Open(operation: operation, floor: floor, floorOfAll: floorOfAll)
@@ -51,7 +56,7 @@ package struct History: Sendable {
   /// Nodes whose state the success of this operation is based on.
   private func nodesMet(by operation: Operation) -> Int {
     switch operation.request {
-    case .get(let get): rules.nodesRead(get)
+    case .get(let get): rules.nodesRead(get.r)
     case .put(let put): rules.nodesReached(put.quorum)
     case .delete(let delete): rules.nodesReached(delete.quorum)
     }
@@ -68,6 +73,7 @@ package struct History: Sendable {
       return
     }
     let operation = asked.operation
+    note(response, of: operation)
     switch (operation.request, response) {
     case (_, .failed(let failure)):
       counts.failed += 1
@@ -92,8 +98,35 @@ package struct History: Sendable {
     }
   }
 
+  /// The versions that an answer names, for the checker of listings.
+  private mutating func note(_ response: ClientResponse, of operation: Operation) {
+    switch response {
+    case .object(let stamp, _), .stored(let stamp):
+      listings.saw(key: operation.key, stamp: stamp, isTombstone: false)
+    case .deleted(let stamp), .notFound(let stamp?):
+      listings.saw(key: operation.key, stamp: stamp, isTombstone: true)
+    case .notFound(tombstone: nil), .failed: break
+    }
+    switch response {
+    case .stored, .deleted, .notFound: listings.settled(operation)
+    case .object, .failed: break
+    }
+  }
+
+  /// Of each key, what a listing that is asked for now must meet.
+  package func listingFloors() -> [Stamp] {
+    let nodes = rules.nodesRead(.default)
+    return (0..<keys).map { writes.floor(key: $0, nodes: nodes) }
+  }
+
+  /// What is wrong with a listing that has ended now.
+  package func check(listed: [Int], floors: [Stamp], at time: Instant) -> [Violation] {
+    listings.check(listed: listed, floors: floors, at: time)
+  }
+
   /// A version of a key passed on the wire between two nodes.
   package mutating func saw(_ version: StoredVersion, key: Int, at time: Instant) {
+    listings.saw(key: key, stamp: version.stamp, isTombstone: version.isTombstone)
     note(
       version.isTombstone
         ? ledger.see(tombstoneOf: key, stamp: version.stamp, at: time)

@@ -63,7 +63,7 @@ package struct QuorumRules: Sendable {
 
   private var quorum: Int { n / 2 + 1 }
 
-  package func nodesRead(_ request: GetRequest) -> Int { request.r.resolved(n: n, default: quorum) }
+  package func nodesRead(_ r: QuorumSize) -> Int { r.resolved(n: n, default: quorum) }
 
   /// Nodes that hold a write, for the moment at least, when it is acknowledged.
   package func nodesReached(_ write: WriteQuorum) -> Int {

@@ -9,7 +9,7 @@ import Replication
 
 /// One operation of the last phase.
 struct Proof {
-  enum Kind { case read, fullRead, put, delete }
+  enum Kind { case read, fullRead, put, delete, listing }
   let kind: Kind
   let key: Int
   let machine: Int
@@ -56,6 +56,7 @@ extension Simulator {
     note(.phase, nil, 1, "=== faults begin")
     phase = .faults(until: now.adding(milliseconds: UInt64(options.faults.phaseMilliseconds)))
     beginClients()
+    scheduleListing()
     diskPace = options.disk
     if !options.faults.duringBootstrap { beginFaults() }
   }
@@ -72,7 +73,7 @@ extension Simulator {
       }
       return
     }
-    guard !settles(since: since), clients.isIdle else { return }
+    guard !settles(since: since), clients.isIdle, openListings.isEmpty else { return }
     note(.phase, nil, 3, "=== proofs")
     phase = .proving
     plan()
@@ -102,22 +103,28 @@ extension Simulator {
       for machine in machines.indices { proofs.append(Proof(kind: .read, key: key, machine: machine)) }
       for machine in machines.indices { proofs.append(Proof(kind: .fullRead, key: key, machine: machine)) }
     }
+    for machine in machines.indices { proofs.append(Proof(kind: .listing, key: 0, machine: machine)) }
     for machine in machines.indices {
       let key = machine % workload.keys.count
       proofs.append(Proof(kind: .put, key: key, machine: machine))
       proofs.append(Proof(kind: .fullRead, key: key, machine: machine))
+      proofs.append(Proof(kind: .listing, key: key, machine: machine))
       proofs.append(Proof(kind: .delete, key: key, machine: machine))
       proofs.append(Proof(kind: .fullRead, key: key, machine: machine))
+      proofs.append(Proof(kind: .listing, key: key, machine: machine))
     }
   }
 
-  private func prove() {
+  func prove() {
     guard proofsDone < proofs.count else {
       note(.phase, nil, 4, "=== proved")
       phase = .over
       return
     }
     let proof = proofs[proofsDone]
+    if case .listing = proof.kind {
+      return beginListing(through: machines[proof.machine], partsWanted: .max, isProof: true)
+    }
     let key = workload.keys[proof.key]
     let operation = workload.operation(proof.key, at: now) { number, _ in
       switch proof.kind {
@@ -131,6 +138,7 @@ extension Simulator {
         var delete = DeleteRequest(key: key)
         delete.always = true
         return .delete(delete)
+      case .listing: fatalError("invariant: a listing is no operation of one key")
       }
     }
     ask(operation, of: 0, machines[proof.machine])

@@ -88,6 +88,8 @@ extension Simulator {
         note(.answer, machine, session.rawValue, "answers \(operation): \(response)")
         checkDisks(operation, response)
         schedule(.response(operation: operation, response), after: workload.clientDelay())
+      case .listing(let part, let session):
+        send(part, of: session.rawValue)
       case .send(let message, let node):
         send(message, from: machine, to: machines[Int(node.rawValue) - 1])
       case .disconnect(let node): drop(machine, to: Int(node.rawValue) - 1)
@@ -125,6 +127,7 @@ extension Simulator {
     } else {
       machine.platter.disk.killProcess()
     }
+    loseListings(of: machine.life)
     for operation in clients.connected(to: machine.life) {
       schedule(.hangUp(operation: operation), after: generator.duration(microseconds: 100...100_000))
     }

@@ -136,6 +136,12 @@ extension Simulator {
       }
     case .forward(let forward): "forward \(forward.operation), stamp \(forward.stamp.map { "\($0)" } ?? "none")"
     case .forwardReply(let reply): "forward reply \(reply.operation): \(reply.outcome)"
+    case .list(let list): "list \(list.operation)/\(list.sequence) of \(list.store)"
+    case .listReply(let reply):
+      switch reply.outcome {
+      case .page(let page): "list reply \(reply.operation)/\(reply.sequence): \(page.bytes.count) bytes"
+      case .refused(let refusal): "list reply \(reply.operation)/\(reply.sequence): refused, \(refusal)"
+      }
     }
   }
 

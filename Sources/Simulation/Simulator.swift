@@ -28,6 +28,9 @@ enum Happening {
   case response(operation: Int, ClientResponse)
   case patienceEnds(operation: Int, life: Life, pauses: Int)
   case hangUp(operation: Int)
+  case list
+  case listingPart(UInt64, ListingPart)
+  case listingPatienceEnds(UInt64)
   case strike(Fault)
   case boot(machine: Int)
   case resume(Life)
@@ -71,6 +74,9 @@ final class Simulator {
   var proofsDone = 0
   /// What the last full read found, while nothing has been written since.
   var agreement: (key: Int, stamp: Stamp)?
+  /// By session.
+  var openListings: [UInt64: OpenListing] = [:]
+  var listingsBegun: UInt64 = 0
 
   init(seed: UInt64, options: SimulationOptions, trace: ((String) -> Void)?) {
     self.seed = seed
@@ -151,6 +157,9 @@ final class Simulator {
     case .response(let operation, let response): respond(operation, response)
     case .patienceEnds(let operation, let life, let pauses): patienceEnds(operation, life, pauses)
     case .hangUp(let operation): hangUp(operation)
+    case .list: list()
+    case .listingPart(let session, let part): take(part, of: session)
+    case .listingPatienceEnds(let session): listingPatienceEnds(session)
     case .strike(let fault): strike(fault)
     case .boot(let machine): boot(machines[machine])
     case .resume(let life): resume(life)

@@ -16,6 +16,8 @@ package struct Violation: Equatable, Sendable, CustomStringConvertible {
     case deleteTooOld = "delete too old"
     /// "Not found" although something acknowledged was there.
     case falseNotFound = "false not found"
+    /// A listing that lacks a key, tells one that was deleted, or tells one twice.
+    case falseListing = "false listing"
     /// An answer of the wrong kind, two answers, or none.
     case wrongAnswer = "wrong answer"
     /// A node that does not start, stops by itself, or does not serve once all is calm.

@@ -29,7 +29,8 @@ struct Wiretap {
         let key = asked[Question(asker: addressee, operation: reply.operation)]
       else { return nil }
       return (key, version)
-    case .hello, .helloReply, .heartbeat, .storeStates, .pushReply, .forward, .forwardReply: return nil
+    case .hello, .helloReply, .heartbeat, .storeStates, .pushReply, .forward, .forwardReply, .list, .listReply:
+      return nil
     }
   }
 }

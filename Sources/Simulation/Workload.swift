@@ -18,8 +18,13 @@ struct Workload {
     keys = (0..<options.keys).map { Workload.key($0) }
   }
 
+  private static let bucket = Array("simulated".utf8)
+
+  /// All keys.
+  var listing: ListRequest { ListRequest(.keys(bucket: Workload.bucket)) }
+
   private static func key(_ index: Int) -> ObjectKey {
-    guard let key = ObjectKey(bucket: Array("simulated".utf8), key: Array("k\(index)".utf8)) else {
+    guard let key = ObjectKey(bucket: bucket, key: Array("k\(index)".utf8)) else {
       fatalError("invariant: a short key is a key")
     }
     return key

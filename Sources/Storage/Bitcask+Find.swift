@@ -10,7 +10,7 @@ extension Bitcask {
     case cold(ColdRead)
   }
 
-  private enum Fetched {
+  enum Fetched {
     case bytes([UInt8])
     case cold(ColdRead)
   }
@@ -46,7 +46,7 @@ extension Bitcask {
     return (bytes, try checked(bytes, at: location))
   }
 
-  private func fetch<FS: FileSystem & ~Copyable>(
+  func fetch<FS: FileSystem & ~Copyable>(
     _ location: Location, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
   ) throws(StorageError) -> Fetched {
     if location.offset >= dataFiles[location.file].flushedLength { return .bytes(buffered(location)) }
@@ -57,7 +57,7 @@ extension Bitcask {
   }
 
   /// At least `count` bytes from the start of the record, or as many as the file has.
-  private func read<FS: FileSystem & ~Copyable>(
+  func read<FS: FileSystem & ~Copyable>(
     _ location: Location, count: Int, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
   ) throws(StorageError) -> Fetched {
     let request = ColdRead(file: dataFiles[location.file].handle, offset: location.offset, count: count)
@@ -83,17 +83,20 @@ extension Bitcask {
     Record.check(bytes, at: 0, salt: dataFiles[location.file].salt)
   }
 
-  private func checked(_ bytes: [UInt8], at location: Location) throws(StorageError) -> RecordHeader {
+  func checked(_ bytes: [UInt8], at location: Location) throws(StorageError) -> RecordHeader {
     switch check(bytes, at: location) {
     case .whole(let header):
-      let agrees =
-        header.isTombstone == location.isTombstone
-        && (location.isSaturated ? header.byteCount >= location.byteCount : header.byteCount == location.byteCount)
-      guard agrees else { throw fenced(location, "another record than was written there") }
+      guard fits(header, location) else { throw fenced(location, "another record than was written there") }
       return header
     case .short: throw fenced(location, "a record that the file ends in")
     case .damaged(let reason), .unknown(let reason): throw fenced(location, reason)
     }
+  }
+
+  /// Whether a record is what the keydir says of it.
+  func fits(_ header: RecordHeader, _ location: Location) -> Bool {
+    header.isTombstone == location.isTombstone
+      && (location.isSaturated ? header.byteCount >= location.byteCount : header.byteCount == location.byteCount)
   }
 
   private func isKey(_ key: [UInt8], of header: RecordHeader, in bytes: [UInt8]) -> Bool {
@@ -106,8 +109,10 @@ extension Bitcask {
     }
   }
 
-  private func hashOfKey(_ header: RecordHeader, in bytes: [UInt8]) -> UInt64 {
-    options.hash(Array(bytes[header.keyOffset..<header.valueOffset]))
+  func hashOfKey(_ header: RecordHeader, in bytes: [UInt8]) -> UInt64 {
+    unsafe bytes.withUnsafeBytes { bytes in
+      unsafe options.hash(UnsafeRawBufferPointer(rebasing: bytes[header.keyOffset..<header.valueOffset]))
+    }
   }
 
   /// Takes the store out of service, and the error that says why.

@@ -178,6 +178,19 @@ package final class Engine {
     }
   }
 
+  /// The keys of a store in hash order, tombstones among them, from `from` on; 0 for the first page.
+  /// - Throws: `damaged` when a record does not read back (the store is fenced then): no key is ever left out.
+  package func keys<FS: FileSystem & ~Copyable>(
+    in id: StoreID, from hash: UInt64, matching pattern: KeyPattern, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> KeyPageOutcome {
+    let store = store(id)
+    do throws(StorageError) {
+      return try store.keys(from: hash, matching: pattern, warm: warm, on: &files)
+    } catch {
+      throw refuse(error, by: store)
+    }
+  }
+
   /// Hands all bytes of the turn to the file system: the journal with one append, then every touched store with one.
   package func flush<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     if let failure { throw failure }

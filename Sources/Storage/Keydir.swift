@@ -89,6 +89,48 @@ package final class Keydir {
     self.position(position.segment, from: position.index + 1, rotate(hash))
   }
 
+  /// The first slot whose hash is not below this one.
+  package func first(atLeast hash: UInt64) -> Position? {
+    guard !directory.isEmpty else { return nil }
+    let rotated = rotate(hash)
+    let segment = segmentIndex(rotated)
+    let found = segments[segment]
+    var index = Keydir.home(rotated, found)
+    while unsafe index < found.capacity && (found.slots[index].location == 0 || found.slots[index].hash < rotated) {
+      index += 1
+    }
+    return index < found.capacity ? Position(segment: segment, index: index) : firstSlot(behind: rotated, found)
+  }
+
+  /// The slot that follows in the order of hashes.
+  package func next(after position: Position) -> Position? {
+    let segment = segments[position.segment]
+    var index = position.index + 1
+    while unsafe index < segment.capacity && segment.slots[index].location == 0 { index += 1 }
+    if index < segment.capacity { return Position(segment: position.segment, index: index) }
+    return unsafe firstSlot(behind: segment.slots[position.index].hash, segment)
+  }
+
+  /// The first slot of the segments that come after the one that this hash belongs to.
+  private func firstSlot(behind rotated: UInt64, _ segment: Segment) -> Position? {
+    let span = 1 << (globalDepth - segment.depth)
+    var entry = (Int(truncatingIfNeeded: rotated >> UInt64(64 &- globalDepth)) / span + 1) * span
+    while entry < directory.count {
+      let index = Int(directory[entry])
+      let found = segments[index]
+      for slot in 0..<found.capacity where unsafe found.slots[slot].location != 0 {
+        return Position(segment: index, index: slot)
+      }
+      entry += 1 << (globalDepth - found.depth)
+    }
+    return nil
+  }
+
+  package func slot(at position: Position) -> (hash: UInt64, location: Location) {
+    let slot = unsafe segments[position.segment].slots[position.index]
+    return (unrotate(slot.hash), Location(rawValue: slot.location))
+  }
+
   package func location(at position: Position) -> Location {
     unsafe Location(rawValue: segments[position.segment].slots[position.index].location)
   }

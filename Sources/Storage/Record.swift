@@ -98,6 +98,25 @@ package enum Record {
         tsn: isTombstone ? load(UInt64.self, 28) : 0))
   }
 
+  /// The header at `offset`, of which only the form is checked: for a record that is not read whole, where something
+  /// else vouches for what is used of it.
+  static func header(_ bytes: [UInt8], at offset: Int) -> RecordHeader? {
+    guard bytes.count - offset >= RecordHeader.fixedByteCount + 8,
+      let keyLength = bytes.littleEndian(UInt32.self, at: offset + 4).map(Int.init),
+      let valueLength = bytes.littleEndian(UInt32.self, at: offset + 8).map(Int.init),
+      keyLength <= StorageLimits.keyBytesMax, valueLength <= StorageLimits.valueBytesMax,
+      let time = bytes.littleEndian(UInt64.self, at: offset + 16),
+      let actor = bytes.littleEndian(UInt32.self, at: offset + 24),
+      let tsn = bytes.littleEndian(UInt64.self, at: offset + 28)
+    else { return nil }
+    let flags = bytes[offset + 12]
+    guard flags & ~RecordHeader.knownFlags == 0, bytes[offset + 13] == RecordHeader.versionKind else { return nil }
+    let isTombstone = flags & RecordHeader.tombstoneFlag != 0
+    return RecordHeader(
+      keyLength: keyLength, valueLength: valueLength, isTombstone: isTombstone,
+      stamp: Stamp(time: HybridTime(time), actor: ActorID(actor)), tsn: isTombstone ? tsn : 0)
+  }
+
   private static func checksum(_ bytes: [UInt8], _ range: Range<Int>, salt: UInt32) -> UInt32 {
     unsafe bytes.withUnsafeBytes { unsafe crc32c(UnsafeRawBufferPointer(rebasing: $0[range]), continuing: salt) }
   }

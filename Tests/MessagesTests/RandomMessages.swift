@@ -12,7 +12,7 @@ struct RandomMessages {
 
   init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
-  static let cases = 10
+  static let cases = 12
 
   mutating func below(_ bound: Int) -> Int { random.below(bound) }
 
@@ -31,9 +31,15 @@ struct RandomMessages {
     case 6: .read(PeerRead(operation: random.next(), store: store(), configID: random.next(), key: key()))
     case 7: .readReply(PeerReadReply(operation: random.next(), outcome: readOutcome()))
     case 8: .forward(forward())
-    default:
+    case 9:
       .forwardReply(
         ForwardReply(operation: random.next(), bootID: random.next(), outcome: forwardOutcome()))
+    case 10:
+      .list(
+        PeerList(
+          operation: random.next(), sequence: u32(), store: store(), configID: random.next(), from: random.next(),
+          pattern: pattern()))
+    default: .listReply(PeerListReply(operation: random.next(), sequence: u32(), outcome: listOutcome()))
     }
   }
 
@@ -58,6 +64,27 @@ struct RandomMessages {
       fatalError("a short key is a key")
     }
     return key
+  }
+
+  private mutating func pattern() -> KeyPattern {
+    KeyPattern((0..<random.below(3)).map { _ in KeyPattern.Part(offset: random.below(9), bytes: value()) })
+  }
+
+  private mutating func listOutcome() -> ListOutcome {
+    guard random.chance(2, in: 3) else { return .refused(refusal()) }
+    var bytes: [UInt8] = []
+    var hash = random.next() >> 1
+    for _ in 0..<random.below(5) {
+      bytes.appendLittleEndian(hash)
+      stamp().append(to: &bytes)
+      bytes.append(flag() ? 1 : 0)
+      let key = key().encoded
+      bytes.appendLittleEndian(UInt32(key.count))
+      bytes += key
+      hash += random.next() >> 8
+    }
+    guard let page = KeyPage(decoding: bytes, next: flag() ? hash + 1 : nil) else { fatalError("a page") }
+    return .page(page)
   }
 
   private mutating func hello() -> Hello {

@@ -91,9 +91,9 @@ import Testing
     var text = ""
     for _ in 0..<generator.below(9) { text.unicodeScalars.append(scalars[generator.below(scalars.count)]) }
     var bytes: [UInt8] = []
-    bytes.appendJSONString(Array(text.utf8)[...])
+    bytes.appendJSONText(Array(text.utf8)[...])
     #expect(try JSON.parse(bytes) == .string(text))
-    #expect(bytes.count == [UInt8].jsonStringBytes(Array(text.utf8)[...]))
+    #expect(bytes.count == [UInt8].jsonTextBytes(Array(text.utf8)[...]))
   }
 }
 

@@ -46,6 +46,9 @@ final class TestCluster {
   /// Nodes whose syncs wait for `releaseSync`.
   var holdsSyncs: Set<NodeID> = []
   private(set) var answers: [UInt64: ClientResponse] = [:]
+  private(set) var listings: [UInt64: Listing] = [:]
+  /// Clients of listings take the parts as they come.
+  var takesParts = true
   private(set) var sent: [Letter] = []
   private var now: UInt64 = 1_000_000
   private var nextSession: UInt64 = 1
@@ -70,6 +73,8 @@ final class TestCluster {
 
   subscript(_ id: Int) -> TestNode { nodes[id - 1] }
 
+  static func id(_ number: Int) -> NodeID { NodeID(UInt32(number)) }
+
   func moment(_ node: TestNode) -> Moment {
     Moment(
       instant: Instant(nanoseconds: now * 1_000_000),
@@ -79,6 +84,8 @@ final class TestCluster {
   // MARK: - Processes
 
   /// Starts a node on what its disk holds, with a seed of its own for this life.
+  func start(_ number: Int, life: UInt64 = 0) { start(TestCluster.id(number), life: life) }
+
   func start(_ id: NodeID, life: UInt64 = 0) {
     let test = self[Int(id.rawValue)]
     guard let disk = test.disk else { return }
@@ -126,6 +133,40 @@ final class TestCluster {
   }
 
   func answer(_ session: UInt64) -> ClientResponse? { answers[session] }
+
+  /// What a client of a listing has been told.
+  struct Listing: Equatable {
+    var names: [String] = []
+    var parts = 0
+    /// `end` or `failed`, once it came.
+    var last: ListingPart?
+  }
+
+  /// Asks node `id` for a listing. The client takes every part at once unless `takesParts` says otherwise.
+  @discardableResult
+  func list(_ id: Int, _ request: ListRequest = ListRequest(.keys(bucket: Array("b".utf8)))) -> UInt64 {
+    let session = nextSession
+    nextSession += 1
+    listings[session] = Listing()
+    step(self[id], .list(request, session: SessionID(session)))
+    run()
+    return session
+  }
+
+  func takeNext(_ session: UInt64, from id: Int) {
+    step(self[id], .listContinues(SessionID(session)))
+    run()
+  }
+
+  private func take(_ part: ListingPart, of session: SessionID, from test: TestNode) {
+    switch part {
+    case .names(let names):
+      names.forEach { listings[session.rawValue]?.names.append(String(decoding: names.bytes[$0], as: UTF8.self)) }
+      listings[session.rawValue]?.parts += 1
+      if takesParts { step(test, .listContinues(session)) }
+    case .end, .failed: listings[session.rawValue]?.last = part
+    }
+  }
 
   // MARK: - Time and turns
 
@@ -190,6 +231,7 @@ final class TestCluster {
   private func perform(_ effect: Effect, of test: TestNode) {
     switch effect {
     case .respond(let response, let session): answers[session.rawValue] = response
+    case .listing(let part, let session): take(part, of: session, from: test)
     case .send(let message, let node):
       let letter = Letter(from: test.id, to: node, message: message)
       sent.append(letter)

@@ -13,10 +13,13 @@ final class Observations: Sendable {
     var events: [String] = []
     var inProgressMax = 0
     var peerMessages: [PeerMessage] = []
+    /// Parts of listings that were asked for after the first.
+    var partsAsked = 0
   }
   let facts = Locked(Facts())
 
   var events: [String] { facts.withLock { $0.events } }
+  var partsAsked: Int { facts.withLock { $0.partsAsked } }
   var inProgressMax: Int { facts.withLock { $0.inProgressMax } }
 }
 
@@ -34,6 +37,7 @@ final class StandInNode: DrivenNode {
   private var waiting: [Effect] = []
   private var syncInFlight = false
   private var nextTicket: UInt64 = 1
+  private var listings: [SessionID: (parts: Int, isBroken: Bool)] = [:]
 
   init(options: NodeOptions, files: consuming PosixFileSystem, observations: Observations) throws(StorageError) {
     member = options.members.first { $0.name == options.name } ?? options.members[0]
@@ -67,8 +71,36 @@ final class StandInNode: DrivenNode {
       observations.facts.withLock { $0.events.append("synced") }
       syncInFlight = false
     case .shutdown: effects.append(.stop(.clean))
+    case .list(let request, let session):
+      guard case .keys(let bucket) = request.subject else { return }
+      observations.facts.withLock { $0.events.append("list") }
+      // `parts-N` has N parts, `broken-N` fails after as many.
+      let words = String(decoding: bucket, as: UTF8.self).split(separator: "-")
+      listings[session] = (parts: Int(words.last ?? "") ?? 0, isBroken: words.first == "broken")
+      tellPart(session)
+    case .listContinues(let session):
+      observations.facts.withLock { $0.partsAsked += 1 }
+      tellPart(session)
+    case .listAbandoned(let session):
+      listings[session] = nil
+      observations.facts.withLock { $0.events.append("abandoned") }
     case .tick, .syncFailed, .read, .readFailed, .jobDone, .jobFailed: break
     }
+  }
+
+  static let partBytes = 32 << 10
+
+  private func tellPart(_ session: SessionID) {
+    guard let listing = listings[session] else { return }
+    guard listing.parts > 0 else {
+      listings[session] = nil
+      let failure = ClientFailure.timeout(detail: "it broke")
+      return effects.append(.listing(listing.isBroken ? .failed(failure) : .end, session: session))
+    }
+    listings[session]?.parts -= 1
+    var names = ListedNames()
+    names.append([UInt8](repeating: 120, count: StandInNode.partBytes)[...])
+    effects.append(.listing(.names(names), session: session))
   }
 
   private func answer(_ key: ObjectKey, _ session: SessionID) {

@@ -1,0 +1,113 @@
+import Causality
+import Messages
+import Primitives
+import Storage
+
+// Merging what several owners of one partition say of its keys. All say it in the order of the hashes, a page at a
+// time; a key is decided, by its highest stamp, as soon as every one of them has got past its hash. So each key is
+// told once, and none of which a quorum knows that it is deleted.
+
+/// One owner's keys, as far as they have come.
+struct KeyStream: Sendable {
+  let node: NodeID
+  /// Where its next page begins; nil when it has told all.
+  private(set) var next: UInt64?
+  /// The page that is being merged, or has been.
+  private(set) var page = KeyPage()
+  private var offset = 0
+
+  init(_ node: NodeID, from hash: UInt64) {
+    self.node = node
+    next = hash
+  }
+
+  /// The entry that comes next; nil when another page is needed or there is none.
+  var head: KeyEntry? { page.entry(at: offset) }
+
+  /// The page has been merged.
+  var isExhausted: Bool { offset == page.bytes.count }
+
+  var needsPage: Bool { isExhausted && next != nil }
+  var isDone: Bool { isExhausted && next == nil }
+
+  /// Takes the page that was asked for; false when it is not that page.
+  mutating func take(_ page: KeyPage) -> Bool {
+    guard needsPage, let from = next, page.entry(at: 0).map({ $0.hash >= from }) ?? true,
+      page.next.map({ $0 > from }) ?? true
+    else { return false }
+    self.page = page
+    offset = 0
+    next = page.next
+    return true
+  }
+
+  mutating func pass(_ entry: KeyEntry) { offset = entry.key.upperBound }
+}
+
+/// The keys of one partition, merged from the streams of as many owners as a read asks.
+struct KeyMerge: Sendable {
+  /// How many owners must have told their keys: with fewer streams nothing is decided.
+  let wanted: Int
+  var streams: [KeyStream] = []
+  /// Keys below this hash have been decided. Where a stream is replaced, the new one begins here.
+  private(set) var decided: UInt64 = 0
+
+  /// What one stream says of one key.
+  private struct Claim {
+    let stream: Int
+    let entry: KeyEntry
+  }
+
+  init(wanted: Int) { self.wanted = wanted }
+
+  /// True when every owner has told all that it has, and all of it is decided.
+  var isDone: Bool { isComplete && streams.allSatisfy(\.isDone) }
+
+  private var isComplete: Bool { streams.count == wanted }
+
+  /// Decides what can be decided and calls `body` with every key that is live, until that returns false.
+  mutating func decide(_ body: (_ bytes: [UInt8], _ key: Range<Int>, Stamp) -> Bool) {
+    var claims: [Claim] = []
+    while let hash = nextHash {
+      claims.removeAll(keepingCapacity: true)
+      for index in streams.indices {
+        while let entry = streams[index].head, entry.hash == hash {
+          add(Claim(stream: index, entry: entry), to: &claims)
+          streams[index].pass(entry)
+        }
+      }
+      decided = hash &+ 1
+      var wantsMore = true
+      for claim in claims where !claim.entry.isTombstone {
+        wantsMore = body(streams[claim.stream].page.bytes, claim.entry.key, claim.entry.stamp) && wantsMore
+      }
+      guard wantsMore else { return }
+    }
+  }
+
+  /// The lowest hash of which all streams have said what they have. Pages do not end within a hash.
+  private var nextHash: UInt64? {
+    guard isComplete else { return nil }
+    var lowest: UInt64?
+    for stream in streams {
+      guard let hash = stream.head?.hash ?? stream.next else { continue }
+      if lowest.map({ hash < $0 }) ?? true { lowest = hash }
+    }
+    guard let lowest, !streams.contains(where: { $0.needsPage && $0.next == lowest }) else { return nil }
+    return lowest
+  }
+
+  /// Keeps the highest stamp of each key. Different keys with one hash are rare: a handful at most.
+  private func add(_ claim: Claim, to claims: inout [Claim]) {
+    for index in claims.indices where isSameKey(claims[index], claim) {
+      if claim.entry.stamp > claims[index].entry.stamp { claims[index] = claim }
+      return
+    }
+    claims.append(claim)
+  }
+
+  private func isSameKey(_ a: Claim, _ b: Claim) -> Bool {
+    guard a.entry.key.count == b.entry.key.count else { return false }
+    return streams[a.stream].page.bytes[a.entry.key] == streams[b.stream].page.bytes[b.entry.key]
+  }
+}
