@@ -22,9 +22,14 @@ package enum EndpointError: Error, Equatable, CustomStringConvertible {
 
 package struct Endpoint: Equatable, Sendable, CustomStringConvertible {
   package let address: SocketAddress
+  /// `127.0.0.1:10018`, for a Host header.
+  package let authority: [UInt8]
   package var description: String { "http://\(address)" }
 
-  package init(address: SocketAddress) { self.address = address }
+  package init(address: SocketAddress) {
+    self.address = address
+    authority = Array(address.description.utf8)
+  }
 
   /// Parses `http://127.0.0.1:10018`, with or without a slash at the end.
   package init(_ text: String) throws(EndpointError) {
@@ -36,7 +41,7 @@ package struct Endpoint: Equatable, Sendable, CustomStringConvertible {
     if rest.hasSuffix("/") { rest.removeLast() }
     if rest.contains("/") || rest.contains("?") { throw .path(text) }
     guard let address = SocketAddress(String(rest)), address.port > 0 else { throw .noAddress(text) }
-    self.address = address
+    self.init(address: address)
   }
 }
 

@@ -11,6 +11,11 @@ extension [UInt8] {
     unsafe text.withUnsafeBytes { unsafe appendJSONText($0) }
   }
 
+  /// `text` in quotes.
+  package mutating func appendJSONText(_ text: ArraySlice<UInt8>) {
+    unsafe text.withUnsafeBytes { unsafe appendJSONText($0) }
+  }
+
   /// Each name in quotes, with a comma between two of them.
   mutating func appendJSONTexts(_ names: ListedNames) {
     unsafe names.bytes.withUnsafeBytes { text in
