@@ -150,7 +150,7 @@ package struct HTTPSession: Sendable {
   /// Names as Riak's clients look for them, then our own.
   private static let resources = """
     {"riak_kv_wm_object":["/types","/buckets"],"riak_kv_wm_ping":["/ping"],"riak_kv_wm_stats":["/stats"],\
-    "ready":["/ready"],"admin":["/admin/status","/admin/ring","/admin/members","/admin/config"]}
+    "ready":["/ready"],"metrics":["/metrics"],"admin":["/admin/status","/admin/ring","/admin/members","/admin/config"]}
 
     """
 

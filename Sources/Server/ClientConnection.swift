@@ -17,6 +17,7 @@ final class ClientConnection {
   private struct Exchange {
     /// How to encode the node's answer; nil for an answer that did not need the node.
     var reply: HTTPReply?
+    let start: RequestStart?
     /// The answer's bytes, once it is there and others must leave before it.
     var answer: [UInt8]?
   }
@@ -138,8 +139,8 @@ final class ClientConnection {
   }
 
   /// Begins an exchange that the node will answer. - Returns: its number.
-  func beginExchange(_ reply: HTTPReply) -> UInt32 {
-    exchanges.append(Exchange(reply: reply))
+  func beginExchange(_ reply: HTTPReply, _ start: RequestStart) -> UInt32 {
+    exchanges.append(Exchange(reply: reply, start: start))
     return (headNumber &+ UInt32(exchangesInProgress) &- 1) & SlabKey.generationMask
   }
 
@@ -148,17 +149,18 @@ final class ClientConnection {
     if exchangesInProgress == 0 {
       output.bytes.append(contentsOf: bytes)
     } else {
-      exchanges.append(Exchange(reply: nil, answer: bytes))
+      exchanges.append(Exchange(reply: nil, start: nil, answer: bytes))
       heldBytes += bytes.count
     }
   }
 
-  /// Answers the exchange with this number; false when there is none waiting under it.
-  func answer(_ number: UInt32, with response: ClientResponse) -> Bool {
+  /// Answers the exchange with this number and tells when it began; nil when there is none waiting under it.
+  func answer(_ number: UInt32, with response: ClientResponse) -> RequestStart? {
     let place = head + Int((number &- headNumber) & SlabKey.generationMask)
     guard place < exchanges.count, let reply = exchanges[place].reply, exchanges[place].answer == nil else {
-      return false
+      return nil
     }
+    let start = exchanges[place].start
     if place == head {
       reply.encode(response, into: &output.bytes)
       retireHead()
@@ -169,7 +171,12 @@ final class ClientConnection {
       exchanges[place].answer = bytes
       heldBytes += bytes.count
     }
-    return true
+    return start
+  }
+
+  /// What was asked for and has no answer yet.
+  var unanswered: [RequestOperation] {
+    exchanges[head...].compactMap { $0.answer == nil ? $0.start?.operation : nil }
   }
 
   /// Lets those answers out that nothing stands before any more.
@@ -182,7 +189,7 @@ final class ClientConnection {
   }
 
   private func retireHead() {
-    exchanges[head] = Exchange(reply: nil, answer: nil)
+    exchanges[head] = Exchange(reply: nil, start: nil)
     head += 1
     headNumber = (headNumber &+ 1) & SlabKey.generationMask
     if head == exchanges.count {

@@ -109,7 +109,8 @@ extension Shard {
         if connection.isDone { markDirty(connection) }
         return
       case .request(let request, let reply):
-        let number = connection.beginExchange(reply)
+        let start = RequestStart(operation: RequestOperation(request), began: now.instant)
+        let number = connection.beginExchange(reply, start)
         step(.client(request, session: SessionID(connection: connection.key, number: number)))
       case .list: break
       case .admin(let route, let reply):
@@ -138,7 +139,10 @@ extension Shard {
         return close(connection)
       }
     }
-    if connection.answer(session.number, with: response) { markDirty(connection) }
+    if let start = connection.answer(session.number, with: response) {
+      requestMetrics.answer(start, RequestOutcome(response))
+      markDirty(connection)
+    }
     outputBytes += connection.recountUnread()
     if outputBytes > Self.outputBytesMax, connection.unreadBytes > ClientConnection.outputBytesPausing {
       write(connection)
@@ -193,6 +197,7 @@ extension Shard {
   func close(_ connection: ClientConnection) {
     inputBytes -= connection.bufferedBytes
     outputBytes += connection.forgetUnread()
+    if connection.exchangesInProgress > 0 { requestMetrics.abandon(connection.unanswered) }
     clients.remove(connection.key)
   }
 
