@@ -21,6 +21,7 @@ final class TestNode {
   /// The wall clock minus that of the test.
   var wallOffset: Int64 = 0
   var stopped: StopReason?
+  var log: [String] = []
 
   init(id: NodeID, options: NodeOptions, disk: SimulatedDisk) {
     self.id = id
@@ -254,7 +255,8 @@ final class TestCluster {
         if case .bytes(let bytes)? = bytes { step(test, .read(ticket, bytes: bytes)) }
       } catch { step(test, .readFailed(ticket, error)) }
     case .stop(let reason): test.stopped = reason
-    case .disconnect, .log: break
+    case .log(_, let text): test.log.append(text)
+    case .disconnect: break
     }
   }
 
