@@ -39,8 +39,12 @@ struct Excerpt {
     let name = "\(document):\(line)"
     guard let source else { return "\(name): the line above the excerpt links to no file" }
     guard let text = try? Repository.text(source) else { return "\(name): \(source) is not there" }
-    guard let part = firstMissing(from: SourceFile(path: source, text: text)) else { return nil }
-    return "\(name): \(source) does not say '\(part.first ?? "")' and the \(part.count) lines from there (any more)"
+    let file = SourceFile(path: source, text: text)
+    guard let part = firstMissing(from: file) else { return nil }
+    guard let line = part.first(where: { !file.lines.contains($0) }) else {
+      return "\(name): \(source) does not say together, or in this order, the lines from '\(part.first ?? "")' on"
+    }
+    return "\(name): \(source) does not say '\(line)'"
   }
 
   /// The first part that does not stand in the file behind the one before it.
