@@ -1,4 +1,5 @@
 import Platform
+import Primitives
 import Server
 
 // From words to a subcommand to an exit code: 0 done, 1 not done (one line on standard error says why), 2 not
@@ -8,7 +9,7 @@ enum CommandLineInterface {
   static let version = Release.version
 
   static let subcommands: [Subcommand] = [
-    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, ringCommand, simulateCommand,
+    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, ringCommand, simulateCommand, configCommand,
   ]
 
   /// - Parameter words: The arguments; nil in place of one that is not UTF-8.

@@ -50,16 +50,6 @@ import Testing
     }
   }
 
-  @Test("the nearest word is named only when it is near")
-  func nearestWord() {
-    let words = ["local", "node", "put", "get", "delete", "ring"]
-    #expect(nearest(to: "locla", among: words) == "local")
-    #expect(nearest(to: "delte", among: words) == "delete")
-    #expect(nearest(to: "pt", among: words) == "put")
-    #expect(nearest(to: "--ur", among: ["--pr", "--url"]) == "--url")
-    #expect(nearest(to: "frobnicate", among: words) == nil)
-  }
-
   @Test("every subcommand has help with a usage line, and its examples name it")
   func help() {
     for subcommand in CommandLineInterface.subcommands {
