@@ -7,7 +7,8 @@ enum CommandLineInterface {
   static let version = "0.1.0"
 
   static let subcommands: [Subcommand] = [
-    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, ringCommand, simulateCommand,
+    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, importCommand,
+    ringCommand, simulateCommand,
   ]
 
   /// - Parameter words: The arguments; nil in place of one that is not UTF-8.
