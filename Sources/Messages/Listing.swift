@@ -46,12 +46,6 @@ package struct ListedNames: Equatable, Sendable {
     ends.removeAll(keepingCapacity: true)
   }
 
-  /// Calls `body` with the place of each name in `bytes`, in order.
-  package func forEach(_ body: (Range<Int>) -> Void) {
-    var start = 0
-    for end in ends {
-      body(start..<end)
-      start = end
-    }
-  }
+  /// Where the name with this number stands in `bytes`.
+  package func place(_ index: Int) -> Range<Int> { (index == 0 ? 0 : ends[index - 1])..<ends[index] }
 }

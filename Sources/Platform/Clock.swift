@@ -17,6 +17,9 @@ package struct SystemClock: Sendable {
       instant: Instant(nanoseconds: nanoseconds(CLOCK_MONOTONIC)), wallMilliseconds: UInt64(max(0, wall)))
   }
 
+  /// The monotonic clock alone.
+  package func instant() -> Instant { Instant(nanoseconds: nanoseconds(CLOCK_MONOTONIC)) }
+
   private func nanoseconds(_ clock: clockid_t) -> UInt64 {
     var time = timespec()
     unsafe clock_gettime(clock, &time)

@@ -73,6 +73,13 @@ package struct HTTPReply: Sendable {
     appendPlain(text, to: &bytes)
   }
 
+  /// Appends metrics in Prometheus' text format.
+  package func encode(metrics: [UInt8], into bytes: inout [UInt8]) {
+    appendHead(200, to: &bytes)
+    bytes.appendASCII("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n")
+    appendBody(metrics[...], to: &bytes)
+  }
+
   /// Appends the answer to a request that is refused here.
   func encode(_ problem: HTTPProblem, into bytes: inout [UInt8]) {
     appendHead(problem.status, to: &bytes)

@@ -6,7 +6,7 @@ import Primitives
 
 /// What operators ask over HTTP; the server answers from the node's status.
 package enum AdminRoute: Sendable, Equatable, CaseIterable {
-  case ping, ready, stats, status, ring, members, config
+  case ping, ready, stats, metrics, status, ring, members, config
 
   /// What is no JSON is text, which nobody is refused.
   var isJSON: Bool {
@@ -153,6 +153,7 @@ enum HTTPRoute: Equatable {
     case _ where HTTPText.equals(bytes, path, "ping"): .ping
     case _ where HTTPText.equals(bytes, path, "ready"): .ready
     case _ where HTTPText.equals(bytes, path, "stats"): .stats
+    case _ where HTTPText.equals(bytes, path, "metrics"): .metrics
     case _ where HTTPText.equals(bytes, path, "admin/status"): .status
     case _ where HTTPText.equals(bytes, path, "admin/ring"): .ring
     case _ where HTTPText.equals(bytes, path, "admin/members"): .members

@@ -19,13 +19,10 @@ extension [UInt8] {
   /// Each name in quotes, with a comma between two of them.
   mutating func appendJSONTexts(_ names: ListedNames) {
     unsafe names.bytes.withUnsafeBytes { text in
-      var isFirst = true
-      func append(_ name: Range<Int>) {
-        if !isFirst { self.append(UInt8(ascii: ",")) }
-        isFirst = false
-        unsafe appendJSONText(UnsafeRawBufferPointer(rebasing: text[name]))
+      for index in 0..<names.count {
+        if index > 0 { append(UInt8(ascii: ",")) }
+        unsafe appendJSONText(UnsafeRawBufferPointer(rebasing: text[names.place(index)]))
       }
-      names.forEach(append)
     }
   }
 

@@ -43,4 +43,5 @@ struct JobTable: Sendable {
   func contains(where matches: (Purpose) -> Bool) -> Bool { open.values.contains(where: matches) }
 
   var isEmpty: Bool { open.isEmpty }
+  var count: Int { open.count }
 }

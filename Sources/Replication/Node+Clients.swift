@@ -130,16 +130,8 @@ extension Node where Disk: ~Copyable {
   // MARK: - Answering
 
   mutating func respond(_ response: ClientResponse, to session: SessionID) {
-    if case .failed(let failure) = response { count(failure) }
+    if case .failed(let failure) = response { counters.failures.count(failure) }
     free.append(.respond(response, session: session))
-  }
-
-  mutating func count(_ failure: ClientFailure) {
-    switch failure {
-    case .unsatisfied: counters.quorumFailures += 1
-    case .timeout: counters.timeouts += 1
-    case .invalidQuorum, .invalidContext, .overloaded, .notReady, .damaged: break
-    }
   }
 
   mutating func answer(_ origin: Origin, _ response: ClientResponse) {
@@ -180,6 +172,7 @@ extension Node where Disk: ~Copyable {
   mutating func readCold(_ read: ColdRead, for pending: PendingRead) -> Bool {
     guard pendingReads.count < Self.coldReadsMax else { return false }
     nextRead += 1
+    counters.coldReads += 1
     pendingReads[nextRead] = WaitingRead(read: read, waiter: pending)
     free.append(.read(ReadTicket(nextRead), read))
     return true

@@ -66,7 +66,7 @@ extension Node where Disk: ~Copyable {
   }
 
   private mutating func tell(_ part: ListingPart, to session: SessionID) {
-    if case .failed(let failure) = part { count(failure) }
+    if case .failed(let failure) = part { counters.failures.count(failure) }
     free.append(.listing(part, session: session))
   }
 

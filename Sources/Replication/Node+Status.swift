@@ -19,7 +19,20 @@ extension Node where Disk: ~Copyable {
       peers: peers.peers.map { status(of: $0, at: now) },
       stores: engine.map { engine in engine.storeIDs.map { engine.status($0) } } ?? [],
       clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: counters,
-      recovery: recovery)
+      recovery: recovery, queues: queues, journal: engine?.journalStatus)
+  }
+
+  private var queues: NodeQueues {
+    var queues = NodeQueues()
+    queues.gets = gets.count
+    queues.puts = puts.count
+    queues.deletes = deletes.count
+    queues.forwards = forwards.count
+    queues.lists = lists.count
+    queues.unsynced = held.count + syncWaiters.count
+    queues.coldReads = pendingReads.count
+    queues.diskJobs = jobs.count
+    return queues
   }
 
   private func status(of peer: PeerTable.Peer, at now: Moment) -> NodeStatus.Peer {

@@ -31,6 +31,7 @@ extension Node where Disk: ~Copyable {
     }
     reviewPeers(at: now)
     reviewLists(at: now)
+    tellClockDoubt(at: now)
     keepLease(at: now)
     advancePhase(at: now)
     startEngineWork(at: now)
@@ -108,6 +109,22 @@ extension Node where Disk: ~Copyable {
   }
 
   // MARK: - Leases
+
+  /// Says when this node begins or ceases to doubt its clock (rule CLOCKS, Docs/Delete.md).
+  private mutating func tellClockDoubt(at now: Moment) {
+    let isInDoubt = peers.clockIsInDoubt(at: now)
+    guard isInDoubt != clockWasInDoubt else { return }
+    clockWasInDoubt = isInDoubt
+    if isInDoubt {
+      free.append(
+        .log(
+          .warning,
+          "this machine's clock is more than \(PeerTable.clockDriftMillisecondsMax / 1000) s from the other nodes': "
+            + "no write is coordinated here until it is set right; other owners do that meanwhile"))
+    } else {
+      free.append(.log(.info, "the clock agrees with the other nodes' again: writes are coordinated here"))
+    }
+  }
 
   /// Renews before it is needed, also while nothing is written: the first write after a pause must not wait.
   private mutating func keepLease(at now: Moment) {

@@ -65,6 +65,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var lastTick: Instant
   var lastComplaint: Instant
   var lastListReview: Instant
+  /// As last told to the operator.
+  var clockWasInDoubt = false
 
   package var disk: Disk
 

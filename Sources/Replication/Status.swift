@@ -1,9 +1,10 @@
 package import Causality
 package import Cluster
+package import Messages
 package import Primitives
 package import Storage
 
-// What a node says of itself to operators: one value, read between turns; the server turns it into JSON.
+// What a node says of itself to operators: one value, read between turns; the server turns it into JSON and metrics.
 
 package struct NodeStatus: Sendable {
   package enum State: Equatable, Sendable {
@@ -26,6 +27,13 @@ package struct NodeStatus: Sendable {
     package let silentMilliseconds: UInt64?
     /// Its wall clock minus ours; nil before the first contact.
     package let clockOffsetMilliseconds: Int64?
+
+    package init(member: Member, link: Link, silentMilliseconds: UInt64?, clockOffsetMilliseconds: Int64?) {
+      self.member = member
+      self.link = link
+      self.silentMilliseconds = silentMilliseconds
+      self.clockOffsetMilliseconds = clockOffsetMilliseconds
+    }
   }
 
   package let member: Member
@@ -41,11 +49,13 @@ package struct NodeStatus: Sendable {
   package let operationsInProgress: Int
   package let counters: NodeCounters
   package let recovery: RecoveryReport
+  package let queues: NodeQueues
+  package let journal: JournalStatus?
 
   package init(
     member: Member, state: State, clusterID: Identity128?, bootID: UInt64, actor: ActorID, ringEpoch: UInt64,
     peers: [Peer], stores: [StoreStatus], clockInDoubt: Bool, operationsInProgress: Int, counters: NodeCounters,
-    recovery: RecoveryReport
+    recovery: RecoveryReport, queues: NodeQueues = NodeQueues(), journal: JournalStatus? = nil
   ) {
     self.member = member
     self.state = state
@@ -59,6 +69,8 @@ package struct NodeStatus: Sendable {
     self.operationsInProgress = operationsInProgress
     self.counters = counters
     self.recovery = recovery
+    self.queues = queues
+    self.journal = journal
   }
 
   package var keysLive: Int { stores.reduce(0) { $0 + $1.keysLive } }
@@ -79,10 +91,62 @@ package struct NodeCounters: Equatable, Sendable {
   package var vnodePages: UInt64 = 0
   /// Writes handed to an owner.
   package var forwarded: UInt64 = 0
-  package var quorumFailures: UInt64 = 0
-  package var timeouts: UInt64 = 0
+  /// Records that were not in memory and were read from the disk off the loop.
+  package var coldReads: UInt64 = 0
+  package var failures = FailureCounters()
   package var overloads: UInt64 = 0
   package var stalePushesRefused: UInt64 = 0
   package var syncs: UInt64 = 0
+  package init() {}
+}
+
+/// Requests of this node's own clients that failed, by reason; totals since the start of the process.
+package struct FailureCounters: Equatable, Sendable {
+  // The promise that could not be kept.
+  package var r: UInt64 = 0
+  package var pr: UInt64 = 0
+  package var w: UInt64 = 0
+  package var dw: UInt64 = 0
+  package var pw: UInt64 = 0
+  // Whatever the quorum was.
+  package var timeout: UInt64 = 0
+  package var overloaded: UInt64 = 0
+  package var notReady: UInt64 = 0
+  package var damaged: UInt64 = 0
+  /// A quorum above n, or a version that no node can have issued.
+  package var invalid: UInt64 = 0
+  package init() {}
+
+  package var quorums: UInt64 { r + pr + w + dw + pw }
+
+  package mutating func count(_ failure: ClientFailure) {
+    switch failure {
+    case .unsatisfied(.r, _, _, _): r += 1
+    case .unsatisfied(.pr, _, _, _): pr += 1
+    case .unsatisfied(.w, _, _, _): w += 1
+    case .unsatisfied(.dw, _, _, _): dw += 1
+    case .unsatisfied(.pw, _, _, _): pw += 1
+    case .timeout: timeout += 1
+    case .overloaded: overloaded += 1
+    case .notReady: notReady += 1
+    case .damaged: damaged += 1
+    case .invalidQuorum, .invalidContext: invalid += 1
+    }
+  }
+}
+
+/// What waits inside a node, in numbers of things.
+package struct NodeQueues: Equatable, Sendable {
+  // Operations in progress, for clients here or for nodes that handed them over; `forwards` were handed to others.
+  package var gets = 0
+  package var puts = 0
+  package var deletes = 0
+  package var forwards = 0
+  package var lists = 0
+  /// Acknowledgements that wait for an fsync: of this node's own copies, and to coordinators that the next sync will
+  /// allow. Those that the sync in flight will allow are with the driver.
+  package var unsynced = 0
+  package var coldReads = 0
+  package var diskJobs = 0
   package init() {}
 }

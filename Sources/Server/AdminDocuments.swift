@@ -9,9 +9,6 @@ import Storage
 // What operators are shown, as JSON: pure functions of a status. Field names are part of the operator's surface.
 
 enum AdminDocuments {
-  /// What client libraries of Riak expect to be at least.
-  static let riakVersion = "2.2.3"
-
   static func status(_ status: NodeStatus, configuration: Configuration, statistics: Statistics) -> JSON {
     let (state, reason) = describe(status.state)
     return .object([
@@ -88,9 +85,11 @@ enum AdminDocuments {
       "deletes": .count(counters.deletes),
       "vnode_gets": .count(counters.vnodeGets),
       "vnode_puts": .count(counters.vnodePuts),
+      "lists": .count(counters.lists),
+      "vnode_pages": .count(counters.vnodePages),
       "forwarded": .count(counters.forwarded),
-      "quorum_failures": .count(counters.quorumFailures),
-      "timeouts": .count(counters.timeouts),
+      "quorum_failures": .count(counters.failures.quorums),
+      "timeouts": .count(counters.failures.timeout),
       "overloads": .count(counters.overloads),
       "stale_pushes_refused": .count(counters.stalePushesRefused),
       "syncs": .count(counters.syncs),
@@ -157,36 +156,5 @@ enum AdminDocuments {
       configuration.settings().map {
         JSON.Member(name: $0.key, value: .object(["value": .string($0.value), "source": .string($0.source)]))
       })
-  }
-
-  /// Riak's names where the meaning is the same.
-  static func stats(_ status: NodeStatus, ring: Ring, statistics: Statistics, connections: Int) -> JSON {
-    let counters = status.counters
-    func lastMinute(_ field: (NodeCounters) -> UInt64) -> JSON { .count(statistics.lastMinute(counters, field)) }
-    let up = status.peers.filter { $0.link == .up }.map { JSON.string($0.member.name) }
-    return .object([
-      "riak_kv_version": .string(riakVersion),
-      "nodename": .string(status.member.name),
-      "storage_backend": .string("cairn_bitcask"),
-      "connected_nodes": .array(up),
-      "ring_members": .array(ring.members.map { .string($0.name) }),
-      "ring_num_partitions": .count(ring.partitionCount),
-      "riak_kv_vnodes_running": .count(status.stores.count),
-      "node_gets": lastMinute(\.gets),
-      "node_gets_total": .count(counters.gets),
-      "node_puts": lastMinute(\.puts),
-      "node_puts_total": .count(counters.puts),
-      "node_deletes": lastMinute(\.deletes),
-      "node_deletes_total": .count(counters.deletes),
-      "vnode_gets": lastMinute(\.vnodeGets),
-      "vnode_gets_total": .count(counters.vnodeGets),
-      "vnode_puts": lastMinute(\.vnodePuts),
-      "vnode_puts_total": .count(counters.vnodePuts),
-      "coord_redirs_total": .count(counters.forwarded),
-      "keys_live": .count(status.keysLive),
-      "tombstones": .count(status.tombstones),
-      "memory_total": .count(residentBytes()),
-      "client_connections": .count(connections),
-    ])
   }
 }

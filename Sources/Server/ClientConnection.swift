@@ -19,9 +19,18 @@ final class ClientConnection {
   private struct Exchange {
     /// How to encode the node's answer; nil for an answer that did not need the node.
     var reply: HTTPReply?
+    let start: RequestStart?
     /// The answer's bytes, once it is there and others must leave before it.
     var answer: [UInt8]?
     var listing: Listing?
+
+    var isAnswered: Bool {
+      switch listing {
+      case .awaitsPart, .hasPart: false
+      case .ended: true
+      case nil: answer != nil
+      }
+    }
   }
 
   /// How far an exchange is that is answered in parts. Parts that come while others must leave first are held like any
@@ -39,7 +48,7 @@ final class ClientConnection {
   let key: SlabKey
   /// The client is on this machine.
   let isLocal: Bool
-  private var session = HTTPSession()
+  private var session: HTTPSession
   var output = OutputBuffer()
   /// What the loop watches for.
   var interest: Interest = [.reading]
@@ -61,6 +70,8 @@ final class ClientConnection {
   private var exchanges: [Exchange] = []
   /// Listings that were given up together with an answer before them.
   private var brokenOff: [UInt32] = []
+  /// Requests that were given up with it.
+  private var abandoned: [RequestOperation] = []
   /// Bytes of answers that wait for earlier ones.
   private var heldBytes = 0
   /// Exchanges before this one are done with.
@@ -68,7 +79,10 @@ final class ClientConnection {
   /// Number of the exchange at `head`.
   private var headNumber: UInt32 = 0
 
-  init(descriptor: consuming Descriptor, key: SlabKey, isLocal: Bool, now: Instant) {
+  init(
+    descriptor: consuming Descriptor, key: SlabKey, isLocal: Bool, configuration: HTTPConfiguration, now: Instant
+  ) {
+    session = HTTPSession(configuration: configuration)
     self.descriptor = descriptor
     self.key = key
     self.isLocal = isLocal
@@ -154,14 +168,14 @@ final class ClientConnection {
   }
 
   /// Begins an exchange that the node will answer. - Returns: its number.
-  func beginExchange(_ reply: HTTPReply) -> UInt32 {
-    exchanges.append(Exchange(reply: reply))
+  func beginExchange(_ reply: HTTPReply, _ start: RequestStart) -> UInt32 {
+    exchanges.append(Exchange(reply: reply, start: start))
     return (headNumber &+ UInt32(exchangesInProgress) &- 1) & SlabKey.generationMask
   }
 
   /// Begins an exchange that the node will answer in parts. - Returns: its number.
-  func beginListing(_ reply: HTTPReply) -> UInt32 {
-    exchanges.append(Exchange(reply: reply, listing: .awaitsPart))
+  func beginListing(_ reply: HTTPReply, _ start: RequestStart) -> UInt32 {
+    exchanges.append(Exchange(reply: reply, start: start, listing: .awaitsPart))
     return (headNumber &+ UInt32(exchangesInProgress) &- 1) & SlabKey.generationMask
   }
 
@@ -190,17 +204,18 @@ final class ClientConnection {
     if exchangesInProgress == 0 {
       output.bytes.append(contentsOf: bytes)
     } else {
-      exchanges.append(Exchange(reply: nil, answer: bytes))
+      exchanges.append(Exchange(reply: nil, start: nil, answer: bytes))
       heldBytes += bytes.count
     }
   }
 
-  /// Answers the exchange with this number; false when there is none waiting under it.
-  func answer(_ number: UInt32, with response: ClientResponse) -> Bool {
+  /// Answers the exchange with this number and tells when it began; nil when there is none waiting under it.
+  func answer(_ number: UInt32, with response: ClientResponse) -> RequestStart? {
     let place = head + Int((number &- headNumber) & SlabKey.generationMask)
     guard place < exchanges.count, let reply = exchanges[place].reply, exchanges[place].answer == nil else {
-      return false
+      return nil
     }
+    let start = exchanges[place].start
     if place == head {
       reply.encode(response, into: &output.bytes)
       retireHead()
@@ -211,15 +226,21 @@ final class ClientConnection {
       exchanges[place].answer = bytes
       heldBytes += bytes.count
     }
-    return true
+    return start
   }
 
-  /// Answers part of the listing with this number; false when there is none.
-  func answer(_ number: UInt32, with part: ListingPart) -> Bool {
+  /// What was asked for and has no answer yet.
+  var unanswered: [RequestOperation] {
+    abandoned + exchanges[head...].compactMap { $0.isAnswered ? nil : $0.start?.operation }
+  }
+
+  /// Answers part of the listing with this number and tells when it began; nil when there is none.
+  func answer(_ number: UInt32, with part: ListingPart) -> RequestStart? {
     let place = head + Int((number &- headNumber) & SlabKey.generationMask)
     guard place < exchanges.count, exchanges[place].listing != nil, var reply = exchanges[place].reply else {
-      return false
+      return nil
     }
+    let start = exchanges[place].start
     // Taken out while it is changed, so that nothing is copied.
     exchanges[place].reply = nil
     let progress: HTTPReply.Progress
@@ -236,7 +257,7 @@ final class ClientConnection {
     exchanges[place].reply = reply
     exchanges[place].listing = progress == .begun ? .hasPart : .ended(progress)
     if place == head { releaseAnswers() }
-    return true
+    return start
   }
 
   /// Lets those answers out that nothing stands before any more.
@@ -260,7 +281,8 @@ final class ClientConnection {
   /// An answer could not be completed: nothing follows it, and the client learns by the end of the connection.
   private func breakOff() {
     isFinishing = true
-    brokenOff += openListings
+    brokenOff = openListings
+    abandoned = unanswered
     while head < exchanges.count {
       heldBytes -= exchanges[head].answer?.count ?? 0
       retireHead()
@@ -268,7 +290,7 @@ final class ClientConnection {
   }
 
   private func retireHead() {
-    exchanges[head] = Exchange(reply: nil, answer: nil)
+    exchanges[head] = Exchange(reply: nil, start: nil)
     head += 1
     headNumber = (headNumber &+ 1) & SlabKey.generationMask
     if head == exchanges.count {

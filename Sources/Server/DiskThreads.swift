@@ -37,13 +37,13 @@ final class DiskThreads: Sendable {
   private static let jobsMax = 1 << 16
   private static let readsMax = 1 << 16
 
-  private let syncs: Worker<SyncWork, Event>
+  private let syncs: Worker<SyncWork, (Event, nanoseconds: UInt64)>
   /// By `DiskLane`.
   private let jobs: [Worker<DiskJob, Event>]
   private let reads: Worker<ReadWork, Event>
 
   init(waking loop: EventLoop) throws(Errno) {
-    syncs = try Worker(requestsMax: DiskThreads.syncsMax, waking: loop) { DiskThreads.perform }
+    syncs = try Worker(requestsMax: DiskThreads.syncsMax, waking: loop) { DiskThreads.performTimed }
     var lanes: [Worker<DiskJob, Event>] = []
     for _ in DiskLane.allCases {
       lanes.append(
@@ -87,8 +87,8 @@ final class DiskThreads: Sendable {
     }
   }
 
-  /// What has been done since the last call.
-  func syncsDone() -> [Event] { syncs.answers() }
+  /// What has been done since the last call, and how long each took.
+  func syncsDone() -> [(Event, nanoseconds: UInt64)] { syncs.answers() }
   func othersDone() -> [Event] {
     var events = reads.answers()
     for lane in jobs { events += lane.answers() }
@@ -100,6 +100,13 @@ final class DiskThreads: Sendable {
     syncs.finish()
     for lane in jobs { lane.finish() }
     reads.finish()
+  }
+
+  private static func performTimed(_ work: SyncWork) -> (Event, nanoseconds: UInt64) {
+    let clock = SystemClock()
+    let began = clock.instant()
+    let event = perform(work)
+    return (event, clock.instant().nanoseconds - began.nanoseconds)
   }
 
   private static func perform(_ work: SyncWork) -> Event {

@@ -48,6 +48,9 @@ final class PeerLink {
     state = .waiting(until: now)
   }
 
+  /// Bytes that wait to be sent.
+  var waitingBytes: Int { outbox.byteCount + output.pendingBytes }
+
   /// When this link wants to be looked at; nil when only its socket can have news.
   var due: Instant? {
     switch state {

@@ -2,7 +2,8 @@ import Protocols
 import Replication
 
 // Requests that the server answers by itself. `/admin` shows names, addresses and paths: it is for this machine only,
-// unless the operator says otherwise.
+// unless the operator says otherwise. `/stats` and `/metrics` are for the machines that collect them: numbers and the
+// names of nodes, but no addresses, no paths, and nothing that clients store.
 
 extension Shard {
   func answer(_ route: AdminRoute, isLocal: Bool, _ reply: HTTPReply, into bytes: inout [UInt8]) {
@@ -10,11 +11,9 @@ extension Shard {
     case .ping: reply.encode(text: "OK", into: &bytes)
     case .ready: answerReady(reply, into: &bytes)
     case .stats:
-      let status = node.status(at: now)
-      reply.encode(
-        json: AdminDocuments.stats(
-          status, ring: node.currentRing, statistics: statistics, connections: clients.count
-        ).bytes, into: &bytes)
+      let stats = RiakStatistics.document(metricsSnapshot(), ring: node.currentRing)
+      reply.encode(json: stats.bytes, into: &bytes)
+    case .metrics: reply.encode(metrics: Metrics.text(metricsSnapshot()), into: &bytes)
     case .status, .ring, .members, .config:
       guard isLocal || configuration.adminRemote else {
         return reply.encode(
@@ -39,7 +38,7 @@ extension Shard {
     case .ring: AdminDocuments.ring(node.currentRing)
     case .members: AdminDocuments.members(node.status(at: now), ring: node.currentRing)
     case .config: AdminDocuments.configuration(configuration)
-    case .ping, .ready, .stats: .null
+    case .ping, .ready, .stats, .metrics: .null
     }
   }
 }

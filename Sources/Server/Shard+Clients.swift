@@ -1,3 +1,4 @@
+import Cluster
 import Messages
 import Platform
 import Primitives
@@ -33,8 +34,9 @@ extension Shard {
       return
     }
     let isLocal = descriptor.peerAddress()?.isLoopback ?? false
+    let http = HTTPConfiguration(replicas: node.currentRing.replicas, keySeeds: (random.next(), random.next()))
     let connection = ClientConnection(
-      descriptor: descriptor, key: clients.claim(), isLocal: isLocal, now: now.instant)
+      descriptor: descriptor, key: clients.claim(), isLocal: isLocal, configuration: http, now: now.instant)
     clients.place(connection, at: connection.key)
     statistics.connectionsAccepted += 1
     do throws(Errno) {
@@ -109,10 +111,11 @@ extension Shard {
         if connection.isDone { markDirty(connection) }
         return
       case .request(let request, let reply):
-        let number = connection.beginExchange(reply)
+        let start = RequestStart(operation: RequestOperation(request), began: now.instant)
+        let number = connection.beginExchange(reply, start)
         step(.client(request, session: SessionID(connection: connection.key, number: number)))
       case .list(let request, let reply):
-        let number = connection.beginListing(reply)
+        let number = connection.beginListing(reply, RequestStart(operation: .list, began: now.instant))
         step(.list(request, session: SessionID(connection: connection.key, number: number)))
       case .admin(let route, let reply):
         var bytes: [UInt8] = []
@@ -132,14 +135,24 @@ extension Shard {
 
   func answer(_ session: SessionID, with response: ClientResponse) {
     guard let connection = clients[session.connection], hasRoom(connection) else { return }
-    if connection.answer(session.number, with: response) { markDirty(connection) }
+    if let start = connection.answer(session.number, with: response) {
+      requestMetrics.answer(start, RequestOutcome(response))
+      markDirty(connection)
+    }
     boundUnread(connection)
   }
 
   /// Sends on a part of a listing. Its bytes are few: the next part is asked for when they have gone.
   func answer(_ session: SessionID, with part: ListingPart) {
     guard let connection = clients[session.connection], hasRoom(connection) else { return }
-    if connection.answer(session.number, with: part) { markDirty(connection) }
+    if let start = connection.answer(session.number, with: part) {
+      switch part {
+      case .names: break
+      case .end: requestMetrics.answer(start, .ok)
+      case .failed(let failure): requestMetrics.answer(start, RequestOutcome(failure))
+      }
+      markDirty(connection)
+    }
     boundUnread(connection)
   }
 
@@ -217,6 +230,7 @@ extension Shard {
     for number in connection.openListings {
       step(.listAbandoned(SessionID(connection: connection.key, number: number)))
     }
+    requestMetrics.abandon(connection.unanswered)
     clients.remove(connection.key)
   }
 

@@ -46,7 +46,7 @@ extension Shard {
   }
 
   func lose(_ link: PeerLink, _ reason: String) {
-    let wasUp = link.drop(now: now.instant, jitter: &jitter)
+    let wasUp = link.drop(now: now.instant, jitter: &random)
     log(wasUp ? .info : .debug, "no connection to \(link.member.name) at \(link.member.address): \(reason)")
     if wasUp { step(.link(link.member.id, up: false)) }
   }

@@ -48,7 +48,7 @@ package actor Shard<Node: DrivenNode> {
   var inboundOfPeer: [NodeID: SlabKey] = [:]
   let links: [PeerLink]
   let linkOfPeer: [NodeID: Int]
-  var jitter: SeededGenerator
+  var random: SeededGenerator
   let readBuffer = ReadBuffer(byteCount: 256 << 10)
 
   // The turn
@@ -66,7 +66,11 @@ package actor Shard<Node: DrivenNode> {
   var stopDeadline: Instant?
   var isStopping: Bool { stopDeadline != nil }
   var isReady = false
+  let started: Moment
   var statistics = Statistics()
+  var requestMetrics: RequestMetrics
+  /// How long the syncs took that the node asked for.
+  var syncDurations = LatencyHistogram()
 
   /// Takes over a node and two listeners. The calling thread becomes the shard's when it calls `run`.
   package init(
@@ -86,12 +90,14 @@ package actor Shard<Node: DrivenNode> {
     self.node = node
     let now = clock.now()
     self.now = now
+    started = now
+    requestMetrics = RequestMetrics(clock: clock)
     links = configuration.initialCluster.filter { $0.name != configuration.name }.enumerated().map {
       PeerLink(
         member: $0.element, index: $0.offset, outboxBytesMax: Int(configuration.peerOutputBytesMax), now: now.instant)
     }
     linkOfPeer = Dictionary(uniqueKeysWithValues: links.map { ($0.member.id, $0.index) })
-    jitter = SeededGenerator(seed: seed)
+    random = SeededGenerator(seed: seed)
     nextTick = now.instant
     nextMaintenance = now.instant
   }
@@ -134,6 +140,7 @@ package actor Shard<Node: DrivenNode> {
     isUnflushed = false
     perform(node.flush(at: now))
     writeClients()
+    requestMetrics.endTurn()
     writeLinks()
     // Nothing may touch the files after the node has said that it is done.
     if stopReason != nil { threads.finish() }
@@ -174,7 +181,8 @@ package actor Shard<Node: DrivenNode> {
   private func takeDiskAnswers() {
     // Each answer that finds its mailbox empty wakes the loop.
     guard loop.wasWoken else { return }
-    for event in threads.syncsDone() {
+    for (event, nanoseconds) in threads.syncsDone() {
+      syncDurations.record(nanoseconds)
       // Before the node learns of it, so that these leave first; a failed sync allows nothing.
       if case .synced = event { perform(heldEffects) }
       heldEffects = []
@@ -207,6 +215,7 @@ package actor Shard<Node: DrivenNode> {
 
   private func maintain() {
     statistics.sample(node.status(at: now).counters, at: now.instant)
+    requestMetrics.sample(at: now.instant)
     closeOverdueClients()
     closeSilentInbound()
     if let until = acceptPausedUntil, until <= now.instant { resumeAccepting() }

@@ -90,8 +90,8 @@ extension Simulator {
   }
 
   private func count(_ names: ListedNames, of session: UInt64) {
-    names.forEach { range in
-      let name = Array(names.bytes[range])
+    for index in 0..<names.count {
+      let name = Array(names.bytes[names.place(index)])
       if let key = workload.keys.firstIndex(where: { $0.key == name }) {
         openListings[session]?.listed[key] += 1
       } else {

@@ -125,8 +125,8 @@ package final class Bitcask {
     StoreStatus(
       id: id, role: role, incarnation: manifest.incarnation, keysLive: keysLive, tombstones: tombstones,
       floor: manifest.floor, tsnHead: manifest.tsnHead,
-      deadBytes: dataFiles.reduce(0) { $0 + $1.deadBytes }, totalBytes: dataFiles.reduce(0) { $0 + $1.length },
-      files: dataFiles.count)
+      deadBytes: dataFiles.reduce(0) { $0 + $1.deadBytes }, liveBytes: dataFiles.reduce(0) { $0 + $1.liveBytes },
+      totalBytes: dataFiles.reduce(0) { $0 + $1.length }, files: dataFiles.count)
   }
 
   /// A larger buffer is given back after the turn, so that many idle stores stay small.

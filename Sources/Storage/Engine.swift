@@ -46,6 +46,10 @@ package final class Engine {
   package func configID(_ id: StoreID) -> UInt64 { store(id).manifest.configID }
   package func promises(_ id: StoreID) -> [PeerPromise] { store(id).promises }
   package func status(_ id: StoreID) -> StoreStatus { store(id).status }
+  /// Nil without a journal.
+  package var journalStatus: JournalStatus? {
+    journal.map { JournalStatus(bytes: $0.byteCount, segments: $0.earlier.count + 1) }
+  }
 
   /// The store never held a key, as far as it knows: no record and no position given in its feed.
   package func isEmpty(_ id: StoreID) -> Bool {

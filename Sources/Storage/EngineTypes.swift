@@ -162,11 +162,14 @@ package struct StoreStatus: Equatable, Sendable {
   package var tsnHead: UInt64
   /// Bytes of records that a newer record of the same key has superseded.
   package var deadBytes: UInt64
+  /// Bytes of records that are the newest of their key.
+  package var liveBytes: UInt64
+  /// Of all data files, their headers included.
   package var totalBytes: UInt64
   package var files: Int
   package init(
     id: StoreID, role: StoreRole, incarnation: Identity128, keysLive: Int, tombstones: Int, floor: Stamp,
-    tsnHead: UInt64, deadBytes: UInt64, totalBytes: UInt64, files: Int
+    tsnHead: UInt64, deadBytes: UInt64, liveBytes: UInt64, totalBytes: UInt64, files: Int
   ) {
     self.id = id
     self.role = role
@@ -176,8 +179,20 @@ package struct StoreStatus: Equatable, Sendable {
     self.floor = floor
     self.tsnHead = tsnHead
     self.deadBytes = deadBytes
+    self.liveBytes = liveBytes
     self.totalBytes = totalBytes
     self.files = files
+  }
+}
+
+/// What metrics say of the journal.
+package struct JournalStatus: Equatable, Sendable {
+  /// Of the segments that hold, or held, records and are not dropped yet.
+  package var bytes: UInt64
+  package var segments: Int
+  package init(bytes: UInt64, segments: Int) {
+    self.bytes = bytes
+    self.segments = segments
   }
 }
 

@@ -1,10 +1,11 @@
 import Platform
+import Server
 
 // From words to a subcommand to an exit code: 0 done, 1 not done (one line on standard error says why), 2 not
 // understood (and what to type next).
 
 enum CommandLineInterface {
-  static let version = "0.1.0"
+  static let version = Release.version
 
   static let subcommands: [Subcommand] = [
     localCommand, nodeCommand, putCommand, getCommand, deleteCommand, importCommand,

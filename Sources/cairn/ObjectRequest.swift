@@ -1,4 +1,5 @@
 import Client
+import Platform
 import Protocols
 
 // One request about one object, tried at several nodes. A node that could not be reached never saw the request, so
@@ -6,7 +7,13 @@ import Protocols
 // and a second write would be a newer one. A read may always be asked again.
 
 struct ObjectRequest {
-  static let defaultURL = "http://127.0.0.1:10018"
+  /// Where requests go without `--url`: the nodes of this variable, separated by blanks, or the first one of a local
+  /// cluster.
+  static let urlVariable = "CAIRN_URL"
+  private static let localURL = "http://127.0.0.1:10018"
+  static let defaultURLs = Console.environment(urlVariable) ?? localURL
+  /// As `--help` says it.
+  static let defaultURL = "$\(urlVariable), or \(localURL)"
   /// The largest value that a node takes.
   static let valueBytesMax = 64 << 20
   /// How long to wait for an answer when the request itself names no timeout. Longer than the node's own deadline,
@@ -93,13 +100,15 @@ struct ObjectRequest {
 extension Arguments {
   /// The nodes of `--url`, or the first node of a local cluster.
   func endpoints() throws(UsageError) -> [Endpoint] {
-    let texts = allValues("--url")
+    let given = allValues("--url")
+    let texts = given.isEmpty ? ObjectRequest.defaultURLs.split(separator: " ").map(String.init) : given
+    guard !texts.isEmpty else { throw problem("\(ObjectRequest.urlVariable) names no node; type --url URL") }
     var endpoints: [Endpoint] = []
-    for text in texts.isEmpty ? [ObjectRequest.defaultURL] : texts {
+    for text in texts {
       do throws(EndpointError) {
         endpoints.append(try Endpoint(text))
       } catch {
-        throw problem("--url \(error)")
+        throw problem("\(given.isEmpty ? ObjectRequest.urlVariable : "--url") \(error)")
       }
     }
     return endpoints

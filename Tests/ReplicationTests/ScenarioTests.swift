@@ -185,6 +185,12 @@ struct ThreeNodeTests {
     #expect(stamp.actor != (try #require(cluster.status(2)).actor))
     #expect(cluster.answer(cluster.ask(2, get("a")))?.text == "1")
     #expect(try #require(cluster.status(2)).counters.forwarded == 1)
+    cluster[2].wallOffset = 0
+    cluster.advance(milliseconds: 500)
+    // Its operator is told once that it begins, once that it ends, and the others' operators nothing.
+    let told = cluster[2].log.filter { $0.contains("clock") }
+    #expect(told.count == 2 && told[0].contains("more than 30 s") && told[1].contains("agrees"))
+    #expect(!cluster[1].log.contains { $0.contains("clock") })
   }
 
   @Test("a wiped node never says absent: its stores stay loading (rule GENESIS)")

@@ -21,6 +21,7 @@ final class TestNode {
   /// The wall clock minus that of the test.
   var wallOffset: Int64 = 0
   var stopped: StopReason?
+  var log: [String] = []
 
   init(id: NodeID, options: NodeOptions, disk: SimulatedDisk) {
     self.id = id
@@ -161,7 +162,9 @@ final class TestCluster {
   private func take(_ part: ListingPart, of session: SessionID, from test: TestNode) {
     switch part {
     case .names(let names):
-      names.forEach { listings[session.rawValue]?.names.append(String(decoding: names.bytes[$0], as: UTF8.self)) }
+      for index in 0..<names.count {
+        listings[session.rawValue]?.names.append(String(decoding: names.bytes[names.place(index)], as: UTF8.self))
+      }
       listings[session.rawValue]?.parts += 1
       if takesParts { step(test, .listContinues(session)) }
     case .end, .failed: listings[session.rawValue]?.last = part
@@ -252,7 +255,8 @@ final class TestCluster {
         if case .bytes(let bytes)? = bytes { step(test, .read(ticket, bytes: bytes)) }
       } catch { step(test, .readFailed(ticket, error)) }
     case .stop(let reason): test.stopped = reason
-    case .disconnect, .log: break
+    case .log(_, let text): test.log.append(text)
+    case .disconnect: break
     }
   }
 

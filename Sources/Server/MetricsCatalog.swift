@@ -1,0 +1,269 @@
+import Cluster
+import Replication
+import Storage
+
+// Every metric that a node serves, as a table: name, kind, meaning, and how its samples follow from a snapshot. Sums per
+// node only: a series for every partition, key or client would cost more than it tells. Docs/Metrics.md says what to
+// watch.
+
+struct MetricFamily: Sendable {
+  enum Kind: String, Sendable { case counter, gauge, histogram }
+
+  let name: String
+  let kind: Kind
+  let help: String
+  /// In an order that never changes; empty where there is nothing to tell.
+  let samples: @Sendable (MetricsSnapshot) -> [MetricSample]
+}
+
+enum Metrics {
+  static func text(_ snapshot: MetricsSnapshot) -> [UInt8] {
+    var text = MetricsText()
+    for family in families {
+      text.append(family.name, family.kind.rawValue, help: family.help, family.samples(snapshot))
+    }
+    return text.bytes
+  }
+
+  static let families: [MetricFamily] = node + requests + queues + peers + storage
+
+  // MARK: The node
+
+  private static let node: [MetricFamily] = [
+    MetricFamily(name: "cairn_build_info", kind: .gauge, help: "Always 1; the version is in the label.") { _ in
+      [MetricSample([("version", Release.version)], .count(1))]
+    },
+    gauge("cairn_start_time_seconds", "When the process began to run this node, in seconds since 1970.") {
+      Double($0.process.startedWallMilliseconds) / 1000
+    },
+    gauge("cairn_uptime_seconds", "How long the process has run this node.") {
+      Double($0.process.uptimeNanoseconds) / 1e9
+    },
+    flag("cairn_serving", "1 while the node serves clients, 0 while it starts or stops.") {
+      $0.status.state == .serving
+    },
+    flag("cairn_clock_in_doubt", "1 while the wall clock disagrees with the peers' and no writes are coordinated here.")
+    {
+      $0.status.clockInDoubt
+    },
+    level("cairn_resident_memory_bytes", "Memory of the process that is in RAM.") { $0.process.residentBytes },
+    MetricFamily(name: "cairn_open_fds", kind: .gauge, help: "Files and sockets that the process has open.") {
+      $0.process.openDescriptors.map { [MetricSample([], .count(UInt64($0)))] } ?? []
+    },
+    level("cairn_max_fds", "Files and sockets that the process may have open.") { $0.process.descriptorsMax },
+  ]
+
+  // MARK: Requests
+
+  private static let requests: [MetricFamily] = [
+    MetricFamily(
+      name: "cairn_requests_total", kind: .counter, help: "Requests of clients of this node, by what became of them."
+    ) { snapshot in
+      RequestOperation.allCases.flatMap { operation in
+        RequestOutcome.allCases.map { outcome in
+          MetricSample(
+            [("operation", "\(operation)"), ("outcome", outcome.label)],
+            .count(snapshot.requests.count(operation, outcome)))
+        }
+      }
+    },
+    MetricFamily(
+      name: "cairn_request_duration_seconds", kind: .histogram,
+      help: "Time from taking a request to writing its answer, whatever the outcome."
+    ) { snapshot in
+      RequestOperation.allCases.map {
+        MetricSample([("operation", "\($0)")], .histogram(snapshot.requests.durations($0)))
+      }
+    },
+    labelled("cairn_quorum_failures_total", .counter, "quorum", "Requests that missed this quorum.") {
+      let failures = $0.status.counters.failures
+      return [
+        ("r", failures.r), ("pr", failures.pr), ("w", failures.w), ("dw", failures.dw), ("pw", failures.pw),
+      ]
+    },
+    labelled(
+      "cairn_request_failures_total", .counter, "reason", "Requests that failed for another reason than a quorum."
+    ) {
+      let failures = $0.status.counters.failures
+      return [
+        ("timeout", failures.timeout), ("overloaded", failures.overloaded), ("not_ready", failures.notReady),
+        ("damaged", failures.damaged), ("invalid", failures.invalid),
+      ]
+    },
+    labelled(
+      "cairn_coordinated_operations_total", .counter, "operation",
+      "Operations that this node coordinated, for its own clients and for other nodes'."
+    ) {
+      [("get", $0.status.counters.gets), ("put", $0.status.counters.puts), ("delete", $0.status.counters.deletes)]
+    },
+    counter("cairn_forwarded_writes_total", "Writes that this node handed to an owner of the key.") {
+      $0.status.counters.forwarded
+    },
+    labelled(
+      "cairn_store_operations_total", .counter, "operation",
+      "Reads and writes of this node's own stores, for any coordinator."
+    ) {
+      [
+        ("get", $0.status.counters.vnodeGets), ("put", $0.status.counters.vnodePuts),
+        ("keys", $0.status.counters.vnodePages),
+      ]
+    },
+    counter("cairn_stale_pushes_refused_total", "Old copies of deleted and purged keys that were not taken.") {
+      $0.status.counters.stalePushesRefused
+    },
+    counter("cairn_cold_reads_total", "Records that were not in memory and had to be read from the disk.") {
+      $0.status.counters.coldReads
+    },
+  ]
+
+  // MARK: What waits, and how much may
+
+  private static let queues: [MetricFamily] = [
+    labelled("cairn_operations_in_progress", .gauge, "operation", "Operations in progress on this node.") {
+      let queues = $0.status.queues
+      return [
+        ("get", UInt64(queues.gets)), ("put", UInt64(queues.puts)), ("delete", UInt64(queues.deletes)),
+        ("forward", UInt64(queues.forwards)), ("list", UInt64(queues.lists)),
+      ]
+    },
+    level("cairn_operations_max", "Operations that may be in progress (operations_max).") {
+      $0.connections.operationsMax
+    },
+    level("cairn_unsynced_acknowledgements", "Acknowledgements of writes that wait for an fsync.") {
+      $0.status.queues.unsynced + $0.connections.unsynced
+    },
+    level("cairn_cold_reads_in_progress", "Reads that wait for the disk.") { $0.status.queues.coldReads },
+    level("cairn_disk_jobs_in_progress", "Checkpoints, hint files and the like that wait for the disk.") {
+      $0.status.queues.diskJobs
+    },
+    level("cairn_client_connections", "Connections of clients.") { $0.connections.clients },
+    level("cairn_client_connections_max", "Connections that clients may have.") { $0.connections.clientsMax },
+    counter("cairn_client_connections_accepted_total", "Connections of clients that were accepted.") {
+      $0.statistics.connectionsAccepted
+    },
+    counter("cairn_client_connections_refused_total", "Connections of clients beyond the maximum, answered 503.") {
+      $0.statistics.connectionsRefused
+    },
+    counter("cairn_client_connections_timed_out_total", "Connections of clients closed for being idle or too slow.") {
+      $0.statistics.connectionsTimedOut
+    },
+    level("cairn_unread_answer_bytes", "Answers that clients have not read yet.") { $0.connections.unreadBytes },
+    level("cairn_unfinished_request_bytes", "Requests that have come in part.") { $0.connections.unfinishedBytes },
+  ]
+
+  // MARK: Peers
+
+  private static let peers: [MetricFamily] = [
+    ofPeers("cairn_peer_up", "1 while the peer can be talked to, 0 while it is routed around.") {
+      $0.link == .up ? 1 : 0
+    },
+    ofPeers("cairn_peer_silence_seconds", "Since anything was heard from the peer; missing before the first contact.") {
+      $0.silentMilliseconds.map { Double($0) / 1000 }
+    },
+    ofPeers(
+      "cairn_peer_clock_offset_seconds", "The peer's wall clock minus this node's; missing before the first contact."
+    ) {
+      $0.clockOffsetMilliseconds.map { Double($0) / 1000 }
+    },
+    labelled("cairn_peer_messages_dropped_total", .counter, "peer", "Messages to a peer that could not be sent.") {
+      $0.links.map { ($0.peer, $0.messagesDropped) }
+    },
+    labelled("cairn_peer_outbox_bytes", .gauge, "peer", "Messages that wait to be sent to a peer.") {
+      $0.links.map { ($0.peer, UInt64($0.waitingBytes)) }
+    },
+    counter(
+      "cairn_peer_connections_refused_total", "Connections to the cluster port that were no peer's, or a refused one's."
+    ) {
+      $0.statistics.peerConnectionsRefused
+    },
+  ]
+
+  // MARK: Storage
+
+  private static let storage: [MetricFamily] = [
+    labelled("cairn_stores", .gauge, "role", "Stores of this node, by the part they take.") { snapshot in
+      [StoreRole.loading, .active, .fenced, .retired].map { role in
+        ("\(role)", UInt64(snapshot.status.stores.count { $0.role == role }))
+      }
+    },
+    level("cairn_keys", "Live keys in this node's stores.") { $0.status.keysLive },
+    level("cairn_tombstones", "Tombstones in this node's stores.") { $0.status.tombstones },
+    level("cairn_store_files", "Data files of all stores.") { $0.status.stores.reduce(0) { $0 + $1.files } },
+    bytes("cairn_store_bytes", "Bytes of all data files.") { $0.totalBytes },
+    bytes("cairn_store_live_bytes", "Bytes of records that are the newest of their key, tombstones included.") {
+      $0.liveBytes
+    },
+    bytes("cairn_store_dead_bytes", "Bytes of records that a newer one has replaced.") { $0.deadBytes },
+    MetricFamily(
+      name: "cairn_journal_bytes", kind: .gauge, help: "Bytes of the journal; missing without sync = always."
+    ) {
+      $0.status.journal.map { [MetricSample([], .count($0.bytes))] } ?? []
+    },
+    MetricFamily(
+      name: "cairn_journal_segments", kind: .gauge, help: "Segments of the journal; missing without sync = always."
+    ) {
+      $0.status.journal.map { [MetricSample([], .count(UInt64($0.segments)))] } ?? []
+    },
+    MetricFamily(
+      name: "cairn_sync_duration_seconds", kind: .histogram, help: "Time that making a turn's writes durable took."
+    ) {
+      [MetricSample([], .histogram($0.syncs))]
+    },
+  ]
+
+  // MARK: Shapes
+
+  private static func counter(
+    _ name: String, _ help: String, _ value: @escaping @Sendable (MetricsSnapshot) -> UInt64
+  ) -> MetricFamily {
+    MetricFamily(name: name, kind: .counter, help: help) { [MetricSample([], .count(value($0)))] }
+  }
+
+  private static func gauge(
+    _ name: String, _ help: String, _ value: @escaping @Sendable (MetricsSnapshot) -> Double
+  ) -> MetricFamily {
+    MetricFamily(name: name, kind: .gauge, help: help) { [MetricSample([], .amount(value($0)))] }
+  }
+
+  /// A gauge of whole things.
+  private static func level(
+    _ name: String, _ help: String, _ value: @escaping @Sendable (MetricsSnapshot) -> Int
+  ) -> MetricFamily {
+    MetricFamily(name: name, kind: .gauge, help: help) { [MetricSample([], .count(UInt64(value($0))))] }
+  }
+
+  private static func flag(
+    _ name: String, _ help: String, _ value: @escaping @Sendable (MetricsSnapshot) -> Bool
+  ) -> MetricFamily {
+    level(name, help) { value($0) ? 1 : 0 }
+  }
+
+  /// One sample for each value of one label.
+  private static func labelled(
+    _ name: String, _ kind: MetricFamily.Kind, _ label: String, _ help: String,
+    _ values: @escaping @Sendable (MetricsSnapshot) -> [(value: String, count: UInt64)]
+  ) -> MetricFamily {
+    MetricFamily(name: name, kind: kind, help: help) { snapshot in
+      values(snapshot).map { MetricSample([(label, $0.value)], .count($0.count)) }
+    }
+  }
+
+  private static func ofPeers(
+    _ name: String, _ help: String, _ value: @escaping @Sendable (NodeStatus.Peer) -> Double?
+  ) -> MetricFamily {
+    MetricFamily(name: name, kind: .gauge, help: help) { snapshot in
+      snapshot.status.peers.compactMap { peer in
+        value(peer).map { MetricSample([("peer", peer.member.name)], .amount($0)) }
+      }
+    }
+  }
+
+  /// A sum over the stores.
+  private static func bytes(
+    _ name: String, _ help: String, _ value: @escaping @Sendable (StoreStatus) -> UInt64
+  ) -> MetricFamily {
+    MetricFamily(name: name, kind: .gauge, help: help) { snapshot in
+      [MetricSample([], .count(snapshot.status.stores.reduce(0) { $0 + value($1) }))]
+    }
+  }
+}

@@ -1,0 +1,5 @@
+// Which Cairn this is.
+
+package enum Release {
+  package static let version = "0.1.0"
+}
