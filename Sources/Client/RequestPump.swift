@@ -185,10 +185,8 @@ package final class RequestPump {
     try loop.watch(descriptor, .reading, token: RequestPump.watchedTokens + UInt64(token))
   }
 
-  /// Stops, or begins again, to look at a watched descriptor.
-  package func setWatching(_ isWatching: Bool, _ descriptor: borrowing Descriptor, token: UInt32) throws(Errno) {
-    try loop.change(descriptor, isWatching ? .reading : [], token: RequestPump.watchedTokens + UInt64(token))
-  }
+  /// Looks at it no longer. The end of a pipe would wake `poll` for ever.
+  package func forget(_ descriptor: borrowing Descriptor) throws(Errno) { try loop.forget(descriptor) }
 
   /// The last `poll` found it readable, or at its end.
   package func isReady(_ token: UInt32) -> Bool { watchedReady.contains(token) }

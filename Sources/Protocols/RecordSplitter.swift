@@ -8,8 +8,8 @@
 package struct RecordSplitter: Sendable {
   package enum Form: Equatable, Sendable {
     case lines
-    /// RFC 4180 with this byte between fields.
-    case rows(delimiter: UInt8)
+    /// RFC 4180 with this byte between fields. With `comments`, a record that begins with `#` is a line.
+    case rows(delimiter: UInt8, comments: Bool)
   }
 
   package struct Record: Equatable, Sendable {
@@ -30,7 +30,7 @@ package struct RecordSplitter: Sendable {
   }
 
   /// Where a row is, as far as quotes go.
-  private enum Quoting { case fieldStart, plain, quoted, quoteSeen }
+  private enum Quoting { case rowStart, fieldStart, plain, quoted, quoteSeen, comment }
 
   package let recordBytesMax: Int
   private let form: Form
@@ -40,7 +40,7 @@ package struct RecordSplitter: Sendable {
   private var start = 0
   /// What was looked at ends here.
   private var scanned = 0
-  private var quoting = Quoting.fieldStart
+  private var quoting = Quoting.rowStart
   /// Of the place `start` in the text.
   private var offset: Int
   private var line: Int
@@ -104,7 +104,7 @@ package struct RecordSplitter: Sendable {
     dropped = nil
     start = end
     scanned = end
-    quoting = .fieldStart
+    quoting = .rowStart
     return record
   }
 
@@ -122,11 +122,11 @@ package struct RecordSplitter: Sendable {
       let end = unsafe bytes.withUnsafeBytes { unsafe firstByte(UInt8(ascii: "\n"), in: $0, from: scanned) }
       scanned = end
       return end < bytes.count ? end : nil
-    case .rows(let delimiter): return findRowEnd(delimiter)
+    case .rows(let delimiter, let comments): return findRowEnd(delimiter, comments: comments)
     }
   }
 
-  private mutating func findRowEnd(_ delimiter: UInt8) -> Int? {
+  private mutating func findRowEnd(_ delimiter: UInt8, comments: Bool) -> Int? {
     var quoting = self.quoting
     var lines = innerLines
     let from = scanned
@@ -137,9 +137,12 @@ package struct RecordSplitter: Sendable {
         switch quoting {
         case .quoted:
           if byte == UInt8(ascii: "\"") { quoting = .quoteSeen } else if byte == UInt8(ascii: "\n") { lines += 1 }
-        case .fieldStart where byte == UInt8(ascii: "\""), .quoteSeen where byte == UInt8(ascii: "\""):
+        case .rowStart where byte == UInt8(ascii: "#") && comments: quoting = .comment
+        case .rowStart where byte == UInt8(ascii: "\""), .fieldStart where byte == UInt8(ascii: "\""),
+          .quoteSeen where byte == UInt8(ascii: "\""):
           quoting = .quoted
-        case .fieldStart, .plain, .quoteSeen:
+        case .comment: if byte == UInt8(ascii: "\n") { return (index, true) }
+        case .rowStart, .fieldStart, .plain, .quoteSeen:
           if byte == UInt8(ascii: "\n") { return (index, true) }
           quoting = byte == delimiter ? .fieldStart : .plain
         }

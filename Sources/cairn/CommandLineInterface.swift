@@ -9,7 +9,8 @@ enum CommandLineInterface {
   static let version = Release.version
 
   static let subcommands: [Subcommand] = [
-    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, ringCommand, simulateCommand, configCommand,
+    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, importCommand, ringCommand, configCommand,
+    simulateCommand,
   ]
 
   /// - Parameter words: The arguments; nil in place of one that is not UTF-8.

@@ -4,14 +4,16 @@ import Protocols
 
 // `cairn put`, `get` and `delete`: one request each, to the first node that takes it.
 
+let urlOption = Option(
+  "--url", "URL", repeats: true, help: "a node; several are tried in turn (default \(ObjectRequest.defaultURL))")
+
 private let whereOptions = [
-  Option(
-    "--url", "URL", repeats: true, help: "a node; several are tried in turn (default \(ObjectRequest.defaultURL))"),
+  urlOption,
   Option("--type", "T", help: "bucket type (default: default)"),
   Option("--timeout", "MS", help: "give up after so many milliseconds"),
 ]
 
-private func quorumOption(_ name: String, _ help: String) -> Option {
+func quorumOption(_ name: String, _ help: String) -> Option {
   Option("--" + name, "N", help: "\(help): a number from 1, one, quorum or all")
 }
 

@@ -240,7 +240,7 @@ import Testing
     let connection = try beginConnecting(to: listener.address, from: nil)
     while !pump.isReady(3) { _ = try pump.poll(timeoutMilliseconds: 10_000) }
     #expect(!pump.isReady(2))
-    try pump.setWatching(false, listener.descriptor, token: 3)
+    try pump.forget(listener.descriptor)
     _ = try pump.poll(timeoutMilliseconds: 0)
     #expect(!pump.isReady(3))
     _ = consume connection

@@ -3,7 +3,7 @@ import Protocols
 import Testing
 
 @Suite struct RecordSplitterTests {
-  private let rows = RecordSplitter.Form.rows(delimiter: UInt8(ascii: ","))
+  private let rows = RecordSplitter.Form.rows(delimiter: UInt8(ascii: ","), comments: false)
 
   @Test("lines end with LF or CR LF, the last one with nothing, and each knows its place")
   func lines() {
@@ -21,7 +21,16 @@ import Testing
     #expect(found.map(\.text) == ["a,\"b\r\nc\"", "\"d\"\"\n\"", "e\"f,\"g\nh\",\"\"", "\"open\ni"])
     #expect(found.map(\.record.line) == [1, 3, 5, 7])
     #expect(found.map(\.record.nextLine) == [3, 5, 7, 9])
-    #expect(records(.rows(delimiter: UInt8(ascii: ";")), "a,\"b\nc;\"d\ne\"\n").map(\.text) == ["a,\"b", "c;\"d\ne\""])
+    let semicolons = RecordSplitter.Form.rows(delimiter: UInt8(ascii: ";"), comments: false)
+    #expect(records(semicolons, "a,\"b\nc;\"d\ne\"\n").map(\.text) == ["a,\"b", "c;\"d\ne\""])
+  }
+
+  @Test("where comments are allowed, a line that begins with # is one, whatever quotes are in it")
+  func comments() {
+    let text = "# x,\"\n\"#\n\"\na,#\",\"\n\""
+    let commented = RecordSplitter.Form.rows(delimiter: UInt8(ascii: ","), comments: true)
+    #expect(records(commented, text).map(\.text) == ["# x,\"", "\"#\n\"", "a,#\",\"\n\""])
+    #expect(records(rows, text).map(\.text) == ["# x,\"\n\"#", "\"\na,#\",\"", "\""])
   }
 
   @Test("records are the same however the bytes are cut", arguments: UInt64(0)..<300)

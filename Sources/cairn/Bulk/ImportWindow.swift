@@ -1,0 +1,199 @@
+import Primitives
+
+// The records between what is read and what is settled, in the order of the input. Of two records with the same key the
+// second waits for the first. Settled records leave from the front only, so that everything before the front is settled:
+// that place goes into the checkpoint.
+
+/// A record on its way.
+struct ImportRecord {
+  enum State: Equatable {
+    /// An earlier record of the same key comes first.
+    case waiting
+    case ready
+    case inFlight
+    case retrying(at: Instant)
+    case acknowledged
+    case rejected(String)
+  }
+
+  /// Place in the input.
+  let offset: Int
+  let endOffset: Int
+  let line: Int
+  let nextLine: Int
+  /// The record as it stood there; nil when it was too long to be kept.
+  let raw: [UInt8]?
+  /// The request up to the endpoint in its Host header, and from behind that on.
+  var begin: [UInt8] = []
+  var end: [UInt8] = []
+  var valueBytes = 0
+  /// Equal keys have equal hashes; others rarely.
+  var keyHash: UInt64 = 0
+  var state = State.ready
+  /// When it failed first; nil while it has not.
+  var firstFailure: Instant?
+  var attempts: UInt64 = 0
+  /// The next record of the same key.
+  fileprivate var successor: Int?
+
+  /// One that is to be sent.
+  init(offset: Int, endOffset: Int, line: Int, nextLine: Int, raw: [UInt8]?) {
+    self.offset = offset
+    self.endOffset = endOffset
+    self.line = line
+    self.nextLine = nextLine
+    self.raw = raw
+  }
+
+  var isSettled: Bool {
+    switch state {
+    case .acknowledged, .rejected: true
+    case .waiting, .ready, .inFlight, .retrying: false
+    }
+  }
+
+  /// Memory that it holds, about.
+  var bytes: Int { (raw?.count ?? 0) + begin.count + end.count }
+}
+
+struct ImportWindow {
+  /// Records read and not settled, or settled behind one that is not. So many may be sent again after a crash.
+  static let countMax = 16_384
+  /// Their bytes; one record is always taken.
+  static let bytesMax = 64 << 20
+
+  private static let pauseMillisecondsMin: UInt64 = 100
+  private static let pauseMillisecondsMax: UInt64 = 2000
+
+  private var records: [ImportRecord?] = Array(repeating: nil, count: countMax)
+  /// Number of the first record, counted from the start of the import, and of the one behind the last.
+  private(set) var front = 0
+  private var back = 0
+  private(set) var bytes = 0
+  /// Ready to be sent, in order; those before `readyHead` have been taken.
+  private var ready: [Int] = []
+  private var readyHead = 0
+  private var retrying: [Int] = []
+  /// The last record of each key that has one unsettled.
+  private var lastOfKey: [UInt64: Int] = [:]
+
+  var count: Int { back - front }
+  var isEmpty: Bool { front == back }
+  var hasRoom: Bool { count < ImportWindow.countMax && (bytes < ImportWindow.bytesMax || isEmpty) }
+  var readyCount: Int { ready.count - readyHead }
+  var hasRetries: Bool { !retrying.isEmpty }
+
+  subscript(number: Int) -> ImportRecord {
+    guard let record = records[number % ImportWindow.countMax], number >= front, number < back else {
+      fatalError("record \(number) is not in the window \(front)..<\(back)")
+    }
+    return record
+  }
+
+  /// Adds the next record of the input.
+  mutating func append(_ record: ImportRecord) {
+    invariant(count < ImportWindow.countMax, "a record too many in the window")
+    let number = back
+    back += 1
+    bytes += record.bytes
+    records[number % ImportWindow.countMax] = record
+    guard !record.isSettled else { return }
+    if let last = lastOfKey.updateValue(number, forKey: record.keyHash) {
+      change(last) { $0.successor = number }
+      change(number) { $0.state = .waiting }
+    } else {
+      ready.append(number)
+    }
+  }
+
+  /// The next record to be sent, if there is one.
+  var nextReady: Int? { readyHead < ready.count ? ready[readyHead] : nil }
+
+  /// The record that `nextReady` names was sent.
+  mutating func sent() {
+    let number = ready[readyHead]
+    readyHead += 1
+    if readyHead == ready.count || readyHead > 4096 {
+      ready.removeFirst(readyHead)
+      readyHead = 0
+    }
+    change(number) { $0.state = .inFlight }
+  }
+
+  mutating func acknowledge(_ number: Int) { settle(number, .acknowledged) }
+  mutating func reject(_ number: Int, _ reason: String) { settle(number, .rejected(reason)) }
+
+  private mutating func settle(_ number: Int, _ state: ImportRecord.State) {
+    var successor: Int?
+    var hash: UInt64 = 0
+    change(number) { record in
+      successor = record.successor
+      hash = record.keyHash
+      record.state = state
+      // The request is not needed any more; its bytes are still counted, so that they come off as they went on.
+    }
+    if let successor {
+      change(successor) { $0.state = .ready }
+      ready.append(successor)
+    } else if lastOfKey[hash] == number {
+      lastOfKey[hash] = nil
+    }
+  }
+
+  /// Plans the record to be sent again, after a pause that grows.
+  mutating func retry(_ number: Int, now: Instant) {
+    change(number) { record in
+      let pause = ImportWindow.pauseMillisecondsMin << min(record.attempts, 8)
+      record.attempts += 1
+      record.firstFailure = record.firstFailure ?? now
+      record.state = .retrying(at: now.adding(milliseconds: min(pause, ImportWindow.pauseMillisecondsMax)))
+    }
+    retrying.append(number)
+  }
+
+  /// Makes those records ready whose pause is over.
+  mutating func wake(now: Instant) {
+    guard !retrying.isEmpty else { return }
+    var later: [Int] = []
+    for number in retrying {
+      if case .retrying(let due) = self[number].state, due > now {
+        later.append(number)
+      } else {
+        change(number) { $0.state = .ready }
+        ready.append(number)
+      }
+    }
+    retrying = later
+  }
+
+  /// When the first failure was of those records that have failed and are not settled; nil when there is none.
+  var oldestFailure: Instant? {
+    var oldest: Instant?
+    for number in retrying {
+      guard let failure = self[number].firstFailure else { continue }
+      if oldest.map({ failure < $0 }) ?? true { oldest = failure }
+    }
+    return oldest
+  }
+
+  /// Takes the record at the front, if it is settled.
+  mutating func takeSettled() -> ImportRecord? {
+    guard front < back, let record = records[front % ImportWindow.countMax], record.isSettled else { return nil }
+    records[front % ImportWindow.countMax] = nil
+    bytes -= record.bytes
+    front += 1
+    return record
+  }
+
+  private mutating func change(_ number: Int, _ body: (inout ImportRecord) -> Void) {
+    invariant(number >= front && number < back, "record \(number) is not in the window \(front)..<\(back)")
+    body(&records[number % ImportWindow.countMax]!)
+  }
+}
+
+/// A hash of a key, for finding out whether two are the same: equal for equal keys, and rarely else (FNV-1a).
+func keyHash(_ key: [UInt8]) -> UInt64 {
+  var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+  for byte in key { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+  return hash
+}
