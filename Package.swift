@@ -53,7 +53,10 @@ let package = Package(
       ["Causality", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Replication", "Storage"]),
     .executableTarget(
       name: "cairn",
-      dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
+      dependencies: [
+        "Causality", "Client", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Server", "Simulation",
+        "Storage",
+      ],
       swiftSettings: strict),
     .target(name: "DiskTrace", path: "Tests/DiskTrace", cSettings: [.treatAllWarnings(as: .error)]),
     tests("ClusterTests", ["Cluster", "Primitives"]),

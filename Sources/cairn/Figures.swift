@@ -1,0 +1,31 @@
+// Numbers for eyes.
+
+/// `1 record`, `2 records`.
+func plural(_ count: some BinaryInteger, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
+/// `value` bytes with three digits or so: `17 B`, `1.2 KiB`, `340 MiB`.
+func byteText(_ value: Double) -> String {
+  if value < 1024 { return "\(Int(value)) B" }
+  var scaled = value
+  for unit in ["KiB", "MiB", "GiB", "TiB"] {
+    scaled /= 1024
+    if scaled < 999.5 || unit == "TiB" { return "\(threeDigits(scaled)) \(unit)" }
+  }
+  return "\(value)"
+}
+
+/// A count with three digits or so: `17`, `1.2k`, `340k`, `2.1M`.
+func countText(_ value: Double) -> String {
+  if value < 1000 { return "\(Int(value))" }
+  var scaled = value
+  for unit in ["k", "M", "G"] {
+    scaled /= 1000
+    if scaled < 999.5 || unit == "G" { return "\(threeDigits(scaled))\(unit)" }
+  }
+  return "\(value)"
+}
+
+private func threeDigits(_ value: Double) -> String {
+  if value >= 9.95 { return "\(Int(value.rounded()))" }
+  return "\((value * 10).rounded() / 10)"
+}
