@@ -72,7 +72,7 @@ let package = Package(
     tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),
     tests("ProtocolsTests", ["Causality", "Messages", "Primitives", "Protocols"]),
     tests("ClientTests", ["Client", "Platform", "Primitives"]),
-    tests("CommandTests", ["cairn"]),
+    tests("CommandTests", ["cairn", "Primitives"]),
     tests("StructureTests", ["Platform"]),
     tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols", "Storage"]),
     tests("PlatformTests", ["Platform", "Primitives", "Storage"]),

@@ -93,7 +93,8 @@ package struct StoreCheck {
     case .torn: return note(file.path, "its header never became whole: the next start removes it")
     case .otherLife where file.entry == nil: return note(file.path, "of another incarnation of this store: left alone")
     case .otherLife: return error(file.path, "it is of another incarnation of this store")
-    case .foreign: return error(file.path, "it belongs to another store, node or cluster; it was copied here by mistake")
+    case .foreign:
+      return error(file.path, "it belongs to another store, node or cluster; it was copied here by mistake")
     case .young: note(file.path, "younger than the manifest: the next start takes it over")
     case .listed, .unjudged: break
     }

@@ -85,7 +85,8 @@ final class StorePlace {
           "\(path) is a local cluster of several nodes", hint: "name the directory of one of them: \(path)/n1")
       }
       throw arguments.problem(
-        "\(path) is no store and no node's directory", hint: "name DATA/stores/p000-n3, or DATA, as given to cairn node")
+        "\(path) is no store and no node's directory",
+        hint: "name DATA/stores/p000-n3, or DATA, as given to cairn node")
     }
   }
 

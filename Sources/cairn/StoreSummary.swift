@@ -64,8 +64,8 @@ struct StoreSummary {
     let (word, keys) = hintWord(hint, file)
     let stamps = file.entry?.valueStamps
     return [
-      fileName(file.path), "\(file.size)", file.entry == nil ? "-" : "\(file.syncedLength)", stateWord(file), word, keys,
-      stamps.map { stampText($0.lowerBound) } ?? "-", stamps.map { stampText($0.upperBound) } ?? "-",
+      fileName(file.path), "\(file.size)", file.entry == nil ? "-" : "\(file.syncedLength)", stateWord(file), word,
+      keys, stamps.map { stampText($0.lowerBound) } ?? "-", stamps.map { stampText($0.upperBound) } ?? "-",
     ]
   }
 

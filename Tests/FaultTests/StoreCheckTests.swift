@@ -160,9 +160,12 @@ struct StoreCheckTests {
       let after = hit == keys.count - 1 ? nil : bytes[hit + 1]
       #expect(finding.keys == NearbyKeys(before: before, hit: bytes[hit], after: after))
       #expect(try copy.check().records == UInt64(keys.count - 1))
-      copy.disk.flipBit(7, ofByte: start + 4, in: Self.data)
-      finding = try #require(try copy.check().findings.all.first { $0.path == Self.data })
-      #expect(finding.keys == NearbyKeys(before: before, hit: nil, after: after))
+      for (bit, byte) in [(7, start + 4), (3, start + 8)] {
+        var copy = rig
+        copy.disk.flipBit(bit, ofByte: byte, in: Self.data)
+        finding = try #require(try copy.check().findings.all.first { $0.path == Self.data })
+        #expect(finding.keys == NearbyKeys(before: before, hit: nil, after: after))
+      }
     }
     // Two places at once are two findings.
     for hit in [1, 3] { rig.disk.flipBit(0, ofByte: FileHeader.byteCount + hit * length + 30, in: Self.data) }

@@ -116,7 +116,8 @@ struct StoreNamesTests {
       copy.disk.overwrite(path, with: sealed(bytes))
       let findings = try copy.check().findings.all
       #expect(findings.map(\.path) == [path], "\(what): \(findings)")
-      #expect(findings.allSatisfy { $0.gravity == .error && $0.text.contains("although its checksums hold") }, "\(what)")
+      let isTold = findings.allSatisfy { $0.gravity == .error && $0.text.contains("although its checksums hold") }
+      #expect(isTold, "\(what)")
     }
     for entry in 0..<entries {
       for field in [0, 8, 12, 16, 24, 28, 32] where field != 28 || whole[104 + entry * 40 + 28] < 2 {

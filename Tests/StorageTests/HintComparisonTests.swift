@@ -56,7 +56,7 @@ struct HintComparisonTests {
     for stretch in [1, 2, 3, 7, 39, 40, 1000] { #expect(try difference(rig, stretch: stretch) == nil) }
   }
 
-  @Test("a changed, doubled or missing entry is a difference, whatever the length of a stretch", arguments: UInt64(0)..<6)
+  @Test("a changed, doubled or missing entry is a difference in stretches of any length", arguments: UInt64(0)..<6)
   func different(seed: UInt64) throws {
     let rig = try filled(seed: seed, mask: [.max, 0x7000_0000_0000_0000, 0][Int(seed % 3)])
     let whole = try #require(rig.disk.contents(Self.hint))
