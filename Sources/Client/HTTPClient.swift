@@ -12,12 +12,15 @@ package enum HTTPClientError: Error, Equatable, CustomStringConvertible {
   case notReached(Endpoint, SocketError)
   /// The request was sent, wholly or in part, and no answer came: it may have been performed.
   case noAnswer(Endpoint, reason: String)
+  /// A part of the answer came, and then no more.
+  case cutShort(Endpoint, reason: String)
 
   package var description: String {
     switch self {
     case .notReached(let endpoint, .system(_, _, let error)): "cannot reach \(endpoint): \(error)"
     case .notReached(let endpoint, let error): "cannot reach \(endpoint): \(error)"
     case .noAnswer(let endpoint, let reason): "no answer from \(endpoint): \(reason)"
+    case .cutShort(let endpoint, let reason): "the answer of \(endpoint) ended early: \(reason)"
     }
   }
 }
@@ -52,6 +55,57 @@ package struct HTTPClient: ~Copyable {
     let response = try answer(on: connection, isHead: method == "HEAD")
     if response.keepsConnection { self.connection = connection }
     return response
+  }
+
+  /// Sends a GET and hands the body of a 200 to `take` piece by piece, as it comes; nothing of it is kept.
+  /// - Returns: The answer, when all of it has come; with a body when it is no 200.
+  /// - Throws: `HTTPClientError`, and what `take` throws; the connection is closed then.
+  package mutating func stream(_ target: String, _ take: ([UInt8]) throws -> Void) throws -> HTTPResponse {
+    let request = encoded("GET", target, headers: [], body: [])
+    let connection: Connection
+    if let kept = self.connection { connection = kept } else { connection = try connect() }
+    self.connection = nil
+    do throws(SocketError) {
+      try connection.socket.send(request)
+    } catch {
+      throw HTTPClientError.noAnswer(endpoint, reason: "\(error)")
+    }
+    var parser = HTTPResponseParser()
+    parser.isStreaming = true
+    while true {
+      let (piece, response) = try nextPiece(of: &parser, on: connection)
+      if !piece.isEmpty { try take(piece) }
+      guard let response else { continue }
+      if response.keepsConnection { self.connection = connection }
+      return response
+    }
+  }
+
+  /// Waits for more of a streamed answer.
+  private func nextPiece(
+    of parser: inout HTTPResponseParser, on connection: Connection
+  ) throws(HTTPClientError) -> (piece: [UInt8], response: HTTPResponse?) {
+    do {
+      let bytes = try connection.socket.receive(countMax: 1 << 16)
+      unsafe bytes.withUnsafeBytes { unsafe parser.receive($0) }
+      let piece = try parser.nextPiece()
+      if let response = try parser.next() { return (piece, response) }
+      guard bytes.isEmpty else { return (piece, nil) }
+      guard let response = try parser.end() else { throw HTTPResponseError.truncated }
+      return (piece, response)
+    } catch {
+      let reason = self.reason(error)
+      throw parser.statusInProgress == nil
+        ? .noAnswer(endpoint, reason: reason) : .cutShort(endpoint, reason: reason)
+    }
+  }
+
+  private func reason(_ error: any Error) -> String {
+    switch error {
+    case let error as SocketError: "\(error)"
+    case HTTPResponseError.malformed(let what): "it does not speak HTTP: \(what)"
+    default: "the connection was closed"
+    }
   }
 
   /// Closes the connection, if there is one.
@@ -91,12 +145,8 @@ package struct HTTPClient: ~Copyable {
         }
         unsafe bytes.withUnsafeBytes { unsafe parser.receive($0) }
       }
-    } catch let error as SocketError {
-      throw .noAnswer(endpoint, reason: "\(error)")
-    } catch HTTPResponseError.malformed(let what) {
-      throw .noAnswer(endpoint, reason: "it does not speak HTTP: \(what)")
     } catch {
-      throw .noAnswer(endpoint, reason: "the connection was closed")
+      throw .noAnswer(endpoint, reason: reason(error))
     }
   }
 }

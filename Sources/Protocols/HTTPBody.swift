@@ -15,13 +15,20 @@ struct HTTPBody: Sendable {
   private var state: State
   /// Body bytes read so far.
   private var total = 0
+  private let bytesMax: Int
 
-  private init(_ state: State) { self.state = state }
+  private init(_ state: State, bytesMax: Int = HTTPLimits.bodyBytesMax) {
+    self.state = state
+    self.bytesMax = bytesMax
+  }
 
   static let none = HTTPBody(.done)
   static let chunked = HTTPBody(.chunkSize)
   static let untilClose = HTTPBody(.untilClose)
   static func length(_ count: Int) -> HTTPBody { HTTPBody(count == 0 ? .done : .length(count)) }
+
+  /// The same body without a maximum, for whoever does not keep what is read.
+  var unbounded: HTTPBody { HTTPBody(state, bytesMax: .max) }
 
   var isDone: Bool { if case .done = state { true } else { false } }
   var endsWithConnection: Bool { if case .untilClose = state { true } else { false } }
@@ -32,8 +39,8 @@ struct HTTPBody: Sendable {
       switch state {
       case .done: return true
       case .untilClose:
-        total += input.take(atMost: HTTPLimits.bodyBytesMax - total + 1, into: &sink, keep: keep)
-        if total > HTTPLimits.bodyBytesMax { throw .bodyTooLong }
+        total += input.take(atMost: bytesMax - total, into: &sink, keep: keep)
+        if total == bytesMax, input.unparsed > 0 { throw .bodyTooLong }
         return false
       case .length(let left):
         let rest = left - input.take(atMost: left, into: &sink, keep: keep)
@@ -57,7 +64,7 @@ struct HTTPBody: Sendable {
         return false
       }
       let size = try chunkSize(input.bytes, line)
-      guard size <= HTTPLimits.bodyBytesMax - total else { throw .bodyTooLong }
+      guard size <= bytesMax - total else { throw .bodyTooLong }
       total += size
       state = size == 0 ? .trailers(0) : .chunk(size)
     case .chunkEnd:

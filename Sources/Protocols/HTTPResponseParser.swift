@@ -1,5 +1,6 @@
 // The client's end: responses out of a connection's bytes. For the command line's own requests, which wait for each
-// answer; convenience before speed. Interim responses (1xx) are skipped.
+// answer; convenience before speed. Interim responses (1xx) are skipped. A body can also be taken piece by piece; it may
+// then be of any length.
 
 package struct HTTPResponse: Sendable {
   package let status: Int
@@ -25,6 +26,8 @@ package struct HTTPResponseParser: Sendable {
 
   /// Set before the bytes of an answer to HEAD arrive: it has no body whatever its headers say.
   package var answersHead = false
+  /// Set before the first bytes: the body of a 200 is not kept, but given out by `nextPiece`.
+  package var isStreaming = false
 
   private var input = InputBuffer()
   private var state = State.statusLine
@@ -55,6 +58,26 @@ package struct HTTPResponseParser: Sendable {
     } catch {
       throw .malformed(error.text)
     }
+  }
+
+  /// The status of the response whose headers have all come; nil before.
+  package var statusInProgress: Int? { state == .body ? status : nil }
+
+  /// What has come of the body since the last call, of a response that is streamed; empty when there is nothing, or
+  /// the body is one that `next` returns. When it is all there, `next` returns the response, with an empty body.
+  package mutating func nextPiece() throws(HTTPResponseError) -> [UInt8] {
+    guard isStreaming, state != .body || status == 200 else { return [] }
+    do throws(HTTPProblem) {
+      while state != .body {
+        guard try state == .statusLine ? readStatusLine() : readHeaders() else { return [] }
+      }
+      guard status == 200 else { return [] }
+      _ = try bodyReader.read(&input, into: &body, keep: true)
+    } catch {
+      throw .malformed(error.text)
+    }
+    defer { body = [] }
+    return body
   }
 
   /// The server closed the connection: the response that this completes, if one had begun.
@@ -123,15 +146,17 @@ package struct HTTPResponseParser: Sendable {
       guard codings.count == 1, codings[0].value.lowercased() == "chunked", lengths.isEmpty else {
         throw .malformed("transfer coding")
       }
-      return .chunked
+      return isStreamed ? .chunked.unbounded : .chunked
     }
-    guard let first = lengths.first else { return .untilClose }
+    guard let first = lengths.first else { return isStreamed ? .untilClose.unbounded : .untilClose }
     let digits = [UInt8](first.value.utf8)
     guard lengths.allSatisfy({ $0.value == first.value }), let length = HTTPText.decimal(digits, 0..<digits.count)
     else { throw .malformed("Content-Length") }
-    guard length <= HTTPLimits.bodyBytesMax else { throw .bodyTooLong }
+    guard length <= HTTPLimits.bodyBytesMax || isStreamed else { throw .bodyTooLong }
     return .length(length)
   }
+
+  private var isStreamed: Bool { isStreaming && status == 200 }
 
   private mutating func finish() -> HTTPResponse {
     let connection = headers.filter { $0.name == "connection" }.map { $0.value.lowercased() }

@@ -93,7 +93,7 @@ package enum HTTPText {
     return value
   }
 
-  private static func hexDigit(_ byte: UInt8) -> Int? {
+  static func hexDigit(_ byte: UInt8) -> Int? {
     switch byte {
     case 0x30...0x39: Int(byte) - 0x30
     case 0x41...0x46: Int(byte) - 0x41 + 10

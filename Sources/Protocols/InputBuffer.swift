@@ -80,9 +80,11 @@ struct InputBuffer: Sendable {
     return count
   }
 
+  private func firstControl(from start: Int) -> Int { InputBuffer.firstControl(in: bytes, from: start) }
+
   /// Index of the first byte that is a control character, or the end. Eight bytes at a time: the lowest bit set in
   /// `hit` is exact, borrows can only blur the bytes above it.
-  private func firstControl(from start: Int) -> Int {
+  static func firstControl(in bytes: [UInt8], from start: Int) -> Int {
     let end = bytes.count
     return unsafe bytes.withUnsafeBytes { bytes in
       var index = start
