@@ -77,8 +77,8 @@ import Testing
   @Test("figures have three digits or so")
   func figures() {
     for (value, text) in [
-      (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_048_575, "1.0 MiB"), (12 << 20, "12 MiB"), (5 << 40, "5.0 TiB"),
-      (5 << 50, "5120 TiB"),
+      (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_048_575, "1.0 MiB"), (12 << 20, "12 MiB"),
+      (5 << 40, "5.0 TiB"), (5 << 50, "5120 TiB"),
     ] as [(Int, String)] { #expect(byteText(Double(value)) == text) }
     for (value, text) in [
       (999, "999"), (1000, "1.0k"), (9949, "9.9k"), (9960, "10k"), (1_234_567, "1.2M"), (12e9, "12G"),
