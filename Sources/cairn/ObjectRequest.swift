@@ -99,7 +99,7 @@ extension Arguments {
       do throws(EndpointError) {
         endpoints.append(try Endpoint(text))
       } catch {
-        throw problem("--url \(error)")
+        throw problem("--url \(error.problem)", hint: error.suggestion)
       }
     }
     return endpoints
