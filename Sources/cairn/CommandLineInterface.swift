@@ -8,7 +8,7 @@ enum CommandLineInterface {
 
   static let subcommands: [Subcommand] = [
     localCommand, nodeCommand, putCommand, getCommand, deleteCommand, ringCommand, simulateCommand,
-    clusterCommand, storeCommand,
+    clusterCommand, storeCommand, benchCommand,
   ]
 
   /// - Parameter words: The arguments; nil in place of one that is not UTF-8.

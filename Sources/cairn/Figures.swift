@@ -40,3 +40,26 @@ func durationText(_ milliseconds: Int) -> String {
   default: "\(milliseconds / 86_400_000) d"
   }
 }
+
+/// A latency with three digits: `840 ns`, `8.40 µs`, `123 µs`, `1.20 s`.
+func latencyText(_ nanoseconds: UInt64) -> String {
+  if nanoseconds < 1000 { return "\(nanoseconds) ns" }
+  var value = Double(nanoseconds)
+  for unit in ["µs", "ms", "s"] {
+    value /= 1000
+    if value < 999.5 || unit == "s" {
+      return "\(rounded(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0)) \(unit)"
+    }
+  }
+  return "\(nanoseconds) ns"
+}
+
+/// `value` with exactly so many decimals.
+func rounded(_ value: Double, _ decimals: Int) -> String {
+  let scale = (0..<decimals).reduce(1) { product, _ in product * 10 }
+  let scaled = Int((abs(value) * Double(scale)).rounded())
+  let sign = value < 0 && scaled > 0 ? "-" : ""
+  guard decimals > 0 else { return "\(sign)\(scaled)" }
+  let fraction = String(scaled % scale)
+  return "\(sign)\(scaled / scale)." + String(repeating: "0", count: decimals - fraction.count) + fraction
+}
