@@ -190,12 +190,12 @@ extension Configuration {
 }
 
 /// Milliseconds of `200ms`, `5s`, `2m`, `1h`; nil when it is none of these.
-func parseDuration(_ text: String) -> UInt64? {
+package func parseDuration(_ text: String) -> UInt64? {
   parseQuantity(text, units: [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)])
 }
 
 /// The shortest text that `parseDuration` reads as this.
-func showDuration(_ milliseconds: UInt64) -> String {
+package func showDuration(_ milliseconds: UInt64) -> String {
   for (unit, scale) in [("h", 3_600_000), ("m", 60_000), ("s", 1000)] as [(String, UInt64)]
   where milliseconds >= scale && milliseconds % scale == 0 {
     return "\(milliseconds / scale)\(unit)"
@@ -204,7 +204,7 @@ func showDuration(_ milliseconds: UInt64) -> String {
 }
 
 /// Bytes of `4096`, `64KiB`, `256MiB`, `1GiB`; nil when it is none of these.
-func parseSize(_ text: String) -> UInt64? {
+package func parseSize(_ text: String) -> UInt64? {
   parseQuantity(text, units: [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1), ("", 1)])
 }
 

@@ -25,6 +25,8 @@ struct Option: Sendable {
 struct UsageError: Error, Equatable {
   let problem: String
   let hint: String
+  /// Further lines, where one hint is not enough.
+  var moreHints: [String] = []
 }
 
 /// The command was understood and did not succeed: one line that says why. Exit code 1.
@@ -55,8 +57,8 @@ struct Arguments: Equatable {
   private(set) var positionals: [String] = []
   private var values: [String: [String]] = [:]
   private var flags: Set<String> = []
-  /// Where a usage error sends its reader.
-  private let command: String
+  /// The subcommand as it was typed, and where a usage error sends its reader.
+  let command: String
 
   /// - Parameter command: The subcommand as it was typed, `cairn local up`.
   init(_ words: [String], options: [Option], command: String) throws(UsageError) {
