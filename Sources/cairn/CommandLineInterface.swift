@@ -8,7 +8,7 @@ enum CommandLineInterface {
   static let version = Release.version
 
   static let subcommands: [Subcommand] = [
-    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, importCommand,
+    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, importCommand, exportCommand, keysCommand,
     ringCommand, simulateCommand,
   ]
 
