@@ -50,7 +50,8 @@ extension SystemTests {
     func nodeLost() throws {
       try TestCluster.with("bench-lost") { cluster in
         var client = try cluster.client(1)
-        func puts() throws -> Int {
+        func puts() throws -> Int { try puts(&client) }
+        func puts(_ client: inout HTTPClient) throws -> Int {
           try JSON.parse(try client.send("GET", "/admin/status").body)["counters"]?["puts"]?.integer ?? 0
         }
         let run = try RunningCommand(
@@ -60,6 +61,10 @@ extension SystemTests {
         try cluster.local("kill", "2")
         let atKill = try puts()
         try eventually("it goes on") { try puts() > atKill + 50 }
+        // Its connections are made again, and all their requests come back.
+        try cluster.local("start", "2")
+        var second = try cluster.client(2)
+        try eventually("the node that was lost has load again") { try puts(&second) > 50 }
         run.identity.signal(.terminate)
         let result = try run.finish()
         #expect(result.code == 0, "\(result.errors)")
@@ -68,8 +73,7 @@ extension SystemTests {
         let kinds = (report["errors"]?.array ?? []).compactMap { $0["kind"]?.string }
         #expect(kinds.contains { $0.hasPrefix("no answer") || $0.hasPrefix("not sent") }, "\(kinds)")
         // Nobody there at all.
-        try cluster.local("stop", "1")
-        try cluster.local("stop", "3")
+        for node in 1...3 { try cluster.local("stop", "\(node)") }
         let nobody = try cairn(bench(cluster))
         #expect(nobody.code == 1 && nobody.errors.contains("cannot reach \(cluster.url(3))"), "\(nobody.errors)")
       }
