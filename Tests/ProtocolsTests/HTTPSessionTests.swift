@@ -77,8 +77,10 @@ private let corpus: [String] = [
     var delete = DeleteRequest(key: objectKey("b", "k"))
     #expect(request("DELETE /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\n\r\n") == .delete(delete))
     delete.always = true
+    delete.context = sampleStamp
+    let clock = "BQBjNbSQtgCrAAAA"
     #expect(
-      request("DELETE /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\nX-Riak-Vclock: abcd\r\n\r\n") == .delete(delete))
+      request("DELETE /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\nX-Riak-Vclock: \(clock)\r\n\r\n") == .delete(delete))
   }
 
   @Test func pipelinedRequestsKeepTheirOrder() {
