@@ -53,7 +53,10 @@ let package = Package(
       ["Causality", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Replication", "Storage"]),
     .executableTarget(
       name: "cairn",
-      dependencies: ["Client", "Cluster", "Platform", "Primitives", "Protocols", "Server", "Simulation", "Storage"],
+      dependencies: [
+        "Causality", "Client", "Cluster", "Messages", "Platform", "Primitives", "Protocols", "Server", "Simulation",
+        "Storage",
+      ],
       swiftSettings: strict),
     .target(name: "DiskTrace", path: "Tests/DiskTrace", cSettings: [.treatAllWarnings(as: .error)]),
     tests("ClusterTests", ["Cluster", "Primitives"]),
@@ -69,7 +72,7 @@ let package = Package(
     tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),
     tests("ProtocolsTests", ["Causality", "Messages", "Primitives", "Protocols"]),
     tests("ClientTests", ["Client", "Platform", "Primitives", "Protocols"]),
-    tests("CommandTests", ["cairn"]),
+    tests("CommandTests", ["cairn", "Platform", "Primitives", "Protocols"]),
     tests("StructureTests", ["Platform"]),
     tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols", "Storage"]),
     tests("PlatformTests", ["Platform", "Primitives", "Storage"]),

@@ -17,6 +17,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -73,6 +74,16 @@ int cairn_signalfd_next(int descriptor) {
   ssize_t count = read(descriptor, &signal, sizeof signal);
   if (count < 0) return -errno;
   return (int)signal.ssi_signo;
+}
+
+int cairn_timerfd(void) { return answer(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)); }
+
+int cairn_timerfd_set(int timer, uint64_t nanoseconds) {
+  // Zero would switch it off.
+  if (nanoseconds == 0) nanoseconds = 1;
+  struct itimerspec when = {.it_value = {.tv_sec = (time_t)(nanoseconds / 1000000000u),
+                                         .tv_nsec = (long)(nanoseconds % 1000000000u)}};
+  return answer(timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL));
 }
 
 int cairn_ignore_sigpipe(void) {

@@ -6,17 +6,45 @@ package import Platform
 package enum EndpointError: Error, Equatable, CustomStringConvertible {
   case noScheme(String)
   case otherScheme(String)
+  /// A name where an address belongs. Names are not looked up.
+  case hostName(String)
+  case noPort(String)
   case noAddress(String)
   case path(String)
 
-  /// One line: what is wrong, and what would be right.
-  package var description: String {
+  /// What is wrong.
+  package var problem: String {
     switch self {
-    case .noScheme(let text): "'\(text)' has no scheme: type http://\(text)"
-    case .otherScheme(let text): "'\(text)' does not begin with http://; Cairn speaks plain HTTP"
-    case .noAddress(let text): "'\(text)' names no node: type a numeric address and a port, http://127.0.0.1:10018"
-    case .path(let text): "'\(text)' goes on after the port: type the address alone, http://127.0.0.1:10018"
+    case .noScheme(""): "'' is no address"
+    case .noScheme(let text): "'\(text)' has no scheme"
+    case .otherScheme(let text): "'\(text)' does not begin with http://, and nodes speak nothing else"
+    case .hostName(let text): "'\(text)' names a host, and names are not looked up"
+    case .noPort(let text): "'\(text)' has no port"
+    case .noAddress(let text): "'\(text)' is no address of a node"
+    case .path(let text): "'\(text)' goes on after the port"
     }
+  }
+
+  /// What would be right.
+  package var suggestion: String {
+    switch self {
+    case .noScheme(let text), .otherScheme(let text), .path(let text):
+      if let meant = EndpointError.meant(by: text) { "type \(meant)" } else { EndpointError.example }
+    case .noPort(let text): EndpointError.meant(by: text + ":10018").map { "type \($0)" } ?? EndpointError.example
+    case .hostName: "type its numeric address (only localhost is known by name), as in http://127.0.0.1:10018"
+    case .noAddress: EndpointError.example
+    }
+  }
+
+  /// One line: what is wrong, and what would be right.
+  package var description: String { "\(problem): \(suggestion)" }
+
+  private static let example = "type a numeric address and a port, as in http://127.0.0.1:10018"
+
+  /// The address in `text`, without what is wrong around it; nil when there is none.
+  private static func meant(by text: String) -> Endpoint? {
+    let rest = text.firstRange(of: "://").map { text[$0.upperBound...] } ?? text[...]
+    return try? Endpoint("http://" + rest.prefix { $0 != "/" && $0 != "?" })
   }
 }
 
@@ -40,8 +68,17 @@ package struct Endpoint: Equatable, Sendable, CustomStringConvertible {
     var rest = text.dropFirst(scheme.count)
     if rest.hasSuffix("/") { rest.removeLast() }
     if rest.contains("/") || rest.contains("?") { throw .path(text) }
-    guard let address = SocketAddress(String(rest)), address.port > 0 else { throw .noAddress(text) }
+    guard let address = SocketAddress(String(rest)) else { throw Endpoint.problem(with: String(rest), in: text) }
+    guard address.port > 0 else { throw .noAddress(text) }
     self.init(address: address)
+  }
+
+  /// Why `rest`, what stands behind the scheme, is no address.
+  private static func problem(with rest: String, in text: String) -> EndpointError {
+    if SocketAddress(rest + ":1") != nil { return .noPort(text) }
+    let host = rest.lastIndex(of: ":").map { rest[..<$0] } ?? rest[...]
+    let isName = host.first?.isLetter == true && host.allSatisfy { $0.isLetter || $0.isNumber || "-._".contains($0) }
+    return isName ? .hostName(text) : .noAddress(text)
   }
 }
 

@@ -6,6 +6,13 @@ import Storage
 package enum FileTree {
   package static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 
+  /// The absolute path of something that exists, without links, "." and "..".
+  package static func resolved(_ path: String) throws(Errno) -> String {
+    guard let found = unsafe realpath(path, nil) else { throw Errno(errno) }
+    defer { unsafe free(found) }
+    return unsafe String(cString: found)
+  }
+
   /// Creates a directory and those above it.
   package static func create(_ path: String) throws(Errno) {
     if let slash = path.lastIndex(of: "/"), slash != path.startIndex {

@@ -30,11 +30,12 @@ package struct ProcessIdentity: Equatable, Sendable {
 }
 
 package enum ProcessSignal: Sendable {
-  case terminate, kill, stop, proceed
+  case terminate, interrupt, kill, stop, proceed
 
   var number: Int32 {
     switch self {
     case .terminate: SIGTERM
+    case .interrupt: SIGINT
     case .kill: SIGKILL
     case .stop: SIGSTOP
     case .proceed: SIGCONT

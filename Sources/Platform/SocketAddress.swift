@@ -18,7 +18,7 @@ package struct SocketAddress: Hashable, Sendable {
   package init?(_ text: String) {
     guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else { return nil }
     var name = String(text[..<colon])
-    if name == "localhost" { name = "127.0.0.1" }
+    if name.lowercased() == "localhost" { name = "127.0.0.1" }
     if name.hasPrefix("[") && name.hasSuffix("]") {
       var address = in6_addr()
       guard unsafe inet_pton(AF_INET6, String(name.dropFirst().dropLast()), &address) == 1 else { return nil }

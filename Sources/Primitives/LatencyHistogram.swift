@@ -50,6 +50,26 @@ package struct LatencyHistogram: Equatable, Sendable {
     greatest = Swift.max(greatest, nanoseconds)
   }
 
+  /// Records what began at each of `starts` and ended at `end`; an end before its start counts as 0.
+  package mutating func record(from starts: [UInt64], to end: UInt64) {
+    var total: UInt128 = 0
+    var shortest = UInt64.max
+    var longest: UInt64 = 0
+    // One look at who owns the buckets, for all of them.
+    var buckets = counts.mutableSpan
+    for start in starts {
+      let nanoseconds = end &- Swift.min(start, end)
+      buckets[LatencyHistogram.index(of: nanoseconds)] &+= 1
+      total &+= UInt128(nanoseconds)
+      shortest = Swift.min(shortest, nanoseconds)
+      longest = Swift.max(longest, nanoseconds)
+    }
+    count &+= UInt64(starts.count)
+    sum &+= total
+    least = Swift.min(least, shortest)
+    greatest = Swift.max(greatest, longest)
+  }
+
   /// Adds everything that `other` has recorded.
   package mutating func merge(_ other: LatencyHistogram) {
     for index in counts.indices { counts[index] += other.counts[index] }

@@ -154,7 +154,12 @@ enum AdminDocuments {
   static func configuration(_ configuration: Configuration) -> JSON {
     .object(
       configuration.settings().map {
-        JSON.Member(name: $0.key, value: .object(["value": .string($0.value), "source": .string($0.source)]))
+        JSON.Member(
+          name: $0.key.name,
+          value: .object([
+            "value": .string($0.value), "source": .string($0.source), "default": .string($0.key.defaultText),
+            "unit": .string($0.key.unit),
+          ]))
       })
   }
 }

@@ -1,5 +1,6 @@
 package import Cluster
 package import Platform
+import Primitives
 package import Replication
 package import Storage
 
@@ -52,21 +53,9 @@ package struct Configuration: Sendable {
     sources[name] = source
   }
 
-  /// Applies the lines of a configuration file: `key = value`, blank, or `#` comments.
-  package mutating func apply(file text: String, path: String) throws(ConfigurationError) {
-    var lines: [String: Int] = [:]
-    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      let source = ConfigurationSource.file(path: path, line: index + 1)
-      let content = trimmed(line.prefix { $0 != "#" })
-      if content.isEmpty { continue }
-      let key = try apply(assignment: content, from: source)
-      if let first = lines.updateValue(index + 1, forKey: key) { throw .setTwice(key, firstLine: first, source) }
-    }
-  }
-
   /// Applies `key=value` and returns the key.
   @discardableResult
-  private mutating func apply(
+  mutating func apply(
     assignment: Substring, from source: ConfigurationSource
   ) throws(ConfigurationError) -> String {
     guard let equals = assignment.firstIndex(of: "=") else { throw .noAssignment(String(assignment), source) }
@@ -171,7 +160,8 @@ extension Configuration {
     for (key, value) in flags { try set(key.name, to: value, from: .flag(key.flag)) }
   }
 
-  private static func read(_ path: String) throws(ConfigurationError) -> String {
+  /// The text of a configuration file, of at most 1 MiB.
+  package static func read(_ path: String) throws(ConfigurationError) -> String {
     do throws(Errno) {
       return String(decoding: try readSmallFile(path, bytesMax: fileBytesMax), as: UTF8.self)
     } catch {
@@ -184,44 +174,30 @@ extension Configuration {
     for key in Configuration.keys where key.isIdentity && key.show(self).isEmpty {
       throw .missing(flag: key.flag, unit: key.unit)
     }
-    guard let own = initialCluster.first(where: { $0.name == name }) else {
-      throw .notAMember(name: name, members: initialCluster.map(\.name))
+    if let (_, error) = contradictions().first { throw error }
+  }
+
+  /// Settings that do not fit together or need more than a range, of those that are given, with the key to blame.
+  func contradictions() -> [(key: String, error: ConfigurationError)] {
+    var found: [(key: String, error: ConfigurationError)] = []
+    if !name.isEmpty, !initialCluster.isEmpty {
+      if let own = initialCluster.first(where: { $0.name == name }) {
+        if let cluster, !cluster.accepts(connectionsTo: SocketAddress(own.address)) {
+          found.append(
+            ("cluster", .otherAddress(name: name, cluster: cluster.description, initialCluster: own.address)))
+        }
+      } else {
+        found.append(("name", .notAMember(name: name, members: initialCluster.map(\.name))))
+      }
     }
-    guard let cluster, cluster.accepts(connectionsTo: SocketAddress(own.address)) else {
-      throw .otherAddress(name: name, cluster: cluster?.description ?? "", initialCluster: own.address)
-    }
-    guard partitions & (partitions - 1) == 0 else { throw .notAPowerOfTwo(partitions) }
+    if partitions & (partitions - 1) != 0 { found.append(("partitions", .notAPowerOfTwo(partitions))) }
+    return found
   }
 
   /// Every setting with its value and where that came from, in the order of `keys`.
-  package func settings() -> [(key: String, value: String, source: String)] {
-    Configuration.keys.map { ($0.name, $0.show(self), "\(source(of: $0.name))") }
+  package func settings() -> [(key: ConfigurationKey, value: String, source: String)] {
+    Configuration.keys.map { ($0, $0.show(self), "\(source(of: $0.name))") }
   }
-}
-
-/// The candidate that a typing mistake most likely meant; nil when none is near.
-private func nearest(to word: String, among candidates: [String]) -> String? {
-  let distances = candidates.map { (candidate: $0, distance: editDistance(word, $0)) }
-  guard let best = distances.min(by: { $0.distance < $1.distance }), best.distance <= max(2, word.count / 3) else {
-    return nil
-  }
-  return best.candidate
-}
-
-/// Insertions, deletions and replacements that turn one word into the other (Levenshtein).
-private func editDistance(_ a: String, _ b: String) -> Int {
-  let b = Array(b.utf8)
-  var row = Array(0...b.count)
-  for (i, x) in a.utf8.enumerated() {
-    var diagonal = row[0]
-    row[0] = i + 1
-    for (j, y) in b.enumerated() {
-      let cost = min(diagonal + (x == y ? 0 : 1), row[j] + 1, row[j + 1] + 1)
-      diagonal = row[j + 1]
-      row[j + 1] = cost
-    }
-  }
-  return row[b.count]
 }
 
 extension SocketAddress {
@@ -231,7 +207,7 @@ extension SocketAddress {
   }
 }
 
-private func trimmed(_ text: Substring) -> Substring {
+func trimmed(_ text: Substring) -> Substring {
   var text = text
   while let first = text.first, first.isWhitespace { text.removeFirst() }
   while let last = text.last, last.isWhitespace { text.removeLast() }

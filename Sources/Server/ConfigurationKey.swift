@@ -11,6 +11,8 @@ package struct ConfigurationKey: Sendable {
   package let name: String
   /// What a value looks like: `duration`, `size`, `number`, …
   package let unit: String
+  /// From what to what, both included; empty where the unit says it.
+  package var range = ""
   package let documentation: String
   /// Where this node is and whom it belongs to, rather than how it behaves: also a flag of its own, `--name`.
   package let isIdentity: Bool
@@ -61,7 +63,8 @@ extension Configuration {
       "peer_output_max", \.peerOutputBytesMax, (1 << 20)...(1 << 32), "messages waiting for one peer; more are dropped"),
     flag("admin_remote", \.adminRemote, "serve /admin to other machines too"),
     ConfigurationKey(
-      name: "clock_offset", unit: "duration", documentation: "added to the wall clock; for tests", isIdentity: false,
+      name: "clock_offset", unit: "duration", range: "also negative",
+      documentation: "added to the wall clock; for tests", isIdentity: false,
       parse: { text, target in
         let isNegative = text.hasPrefix("-")
         guard let value = parseDuration(isNegative ? String(text.dropFirst()) : text), value <= 1 << 40 else {
@@ -111,7 +114,8 @@ extension Configuration {
     _ name: String, _ field: any Field<Int>, _ range: ClosedRange<Int>, _ documentation: String
   ) -> ConfigurationKey {
     ConfigurationKey(
-      name: name, unit: "number", documentation: documentation, isIdentity: false,
+      name: name, unit: "number", range: "\(range.lowerBound) to \(range.upperBound)", documentation: documentation,
+      isIdentity: false,
       parse: { text, target in
         guard let value = Int(text), range.contains(value) else {
           return "a number from \(range.lowerBound) to \(range.upperBound)"
@@ -125,7 +129,8 @@ extension Configuration {
     _ name: String, _ field: any Field<UInt64>, _ range: ClosedRange<UInt64>, _ documentation: String
   ) -> ConfigurationKey {
     ConfigurationKey(
-      name: name, unit: "duration", documentation: documentation, isIdentity: false,
+      name: name, unit: "duration", range: "\(showDuration(range.lowerBound)) to \(showDuration(range.upperBound))",
+      documentation: documentation, isIdentity: false,
       parse: { text, target in
         guard let value = parseDuration(text), range.contains(value) else {
           return
@@ -140,7 +145,8 @@ extension Configuration {
     _ name: String, _ field: any Field<UInt64>, _ range: ClosedRange<UInt64>, _ documentation: String
   ) -> ConfigurationKey {
     ConfigurationKey(
-      name: name, unit: "size", documentation: documentation, isIdentity: false,
+      name: name, unit: "size", range: "\(showSize(range.lowerBound)) to \(showSize(range.upperBound))",
+      documentation: documentation, isIdentity: false,
       parse: { text, target in
         guard let value = parseSize(text), range.contains(value) else {
           return "a size from \(showSize(range.lowerBound)) to \(showSize(range.upperBound)), like 256MiB"
@@ -184,12 +190,12 @@ extension Configuration {
 }
 
 /// Milliseconds of `200ms`, `5s`, `2m`, `1h`; nil when it is none of these.
-func parseDuration(_ text: String) -> UInt64? {
+package func parseDuration(_ text: String) -> UInt64? {
   parseQuantity(text, units: [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)])
 }
 
 /// The shortest text that `parseDuration` reads as this.
-func showDuration(_ milliseconds: UInt64) -> String {
+package func showDuration(_ milliseconds: UInt64) -> String {
   for (unit, scale) in [("h", 3_600_000), ("m", 60_000), ("s", 1000)] as [(String, UInt64)]
   where milliseconds >= scale && milliseconds % scale == 0 {
     return "\(milliseconds / scale)\(unit)"
@@ -198,7 +204,7 @@ func showDuration(_ milliseconds: UInt64) -> String {
 }
 
 /// Bytes of `4096`, `64KiB`, `256MiB`, `1GiB`; nil when it is none of these.
-func parseSize(_ text: String) -> UInt64? {
+package func parseSize(_ text: String) -> UInt64? {
   parseQuantity(text, units: [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1), ("", 1)])
 }
 

@@ -30,7 +30,7 @@ extension Simulator {
   private static let patience = 40
 
   func scheduleListing() {
-    schedule(.list, after: generator.duration(milliseconds: 300...3000))
+    schedule(.list, after: generator.duration(milliseconds: 100...1500))
   }
 
   /// Somebody lists the keys through a node drawn at random.

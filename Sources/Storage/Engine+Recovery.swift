@@ -96,30 +96,12 @@ extension Engine {
 
   // MARK: Journal
 
-  /// A place in the journal where frames are missing.
-  private struct Gap {
-    let path: String
-    let offset: UInt64
-    /// Sequence of a frame that is missing: the first when frames stand before it, else the last; nil while none does.
-    var missing: UInt64?
-
-    /// A whole frame behind the gap: throws when it proves that what is missing was durable once.
-    mutating func check(_ frame: JournalScan.Claim) throws(StorageError) {
-      let missing = self.missing ?? frame.sequence - min(1, frame.sequence)
-      self.missing = missing
-      guard frame.durable < missing || frame.durable == 0 else {
-        throw .damaged(
-          path: path, offset: offset, reason: "a record of the journal that was durable does not read back")
-      }
-    }
-  }
-
   /// Replays all segments in order; returns their ids.
   private func replayJournal<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> [UInt32] {
     let journal = StorePath.journal(directory)
     let ids = try files.list(journal).compactMap { StorePath.number($0, suffix: ".journal") }.sorted()
     var expected: UInt64?
-    var gap: Gap?
+    var gap: JournalGap?
     for id in ids {
       try replaySegment(id, StorePath.segment(journal, id), &expected, &gap, on: &files)
     }
@@ -128,7 +110,7 @@ extension Engine {
   }
 
   private func replaySegment<FS: FileSystem & ~Copyable>(
-    _ id: UInt32, _ path: String, _ expected: inout UInt64?, _ gap: inout Gap?, on files: inout FS
+    _ id: UInt32, _ path: String, _ expected: inout UInt64?, _ gap: inout JournalGap?, on files: inout FS
   ) throws(StorageError) {
     let file = try files.open(path, .read)
     defer { files.close(file) }
@@ -144,14 +126,14 @@ extension Engine {
     while try scan.next(on: &files) {
       for (start, frame) in scan.frames {
         let next = expected ?? frame.sequence
-        if gap == nil && frame.sequence != next { gap = Gap(path: path, offset: scan.offset, missing: next) }
+        if gap == nil && frame.sequence != next { gap = JournalGap(path: path, offset: scan.offset, missing: next) }
         try gap?.check(JournalScan.Claim(sequence: frame.sequence, durable: frame.durable))
         expected = frame.sequence + 1
         try replay(frame, scan.chunk, at: start, path: path, on: &files)
       }
     }
     guard !scan.isComplete else { return }
-    if gap == nil { gap = Gap(path: path, offset: scan.offset, missing: expected) }
+    if gap == nil { gap = JournalGap(path: path, offset: scan.offset, missing: expected) }
     if let claim = try scan.claimBehind(on: &files) { try gap?.check(claim) }
     recovery.bytesCut += size - scan.offset
   }

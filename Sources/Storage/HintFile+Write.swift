@@ -50,7 +50,7 @@ extension HintFile {
 
   /// Of entries that stand for the same key only that with the highest stamp stays. Equal hashes do not make equal
   /// keys: the records decide.
-  private static func keepNewest<FS: FileSystem & ~Copyable>(
+  static func keepNewest<FS: FileSystem & ~Copyable>(
     _ entries: inout [HintEntry], data: FileID, salt: UInt32, on files: inout FS
   ) throws(StorageError) {
     var kept = 0
@@ -108,7 +108,7 @@ extension HintFile {
 }
 
 extension HintHeader {
-  fileprivate mutating func note(_ entry: HintEntry) {
+  mutating func note(_ entry: HintEntry) {
     highestTime = max(highestTime, entry.stamp.time)
     if entry.isTombstone {
       tsnMax = max(tsnMax, entry.tsn)

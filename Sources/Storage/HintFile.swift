@@ -69,7 +69,7 @@ struct HintHeader: Equatable {
 
 /// Little-endian, 40 bytes: hash u64 | offset in 8-byte units u32 | length in 8-byte units u32 | time u64 | actor u32
 /// | flags u32 (1 tombstone) | tsn u64.
-struct HintEntry {
+struct HintEntry: Equatable {
   static let byteCount = 40
   var hash: UInt64
   var offset: UInt64
@@ -117,8 +117,10 @@ struct HintScan {
   private let end: UInt64
   private static let chunkBytes = StorageLimits.chunkBytes / HintEntry.byteCount * HintEntry.byteCount
 
-  init(_ file: FileID, count: UInt64) {
+  /// - Parameter skipping: Entries at the front that are not read.
+  init(_ file: FileID, count: UInt64, skipping skipped: UInt64 = 0) {
     self.file = file
+    offset += min(skipped, count) * UInt64(HintEntry.byteCount)
     end = UInt64(HintHeader.byteCount) + count * UInt64(HintEntry.byteCount)
   }
 
@@ -133,35 +135,13 @@ struct HintScan {
   }
 }
 
-enum HintFile {
+package enum HintFile {
   /// The header of the hint in `file` when all of it is intact and it fits the data file; nil otherwise.
   static func verify<FS: FileSystem & ~Copyable>(
     _ file: FileID, data: FileID, salt: UInt32, dataLength: UInt64, hash: RingHash, on files: inout FS
   ) throws(StorageError) -> HintHeader? {
-    guard case .bytes(let bytes) = try files.read(file, at: 0, count: HintHeader.byteCount, mayBlock: true),
-      let header = HintHeader(decoding: bytes), header.dataSalt == salt, header.hashProbe == hash([]),
-      header.dataLength <= dataLength, header.count <= header.dataLength / UInt64(RecordHeader.fixedByteCount),
-      try files.size(of: file) == UInt64(HintHeader.byteCount) + header.count * UInt64(HintEntry.byteCount)
-    else { return nil }
-    var scan = HintScan(file, count: header.count)
-    var checksum: UInt32 = 0
-    while let chunk = try scan.next(on: &files) {
-      unsafe checksum = chunk.withUnsafeBytes { unsafe crc32c($0, continuing: checksum) }
-    }
-    guard checksum == header.entriesChecksum, try lastRecordFits(header, data: data, on: &files) else { return nil }
-    return header
-  }
-
-  private static func lastRecordFits<FS: FileSystem & ~Copyable>(
-    _ header: HintHeader, data: FileID, on files: inout FS
-  ) throws(StorageError) -> Bool {
-    if header.lastOffset == 0 { return header.dataLength == UInt64(FileHeader.byteCount) && header.count == 0 }
-    guard header.lastOffset < header.dataLength else { return false }
-    let count = Int(header.dataLength - header.lastOffset)
-    guard count <= StorageLimits.keyBytesMax + StorageLimits.valueBytesMax + 64,
-      case .bytes(let bytes) = try files.read(data, at: header.lastOffset, count: count, mayBlock: true),
-      case .whole(let record) = Record.check(bytes, at: 0, salt: header.dataSalt)
-    else { return false }
-    return record.byteCount == count && bytes.littleEndian(UInt32.self, at: 0) == header.lastChecksum
+    let judged = try judge(file, data: data, salt: salt, dataLength: dataLength, hash: hash, on: &files)
+    if case .fits(let header) = judged { return header }
+    return nil
   }
 }

@@ -76,3 +76,21 @@ struct JournalScan {
     return claim
   }
 }
+
+/// A place in the journal where frames are missing.
+struct JournalGap {
+  let path: String
+  let offset: UInt64
+  /// Sequence of a frame that is missing: the first when frames stand before it, else the last; nil while none does.
+  var missing: UInt64?
+
+  /// A whole frame behind the gap: throws when it proves that what is missing was durable once.
+  mutating func check(_ frame: JournalScan.Claim) throws(StorageError) {
+    let missing = self.missing ?? frame.sequence - min(1, frame.sequence)
+    self.missing = missing
+    guard frame.durable < missing || frame.durable == 0 else {
+      throw .damaged(
+        path: path, offset: offset, reason: "a record of the journal that was durable does not read back")
+    }
+  }
+}

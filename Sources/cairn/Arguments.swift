@@ -1,4 +1,5 @@
 import Platform
+import Primitives
 
 // Words on the command line, told apart by a table: options with values, flags, and the rest. `--name value` and
 // `--name=value` mean the same; after `--` nothing is an option; `-` alone is none either.
@@ -24,6 +25,8 @@ struct Option: Sendable {
 struct UsageError: Error, Equatable {
   let problem: String
   let hint: String
+  /// Further lines, where one hint is not enough.
+  var moreHints: [String] = []
 }
 
 /// The command was understood and did not succeed: one line that says why. Exit code 1.
@@ -54,8 +57,8 @@ struct Arguments: Equatable {
   private(set) var positionals: [String] = []
   private var values: [String: [String]] = [:]
   private var flags: Set<String> = []
-  /// Where a usage error sends its reader.
-  private let command: String
+  /// The subcommand as it was typed, and where a usage error sends its reader.
+  let command: String
 
   /// - Parameter command: The subcommand as it was typed, `cairn local up`.
   init(_ words: [String], options: [Option], command: String) throws(UsageError) {
@@ -119,28 +122,4 @@ struct Arguments: Equatable {
   func problem(_ text: String, hint: String? = nil) -> UsageError {
     UsageError(problem: text, hint: hint ?? "see \(command) --help")
   }
-}
-
-/// The candidate that `word` was probably meant to be: one that it begins, or one that is spelled almost alike; nil
-/// when there is none.
-func nearest(to word: String, among candidates: [String]) -> String? {
-  if word.count > 2, let whole = candidates.sorted().first(where: { $0.hasPrefix(word) }) { return whole }
-  let scored = candidates.map { (distance: editDistance(Array(word), Array($0)), name: $0) }
-  guard let best = scored.min(by: { ($0.distance, $0.name) < ($1.distance, $1.name) }) else { return nil }
-  return best.distance <= max(1, word.count / 3) ? best.name : nil
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other.
-private func editDistance(_ a: [Character], _ b: [Character]) -> Int {
-  var rows = [Array(0...b.count)]
-  for i in a.indices {
-    var row = [i + 1]
-    for j in b.indices {
-      var best = min(rows[i][j + 1] + 1, row[j] + 1, rows[i][j] + (a[i] == b[j] ? 0 : 1))
-      if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] { best = min(best, rows[i - 1][j - 1] + 1) }
-      row.append(best)
-    }
-    rows.append(row)
-  }
-  return rows[a.count][b.count]
 }

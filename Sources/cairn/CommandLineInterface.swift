@@ -1,4 +1,5 @@
 import Platform
+import Primitives
 import Server
 
 // From words to a subcommand to an exit code: 0 done, 1 not done (one line on standard error says why), 2 not
@@ -9,7 +10,7 @@ enum CommandLineInterface {
 
   static let subcommands: [Subcommand] = [
     localCommand, nodeCommand, putCommand, getCommand, deleteCommand, importCommand, exportCommand, keysCommand,
-    ringCommand, simulateCommand,
+    clusterCommand, ringCommand, storeCommand, configCommand, benchCommand, simulateCommand,
   ]
 
   /// - Parameter words: The arguments; nil in place of one that is not UTF-8.
@@ -21,7 +22,8 @@ enum CommandLineInterface {
       }
       return try dispatch(words.compactMap { $0 })
     } catch let error as UsageError {
-      writeToStandardError("cairn: \(oneLine(error.problem))\n  \(oneLine(error.hint))\n")
+      let hints = ([error.hint] + error.moreHints).map { "  \(oneLine($0))\n" }
+      writeToStandardError("cairn: \(oneLine(error.problem))\n\(hints.joined())")
       return 2
     } catch let error as Failure {
       writeToStandardError("cairn: \(oneLine(error.message))\n")
@@ -33,7 +35,12 @@ enum CommandLineInterface {
   }
 
   private static func dispatch(_ words: [String]) throws -> Int32 {
-    guard let first = words.first, first != "--help", first != "-h", first != "help" else {
+    guard let first = words.first else {
+      throw UsageError(
+        problem: "no subcommand is given; all of them are in cairn --help", hint: "start here:",
+        moreHints: startHere.map { "  " + $0 })
+    }
+    if first == "--help" || first == "-h" || words == ["help"] {
       try printOut(help)
       return 0
     }
@@ -41,7 +48,8 @@ enum CommandLineInterface {
       try printOut("cairn \(version)\n")
       return 0
     }
-    return try run(words, among: subcommands, path: "cairn")
+    let isAsking = first == "help"
+    return try run(isAsking ? words.dropFirst() + ["--help"] : words, among: subcommands, path: "cairn")
   }
 
   private static func run(_ words: [String], among subcommands: [Subcommand], path: String) throws -> Int32 {
@@ -50,15 +58,14 @@ enum CommandLineInterface {
       throw UsageError(problem: "\(path) needs one of: \(names)", hint: "see \(path) --help")
     }
     guard let subcommand = subcommands.first(where: { $0.name == name }) else {
-      let kind = name.hasPrefix("-") ? "option" : "subcommand"
-      let hint = nearest(to: name, among: subcommands.map(\.name)).map { "did you mean \(path) \($0)?" }
-      throw UsageError(problem: "\(path) has no \(kind) '\(name)'", hint: hint ?? "see \(path) --help")
+      throw unknownWord(words, among: subcommands, path: path)
     }
     let path = "\(path) \(name)"
     let rest = Array(words.dropFirst())
     let beforeOperands = rest.prefix { $0 != "--" }
     let askedOfGroup = subcommand.children.isEmpty || beforeOperands.first?.hasPrefix("-") == true
-    if askedOfGroup && (beforeOperands.contains("--help") || beforeOperands.contains("-h")) {
+    let asksByWord = !subcommand.children.isEmpty && rest == ["help"]
+    if asksByWord || askedOfGroup && (beforeOperands.contains("--help") || beforeOperands.contains("-h")) {
       try printOut(subcommand.help(path: path))
       return 0
     }
@@ -82,10 +89,11 @@ enum CommandLineInterface {
         --version  print the version
 
       start here:
-        cairn local up
-        cairn put fruit apple red
-        cairn get fruit apple
+      \(startHere.map { "  " + $0 }.joined(separator: "\n"))
 
       """
   }
+
+  /// The first three commands of somebody who has just built it.
+  static let startHere = ["cairn local up", "cairn put fruit apple red", "cairn get fruit apple"]
 }

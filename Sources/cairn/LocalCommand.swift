@@ -69,9 +69,15 @@ extension Arguments {
     return try withExtendedLifetime(lock) { try body(&cluster) }
   }
 
+  /// One node is named, whichever there are.
+  func requireNode() throws(UsageError) {
+    if positionals.isEmpty { throw problem("which node? name one by its number", hint: "type \(command) 2") }
+    if positionals.count > 1 { throw problem("\(positionals.count) nodes are named; one at a time") }
+  }
+
   /// The place in `nodes` that the one operand names: `2` or `n2`.
   func node(of cluster: LocalCluster) throws -> Int {
-    guard positionals.count == 1 else { throw problem("which node? name one, from 1 to \(cluster.nodes.count)") }
+    try requireNode()
     let word = positionals[0].hasPrefix("n") ? String(positionals[0].dropFirst()) : positionals[0]
     guard let number = Int(word), (1...cluster.nodes.count).contains(number) else {
       throw problem("there is no node '\(positionals[0])': nodes go from 1 to \(cluster.nodes.count)")
@@ -85,7 +91,8 @@ extension Arguments {
 }
 
 @Sendable private func localKill(_ arguments: Arguments) throws -> Int32 {
-  try arguments.withLocalCluster { cluster in
+  try arguments.requireNode()
+  return try arguments.withLocalCluster { cluster in
     let node = cluster.nodes[try arguments.node(of: cluster)]
     guard let process = cluster.running(node) else { throw Failure("\(cluster.name(node)) does not run") }
     process.signal(.kill)
@@ -98,7 +105,8 @@ extension Arguments {
 }
 
 @Sendable private func localStop(_ arguments: Arguments) throws -> Int32 {
-  try arguments.withLocalCluster { cluster in
+  try arguments.requireNode()
+  return try arguments.withLocalCluster { cluster in
     let node = cluster.nodes[try arguments.node(of: cluster)]
     guard let process = cluster.running(node) else { throw Failure("\(cluster.name(node)) does not run") }
     process.signal(.terminate)

@@ -39,7 +39,8 @@ enum LocalRun {
 }
 
 @Sendable func localStart(_ arguments: Arguments) throws -> Int32 {
-  try arguments.withLocalCluster { cluster in
+  try arguments.requireNode()
+  return try arguments.withLocalCluster { cluster in
     let index = try arguments.node(of: cluster)
     let node = cluster.nodes[index]
     if let process = cluster.running(node) {

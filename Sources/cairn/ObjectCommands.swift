@@ -53,6 +53,7 @@ let deleteCommand = Subcommand(
 
 @Sendable private func put(_ arguments: Arguments) throws -> Int32 {
   guard arguments.positionals.count == 3 else {
+    if arguments.positionals.count > 3 { throw splitValue(arguments) }
     throw operandError(arguments, "put needs a BUCKET, a KEY and a VALUE", "cairn put BUCKET KEY VALUE|@FILE|-")
   }
   let word = arguments.positionals[2]
@@ -96,7 +97,18 @@ let deleteCommand = Subcommand(
 }
 
 private func operandError(_ arguments: Arguments, _ problem: String, _ usage: String) -> UsageError {
-  arguments.problem("\(problem), not \(arguments.positionals.count) words", hint: "usage: \(usage)")
+  let given = arguments.positionals
+  let what = given.isEmpty ? "nothing is given" : "given: " + given.map(shellQuoted).joined(separator: " ")
+  return arguments.problem("\(problem); \(what)", hint: "usage: \(usage)")
+}
+
+/// A value of several words that the shell has taken apart.
+private func splitValue(_ arguments: Arguments) -> UsageError {
+  let words = arguments.positionals
+  let value = shellQuoted(words[2...].joined(separator: " "))
+  return arguments.problem(
+    "put takes one VALUE, and there are \(words.count - 2)",
+    hint: "a value with spaces needs quotes: cairn put \(shellQuoted(words[0])) \(shellQuoted(words[1])) \(value)")
 }
 
 private func value(_ word: String) throws -> [UInt8] {

@@ -108,7 +108,7 @@ extension Arguments {
       do throws(EndpointError) {
         endpoints.append(try Endpoint(text))
       } catch {
-        throw problem("\(given.isEmpty ? ObjectRequest.urlVariable : "--url") \(error)")
+        throw problem("\(given.isEmpty ? ObjectRequest.urlVariable : "--url") \(error.problem)", hint: error.suggestion)
       }
     }
     return endpoints

@@ -21,13 +21,34 @@ import Testing
     arguments: [
       ("127.0.0.1:80", EndpointError.noScheme("127.0.0.1:80")),
       ("https://127.0.0.1:80", .otherScheme("https://127.0.0.1:80")),
-      ("http://127.0.0.1", .noAddress("http://127.0.0.1")),
+      ("http://127.0.0.1", .noPort("http://127.0.0.1")), ("http://localhost/", .noPort("http://localhost/")),
       ("http://127.0.0.1:0", .noAddress("http://127.0.0.1:0")),
-      ("http://example.org:80", .noAddress("http://example.org:80")),
-      ("http://127.0.0.1:80/ping", .path("http://127.0.0.1:80/ping")),
+      ("http://127.0.0.1:99999", .noAddress("http://127.0.0.1:99999")), ("http://", .noAddress("http://")),
+      ("http://example.org:80", .hostName("http://example.org:80")), ("http://n1", .hostName("http://n1")),
+      ("http://127.0.0.1:80/ping", .path("http://127.0.0.1:80/ping")), ("", .noScheme("")),
     ])
   func bad(text: String, expected: EndpointError) {
     #expect(throws: expected) { try Endpoint(text) }
+  }
+
+  @Test("what is suggested is an address, the one that was meant where that can be seen")
+  func suggestions() throws {
+    for (text, meant) in [
+      ("127.0.0.1:80", "http://127.0.0.1:80"), ("LOCALHOST:80/x", "http://127.0.0.1:80"),
+      ("https://[::1]:80/x?y", "http://[::1]:80"), ("http://127.0.0.1:80/ping", "http://127.0.0.1:80"),
+      ("http://127.0.0.1", "http://127.0.0.1:10018"), ("https://example.org", "http://127.0.0.1:10018"),
+      ("", "http://127.0.0.1:10018"), ("http://example.org:80", "http://127.0.0.1:10018"),
+    ] {
+      do {
+        _ = try Endpoint(text)
+        Issue.record("\(text) is an address")
+      } catch {
+        let last = String(try #require(error.suggestion.split(separator: " ").last))
+        #expect(last == meant, "\(text)")
+        #expect(try Endpoint(last).description == meant)
+        #expect(error.description.hasSuffix(meant))
+      }
+    }
   }
 
   @Test("every byte of a key survives the path")

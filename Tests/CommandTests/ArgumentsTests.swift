@@ -50,14 +50,23 @@ import Testing
     }
   }
 
-  @Test("the nearest word is named only when it is near")
-  func nearestWord() {
-    let words = ["local", "node", "put", "get", "delete", "ring"]
-    #expect(nearest(to: "locla", among: words) == "local")
-    #expect(nearest(to: "delte", among: words) == "delete")
-    #expect(nearest(to: "pt", among: words) == "put")
-    #expect(nearest(to: "--ur", among: ["--pr", "--url"]) == "--url")
-    #expect(nearest(to: "frobnicate", among: words) == nil)
+  @Test("a word that is no subcommand is answered with the one that was meant")
+  func unknownWords() {
+    func hint(_ words: String...) -> String {
+      unknownWord(words, among: CommandLineInterface.subcommands, path: "cairn").hint
+    }
+    #expect(hint("loacl", "up") == "did you mean cairn local up?")
+    #expect(hint("loacl", "upp", "--nodes") == "did you mean cairn local up?")
+    #expect(hint("loacl") == "did you mean cairn local?")
+    #expect(hint("up") == "did you mean cairn local up?")
+    #expect(hint("status") == "did you mean cairn local status or cairn cluster status?")
+    #expect(hint("set", "a", "b", "c") == "did you mean cairn put?")
+    #expect(hint("-v") == "did you mean cairn --version?" && hint("--hepl") == "did you mean cairn --help?")
+    #expect(hint("--json", "ring") == "options stand behind the subcommand: cairn ring --json")
+    #expect(hint("frobnicate") == "see cairn --help" && hint("--frobnicate", "x") == "see cairn --help")
+    let local = CommandLineInterface.subcommands.first { $0.name == "local" }!
+    #expect(unknownWord(["upp"], among: local.children, path: "cairn local").hint == "did you mean cairn local up?")
+    #expect(unknownWord(["set"], among: local.children, path: "cairn local").hint == "see cairn local --help")
   }
 
   @Test("every subcommand has help with a usage line, and its examples name it")

@@ -105,6 +105,19 @@ import Testing
     #expect(times == Self.histogram(durations.enumerated().flatMap { Array(repeating: $1, count: $0 % 3) }))
   }
 
+  @Test("recording starts against one end is recording each difference", arguments: UInt64(0)..<20)
+  func starts(seed: UInt64) {
+    var random = SeededGenerator(seed: seed)
+    let end = (random.next() >> 8) + 1000
+    let starts = (0..<300).map { _ in random.next() >> (random.next() % 40) }
+    var histogram = Self.histogram([5])
+    histogram.record(from: starts, to: end)
+    #expect(histogram == Self.histogram([5] + starts.map { end - min($0, end) }))
+    histogram.record(from: [], to: end)
+    #expect(histogram.count == 301)
+    #expect(starts.contains { $0 > end }, "starts after the end are among them")
+  }
+
   @Test("what was recorded since a copy was taken is known, its extremes to a bucket", arguments: UInt64(0)..<20)
   func window(seed: UInt64) {
     let durations = Self.durations(seed: seed, count: 400)

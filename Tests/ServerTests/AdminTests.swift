@@ -22,7 +22,8 @@ struct AdminTests {
     for name in ["riak_kv_version", "node_gets_total", "vnode_puts_total", "ring_num_partitions", "nodename"] {
       #expect(stats.contains("\"\(name)\":"), "\(name)")
     }
-    #expect(try fetch("/admin/config", shard).body.contains(#""sync":{"value":"never","source":"--set"}"#))
+    let sync = #""sync":{"value":"never","source":"--set","default":"always","unit":"always|interval|never"}"#
+    #expect(try fetch("/admin/config", shard).body.contains(sync))
     #expect(try fetch("/admin/status", shard).body.contains(#""state":"serving""#))
     #expect(try fetch("/admin/members", shard).body.contains(#""name":"n1""#))
     #expect(try fetch("/admin/ring", shard).body.hasSuffix(#""owners":[["n1"],["n1"]]}"#))

@@ -74,7 +74,7 @@ struct ConfigurationTests {
     for key in Configuration.keys where !key.defaultText.isEmpty {
       var configuration = Configuration()
       try configuration.set(key.name, to: key.defaultText, from: .set)
-      let shown = configuration.settings().first { $0.key == key.name }
+      let shown = configuration.settings().first { $0.key.name == key.name }
       #expect(shown?.value == key.defaultText)
       #expect(shown?.source == "--set")
     }
@@ -89,7 +89,7 @@ struct ConfigurationTests {
   func clockOffset() throws {
     let configuration = try Configuration(arguments: ["--set", "clock_offset=-90s"])
     #expect(configuration.clockOffsetMilliseconds == -90_000)
-    #expect(configuration.settings().first { $0.key == "clock_offset" }?.value == "-90s")
+    #expect(configuration.settings().first { $0.key.name == "clock_offset" }?.value == "-90s")
   }
 
   @Test("mistakes in the shape of arguments and files are told")

@@ -26,7 +26,8 @@ enum Links {
     return anchors(of: target).contains(parts[1]) ? nil : "\(document.path) links to \(link): no such heading"
   }
 
-  private static func resolved(_ path: String, from document: String) -> String {
+  /// A relative link's target, from the repository's root.
+  static func resolved(_ path: String, from document: String) -> String {
     var parts = document.split(separator: "/").dropLast().map(String.init)
     for part in path.split(separator: "/") {
       if part == ".." { _ = parts.popLast() } else if part != "." { parts.append(String(part)) }

@@ -42,6 +42,10 @@ int cairn_eventfd(void);
 int cairn_signalfd_termination(void);
 /// The number of the next pending signal of such a descriptor.
 int cairn_signalfd_next(int descriptor);
+/// A nonblocking close-on-exec timer on the monotonic clock, not set.
+int cairn_timerfd(void);
+/// Makes the timer readable once `nanoseconds` of the monotonic clock have come; until then it is not.
+int cairn_timerfd_set(int timer, uint64_t nanoseconds);
 /// Ignores SIGPIPE: a write to a closed socket is an error value.
 int cairn_ignore_sigpipe(void);
 

@@ -1,3 +1,5 @@
+import Primitives
+
 // The formats of files that are imported and exported, and what the command line says of them.
 
 enum BulkFormat: String, Equatable, Sendable {
@@ -63,45 +65,4 @@ func grouped(_ count: Int) -> String {
     text.append(digit)
   }
   return String(text.reversed())
-}
-
-/// A number of bytes, rounded, with its unit.
-func byteText(_ bytes: Int) -> String {
-  var value = Double(bytes)
-  for unit in ["B", "KB", "MB", "GB"] {
-    if value < 1000 { return unit == "B" || value >= 100 ? "\(Int(value)) \(unit)" : "\(oneDigit(value)) \(unit)" }
-    value /= 1000
-  }
-  return "\(oneDigit(value)) TB"
-}
-
-private func oneDigit(_ value: Double) -> String {
-  let tenths = Int(value * 10)
-  return "\(tenths / 10).\(tenths % 10)"
-}
-
-/// A size as people type it: `100`, `64k`, `16m`, `1g`, with or without `b` or `ib`; nil when it is none.
-func parseBytes(_ text: String) -> Int? {
-  var text = text.lowercased()[...]
-  for suffix in ["ib", "b"] where text.hasSuffix(suffix) {
-    text = text.dropLast(suffix.count)
-    break
-  }
-  let shifts: [Character: Int] = ["k": 10, "m": 20, "g": 30]
-  let shift = text.last.flatMap { shifts[$0] } ?? 0
-  if shift > 0 { text = text.dropLast() }
-  guard let number = Int(text), number >= 0, number <= Int.max >> 40, text.first != "+" else { return nil }
-  return number << shift
-}
-
-/// A duration as people type it: `500ms`, `90s`, `10m`, `2h`; nil when it is none.
-func parseMilliseconds(_ text: String) -> Int? {
-  for (suffix, factor) in [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)] where text.hasSuffix(suffix) {
-    let number = text.dropLast(suffix.count)
-    guard number.utf8.allSatisfy({ (48...57).contains($0) }), let count = Int(number), count < 1 << 32 else {
-      return nil
-    }
-    return count * factor
-  }
-  return text == "0" ? 0 : nil
 }

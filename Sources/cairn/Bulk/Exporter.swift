@@ -51,7 +51,7 @@ final class Exporter {
   private let output: ExportOutput
   private var spool: KeySpoolReader
   private var window = ExportWindow()
-  private var progress: Progress
+  private var progress: BulkProgress
   private var savedAt: Instant
   private var hasTakenLast = false
   private var end: ImportEnd?
@@ -75,13 +75,12 @@ final class Exporter {
     limits.connectionsPerEndpoint = plan.inFlightMax / limits.inFlightPerConnectionMax / plan.endpoints.count + 1
     pump = try RequestPump(plan.endpoints, limits: limits)
     savedAt = pump.now
-    progress = Progress(
+    progress = BulkProgress(
       "exported", from: Exporter.facts(checkpoint), isQuiet: plan.isQuiet, now: pump.now)
   }
 
-  var counts: ExportCounts { output.checkpoint.counts }
-  var keyCount: Int { output.checkpoint.keyCount }
-  var outputBytes: Int { output.checkpoint.outputBytes }
+  /// What is settled and on the disk; where it would go on.
+  var saved: ExportCheckpoint { output.saved }
 
   /// Works until the end. - Throws: `Failure` when a file fails; the checkpoint is kept.
   func run(_ signals: borrowing TerminationSignals) throws -> ImportEnd {
@@ -115,13 +114,13 @@ final class Exporter {
     return end
   }
 
-  private static func facts(_ checkpoint: ExportCheckpoint) -> ProgressFacts {
-    ProgressFacts(
+  private static func facts(_ checkpoint: ExportCheckpoint) -> BulkFacts {
+    BulkFacts(
       records: checkpoint.counts.exported, done: checkpoint.counts.keys, total: checkpoint.keyCount,
       bytes: checkpoint.outputBytes, rejected: checkpoint.counts.failed)
   }
 
-  private var facts: ProgressFacts {
+  private var facts: BulkFacts {
     var facts = Exporter.facts(output.checkpoint)
     if let failure = window.oldestFailure, pump.now.milliseconds(since: failure) > 2000 {
       facts.trouble = "waiting: \(trouble)"

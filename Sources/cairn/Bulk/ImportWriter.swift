@@ -38,8 +38,8 @@ final class ImportWriter {
 
   var counts: ImportCounts { checkpoint.counts }
 
-  func facts(total: Int?) -> ProgressFacts {
-    ProgressFacts(
+  func facts(total: Int?) -> BulkFacts {
+    BulkFacts(
       records: counts.imported, done: checkpoint.offset, total: total, bytes: checkpoint.offset,
       rejected: counts.rejected)
   }

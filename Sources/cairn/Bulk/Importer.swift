@@ -58,7 +58,7 @@ final class Importer {
   var window = ImportWindow()
   private var writer: ImportWriter
   private let encoder: ImportEncoder
-  private var progress: Progress
+  private var progress: BulkProgress
   private var canWatchInput = true
   private var isInputWatched = false
   private var isInputReady = true
@@ -82,7 +82,7 @@ final class Importer {
     startCounts = start.checkpoint.counts
     isResumed = start.isResumed
     pump = try RequestPump(plan.endpoints, limits: ImportPlan.pumpLimits(plan))
-    progress = Progress(
+    progress = BulkProgress(
       "imported", from: writer.facts(total: input.byteCount), isQuiet: plan.isQuiet, now: pump.now)
     self.input = input
     if let first = start.firstRow { take(first) }
@@ -137,7 +137,7 @@ final class Importer {
     return end
   }
 
-  private var facts: ProgressFacts {
+  private var facts: BulkFacts {
     var facts = writer.facts(total: input.byteCount)
     if let failure = window.oldestFailure, pump.now.milliseconds(since: failure) > 2000 {
       facts.trouble = "waiting: \(trouble)"

@@ -5,7 +5,7 @@ import Primitives
 // then.
 
 /// What is to be told of a command in progress.
-struct ProgressFacts: Equatable {
+struct BulkFacts: Equatable {
   var records = 0
   /// Done of `total`, in bytes or records: what percent and the time left are told from.
   var done = 0
@@ -18,42 +18,45 @@ struct ProgressFacts: Equatable {
 }
 
 /// The words of a progress line, without clock or terminal.
-struct ProgressMeter {
+struct BulkMeter {
   /// Rates are those of about the last so many milliseconds.
   private static let windowMilliseconds: UInt64 = 5000
   private static let samplesMax = 32
 
   let verb: String
   private let began: Instant
-  private var samples: [(at: Instant, facts: ProgressFacts)]
+  private var samples: [(at: Instant, facts: BulkFacts)]
 
-  init(_ verb: String, began: Instant, from facts: ProgressFacts) {
+  init(_ verb: String, began: Instant, from facts: BulkFacts) {
     self.verb = verb
     self.began = began
     samples = [(began, facts)]
   }
 
-  /// `imported 1,234,567 records, 43 %, 38,100/s, 4.1 MB/s, 0:34 left, 2 rejected`.
-  mutating func line(_ facts: ProgressFacts, now: Instant) -> String {
+  /// `imported 1,234,567 records, 43 %, 38,100/s, 4.1 MiB/s, 0:34 left, 2 rejected`.
+  /// - Parameter hasBar: A bar stands in front, where the whole is known.
+  mutating func line(_ facts: BulkFacts, now: Instant, hasBar: Bool = false) -> String {
     let first = samples[0]
     let milliseconds = max(1, now.milliseconds(since: first.at))
     let rate = (facts.records - first.facts.records) * 1000 / Int(milliseconds)
     let byteRate = (facts.bytes - first.facts.bytes) * 1000 / Int(milliseconds)
     var parts = ["\(verb) \(grouped(facts.records)) records"]
     if let total = facts.total, total > 0 { parts.append("\(facts.done * 100 / total) %") }
-    parts += ["\(grouped(rate))/s", "\(byteText(byteRate))/s"]
+    parts += ["\(grouped(rate))/s", "\(byteText(Double(byteRate)))/s"]
     let doneRate = Double(facts.done - first.facts.done) / Double(milliseconds)
     if let total = facts.total, doneRate > 0, facts.done < total {
-      parts.append("\(ProgressMeter.clock(Int(Double(total - facts.done) / doneRate / 1000))) left")
+      parts.append("\(BulkMeter.clock(Int(Double(total - facts.done) / doneRate / 1000))) left")
     }
     if facts.rejected > 0 { parts.append("\(grouped(facts.rejected)) rejected") }
     if !facts.trouble.isEmpty { parts.append(facts.trouble) }
     samples.append((now, facts))
     while samples.count > 2
-      && (samples.count > ProgressMeter.samplesMax
-        || now.milliseconds(since: samples[1].at) > ProgressMeter.windowMilliseconds)
+      && (samples.count > BulkMeter.samplesMax
+        || now.milliseconds(since: samples[1].at) > BulkMeter.windowMilliseconds)
     { samples.removeFirst() }
-    return parts.joined(separator: ", ")
+    let line = parts.joined(separator: ", ")
+    guard hasBar, let total = facts.total, total > 0 else { return line }
+    return "\(progressBar(Double(facts.done) / Double(total))) \(line)"
   }
 
   static func clock(_ seconds: Int) -> String {
@@ -64,32 +67,32 @@ struct ProgressMeter {
 }
 
 /// Writes a meter's lines when it is time for one.
-struct Progress {
+struct BulkProgress {
   private static let terminalMilliseconds: UInt64 = 200
   private static let logMilliseconds: UInt64 = 10_000
   /// A longer line would wrap on most terminals, and could not be written over.
-  private static let terminalColumnsMax = 110
+  private static let terminalColumnsMax = 140
 
-  private var meter: ProgressMeter
+  private var meter: BulkMeter
   private let isTerminal: Bool
   private let isQuiet: Bool
   private var due: Instant
   private var isShown = false
 
   /// - Parameter isQuiet: Nothing is written.
-  init(_ verb: String, from facts: ProgressFacts, isQuiet: Bool, now: Instant) {
-    meter = ProgressMeter(verb, began: now, from: facts)
+  init(_ verb: String, from facts: BulkFacts, isQuiet: Bool, now: Instant) {
+    meter = BulkMeter(verb, began: now, from: facts)
     isTerminal = Console.errorIsTerminal
     self.isQuiet = isQuiet
-    due = now.adding(milliseconds: isTerminal ? Progress.terminalMilliseconds : Progress.logMilliseconds)
+    due = now.adding(milliseconds: isTerminal ? BulkProgress.terminalMilliseconds : BulkProgress.logMilliseconds)
   }
 
-  mutating func show(_ facts: @autoclosure () -> ProgressFacts, now: Instant) {
+  mutating func show(_ facts: @autoclosure () -> BulkFacts, now: Instant) {
     guard now >= due, !isQuiet else { return }
-    due = now.adding(milliseconds: isTerminal ? Progress.terminalMilliseconds : Progress.logMilliseconds)
-    let line = oneLine(meter.line(facts(), now: now))
+    due = now.adding(milliseconds: isTerminal ? BulkProgress.terminalMilliseconds : BulkProgress.logMilliseconds)
+    let line = oneLine(meter.line(facts(), now: now, hasBar: isTerminal))
     if isTerminal {
-      writeToStandardError("\r\(line.prefix(Progress.terminalColumnsMax))\u{1B}[K")
+      writeToStandardError("\r\(line.prefix(BulkProgress.terminalColumnsMax))\u{1B}[K")
       isShown = true
     } else {
       writeToStandardError("cairn: \(line)\n")

@@ -1,0 +1,113 @@
+// What an operator must know to decide about a setting, beyond its one line in the table: formulas, consequences, and what
+// else to look at. Paragraphs of Markdown; they become part of Docs/Configuration.md.
+
+extension ConfigurationKey {
+  /// Values for a setting without a default: together those of a node that could run.
+  static let examples: KeyValuePairs<String, String> = [
+    "name": "n1",
+    "data": "/var/lib/cairn",
+    "http": "10.0.0.1:8098",
+    "cluster": "10.0.0.1:8099",
+    "initial_cluster": "n1=10.0.0.1:8099,n2=10.0.0.2:8099,n3=10.0.0.3:8099",
+  ]
+
+  static let adviceTexts: KeyValuePairs<String, [String]> = [
+    "data": [
+      "One node per directory: a lock refuses a second. Put it on a local disk that tells the truth about fsync."
+    ],
+    "http": [
+      "`0.0.0.0:8098` listens on every address. There is neither TLS nor authentication: who reaches this port can read and "
+        + "delete everything. Only `/admin` is kept from other machines, see `admin_remote`."
+    ],
+    "cluster": [
+      "Must be this node's address in `initial_cluster`, or its port on every address (`0.0.0.0:8099`). Whoever reaches this "
+        + "port can speak as a node."
+    ],
+    "initial_cluster": [
+      "A node compares the list with the one its directory was created with, and with those of its peers, and refuses to "
+        + "run with another. The order does not matter."
+    ],
+    "partitions": [
+      "Every owner of a partition keeps one store for it, so a node has *partitions × n_val / nodes* stores: 64 on three "
+        + "nodes with the defaults. More partitions spread more evenly over many nodes and cost files, memory and, "
+        + "with `sync = interval`, an fsync for each store that was written.",
+      "Take the power of two above *ten times the most nodes the cluster will ever have, divided by n_val*: 64 does for up "
+        + "to 19 nodes with three copies, 256 for up to 76. Then every node has at least ten stores, and one store more or less "
+        + "is a tenth of its load at most. It cannot be changed later.",
+    ],
+    "n_val": [
+      "With quorums (the default) one of three copies may be away for reads and for writes, two of five; two copies allow "
+        + "none and are worse than one for availability. It must not be above the number of nodes: what lacks nodes lacks "
+        + "quorums. It cannot be changed later.",
+      "Give the founder's values of `partitions` and `n_val` to all nodes; what counts afterwards is what was founded.",
+    ],
+    "sync": [
+      "`always`: a write is acknowledged when *dw* nodes (by default as many as *w*) have fsynced it. It survives a power cut "
+        + "of all machines at once. Writes of one turn of the loop share one fsync, so throughput grows with the "
+        + "number of clients; latency is that of the device, see `cairn_sync_duration_seconds`.",
+      "`interval`: a write is acknowledged when *w* nodes have it in their files, which survives the end of any process, "
+        + "kill -9 included. Data files are fsynced within `sync_interval`. A power cut of one machine costs nothing "
+        + "that its peers keep; one of all machines costs up to the last `sync_interval`.",
+      "`never`: as `interval`, but the system decides when: on Linux some 30 seconds. For data that can be made again.",
+      "A `dw` in a request waits for its fsyncs whatever is set here. All nodes should have the same value: the default of "
+        + "`dw` is that of the node that coordinates the write.",
+    ],
+    "sync_interval": ["Used with `sync = interval` only. It bounds what a power cut of all machines can take."],
+    "request_timeout": [
+      "After this time the client is told 503 `request timed out` and what was missing; a write may or may not have taken "
+        + "effect. A request may name a timeout of its own, of ten minutes at most.",
+      "Take more than *2 × suspect_after + the slowest fsync you have seen*: a request that waits for a node which has just "
+        + "died goes on as soon as that node is suspected, and must have time left then. Clients should wait longer than "
+        + "this, or they will not hear the reason.",
+    ],
+    "max_file_size": [
+      "A sealed file gets a hint file, from which a start reads keys without values. After a kill or a power cut the "
+        + "unsealed file of each store is read whole: at most *stores × max_file_size* bytes (16 GiB with the defaults, "
+        + "if every file is nearly full). Every data file stays open: *stores + bytes of all data / max_file_size* "
+        + "descriptors.",
+      "Smaller files mean a quicker start after a crash and more descriptors; 256 MiB suits some 100 GiB a node. "
+        + "It may be changed at any time and holds for files that are sealed from then on.",
+    ],
+    "suspect_after": [
+      "A peer that says nothing for this long is routed around: requests that wait for it go on without it, new ones do not "
+        + "ask it. Peers say something five times in this span, so **all nodes must have the same value**: one that beats "
+        + "every second is always silent for one that suspects after 500 ms.",
+      "Lower values hide a dead node sooner, and take a node that merely stands still for a dead one: a machine that "
+        + "swaps, a value of tens of megabytes (up to a second in one turn of the loop), a paused virtual machine. Take "
+        + "*twice the longest pause you accept as normal*, and less than half of `request_timeout`.",
+    ],
+    "operations_max": [
+      "The bound that makes an overloaded node say so (503, `Retry-After`) instead of growing. Operations in progress are "
+        + "*requests per second × latency*: 20,000 a second at 10 ms are 200. The default leaves room for a stall of most of "
+        + "a second at that rate. Their values are bounded apart, at 256 MiB together.",
+      "Lower it when clients would rather hear 503 soon than wait; raise it only if `cairn_operations_in_progress` reaches it "
+        + "while latency is good.",
+    ],
+    "connections_max": [
+      "Also at most half of the files that the process may have open (`LimitNOFILE`, `ulimit -n`): the other half is for "
+        + "data files. Take *2 × connections_max + data files* for that limit."
+    ],
+    "idle_timeout": [
+      "Take more than the keep-alive of your clients' pools, so that they close first and no request is lost."
+    ],
+    "slow_request_timeout": ["A client that sends or reads a byte a second holds memory: this bounds for how long."],
+    "output_max": [
+      "At least the largest value (64 MiB) and what is pipelined behind it. All clients together are bounded at 512 MiB."
+    ],
+    "input_max": ["Take *64 MiB × the uploads of such values that may run at once*."],
+    "peer_output_max": [
+      "What a peer that stands still may cost in memory, per peer. Take at least *bytes written per second × suspect_after*, "
+        + "so that a short stall drops nothing; what is dropped is counted (`cairn_peer_messages_dropped_total`) and missing "
+        + "on that peer."
+    ],
+    "admin_remote": [
+      "`/admin` shows names, addresses, paths and settings. `/stats` and `/metrics` answer everybody in any case."
+    ],
+    "clock_offset": ["A wrong clock on purpose. With more than 30 s a node no longer coordinates writes."],
+  ]
+
+  /// Paragraphs of Markdown; none where the one line says everything.
+  package var advice: [String] { ConfigurationKey.adviceTexts.first { $0.key == name }?.value ?? [] }
+  /// A value to start from where there is no default.
+  package var example: String? { ConfigurationKey.examples.first { $0.key == name }?.value }
+}

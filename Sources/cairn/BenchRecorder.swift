@@ -1,0 +1,118 @@
+import Primitives
+
+// What a load generator measures: latencies per operation, errors by kind, and a row per second. A request belongs to
+// the measurement when it began, or was due, inside the window; whatever the answer took. Errors are never counted as
+// successes, and their latencies are not recorded.
+
+enum BenchOutcome: Equatable, Sendable {
+  case done
+  /// Answered, and there was no such key.
+  case notFound
+  /// - Parameter kind: Why, in words that repeat: errors are counted by it.
+  case failed(kind: String)
+}
+
+/// Errors of one kind.
+struct BenchErrors: Equatable, Sendable {
+  let operation: BenchOperation
+  let kind: String
+  var count: UInt64
+  /// What the first one said.
+  let example: String
+}
+
+/// One second of the measurement.
+struct BenchSecond: Equatable, Sendable {
+  /// From 1: requests that ended between `second - 1` and `second` after its begin.
+  let second: Int
+  let ops: UInt64
+  let errors: UInt64
+  /// Nanoseconds.
+  let p50: UInt64
+  let p99: UInt64
+  let max: UInt64
+}
+
+struct BenchRecorder: Sendable {
+  /// Kinds of errors that are told apart; more are counted together.
+  static let errorKindsMax = 32
+  private static let otherKind = "other errors"
+
+  let window: Range<Instant>
+  /// By `BenchOperation.rawValue`, of successes.
+  private(set) var latencies = Array(repeating: LatencyHistogram(), count: BenchOperation.allCases.count)
+  private(set) var notFound = Array(repeating: UInt64(0), count: BenchOperation.allCases.count)
+  private(set) var errors: [BenchErrors] = []
+  private(set) var seconds: [BenchSecond] = []
+  /// The second that requests end in now, from 0.
+  private var current = 0
+  private var currentLatencies = LatencyHistogram()
+  private var currentErrors: UInt64 = 0
+
+  init(window: Range<Instant>) { self.window = window }
+
+  /// - Parameter example: What the failure said; asked for only when it is the first of its kind.
+  mutating func record(
+    _ request: BenchRequest, end: Instant, _ outcome: BenchOutcome, example: () -> String = { "" }
+  ) {
+    guard window.contains(request.start) else { return }
+    advance(to: end)
+    let index = Int(request.operation.rawValue)
+    switch outcome {
+    case .failed(let kind):
+      currentErrors += 1
+      count(kind, request.operation, example)
+    case .notFound, .done:
+      let nanoseconds = end.nanoseconds - min(end.nanoseconds, request.start.nanoseconds)
+      latencies[index].record(nanoseconds)
+      currentLatencies.record(nanoseconds)
+      if outcome == .notFound { notFound[index] += 1 }
+    }
+  }
+
+  /// Closes the seconds before `now`, those in which nothing ended too.
+  mutating func advance(to now: Instant) {
+    guard now >= window.lowerBound else { return }
+    let second = Int((now.nanoseconds - window.lowerBound.nanoseconds) / 1_000_000_000)
+    while current < second { closeSecond() }
+  }
+
+  /// Closes the last second.
+  mutating func finish(at now: Instant) {
+    advance(to: now)
+    if !currentLatencies.isEmpty || currentErrors > 0 { closeSecond() }
+  }
+
+  private mutating func closeSecond() {
+    seconds.append(
+      BenchSecond(
+        second: current + 1, ops: currentLatencies.count, errors: currentErrors,
+        p50: currentLatencies.value(atPercentile: 50), p99: currentLatencies.value(atPercentile: 99),
+        max: currentLatencies.max))
+    current += 1
+    currentErrors = 0
+    if !currentLatencies.isEmpty { currentLatencies = LatencyHistogram() }
+  }
+
+  private mutating func count(_ kind: String, _ operation: BenchOperation, _ example: () -> String) {
+    if let index = errors.firstIndex(where: { $0.kind == kind && $0.operation == operation }) {
+      errors[index].count += 1
+    } else if errors.count < BenchRecorder.errorKindsMax {
+      errors.append(BenchErrors(operation: operation, kind: kind, count: 1, example: example()))
+    } else if let index = errors.firstIndex(where: { $0.kind == BenchRecorder.otherKind }) {
+      errors[index].count += 1
+    } else {
+      errors.append(BenchErrors(operation: operation, kind: BenchRecorder.otherKind, count: 1, example: example()))
+    }
+  }
+
+  var opsCount: UInt64 { latencies.reduce(0) { $0 + $1.count } }
+  var errorCount: UInt64 { errors.reduce(0) { $0 + $1.count } }
+
+  func errorCount(of operation: BenchOperation) -> UInt64 {
+    errors.reduce(0) { $0 + ($1.operation == operation ? $1.count : 0) }
+  }
+
+  /// Of all operations together.
+  var allLatencies: LatencyHistogram { latencies.reduce(into: LatencyHistogram()) { $0.merge($1) } }
+}

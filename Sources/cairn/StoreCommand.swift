@@ -1,0 +1,78 @@
+import Platform
+import Storage
+
+// `cairn store`: looking at the files of a node that does not run. Nothing is changed, except by `hints --write`.
+
+private let directoryNote =
+  "DIR is a store's directory (DATA/stores/p000-n3) or a node's (DATA); no node may run on it meanwhile."
+
+let storeCommand = Subcommand(
+  name: "store", summary: "look at the files of a node that does not run",
+  examples: ["store verify ./.cairn/n1", "store inspect ./.cairn/n1 --bucket fruit --key apple"],
+  children: [
+    Subcommand(
+      name: "inspect", summary: "show what a store is and, if asked, the records in it", operands: "DIR",
+      details: [
+        directoryNote, "",
+        "Any filter asks for records. They come in the order they stand in the files, superseded versions too. Bytes that",
+        "cannot be shown stand as \\xNN, a backslash as \\\\; --bucket, --type and --key read them so too.",
+      ],
+      options: [
+        Option("--records", help: "show the records")
+      ] + RecordFilter.options + [
+        Option("--json", help: "print JSON; of records one line each")
+      ],
+      examples: [
+        "store inspect ./.cairn/n1", "store inspect ./.cairn/n1/stores/p000-n3 --records --limit 20",
+        "store inspect ./.cairn/n1 --tombstones --json",
+      ],
+      run: storeInspect),
+    Subcommand(
+      name: "verify", summary: "read every byte and say what is not as it was written", operands: "DIR...",
+      details: [
+        directoryNote, "",
+        "Checks manifests, headers, every record, hint files against their data files, and the journal. An error is",
+        "something durable that is gone or changed; a note is something that the next start puts right by itself. Exit",
+        "code 0 when there is no error.",
+      ],
+      options: [Option("--json", help: "print JSON")],
+      examples: ["store verify ./.cairn/n1", "store verify ./.cairn/n1/stores/p000-n3 ./.cairn/n1/stores/p001-n3"],
+      run: storeVerify),
+    Subcommand(
+      name: "hints", summary: "show, or with --write make, the hint files that let a store open fast",
+      operands: "DIR",
+      details: [
+        directoryNote, "",
+        "A hint that is missing or does not fit costs time at the next start, and nothing else.",
+      ],
+      options: [
+        Option("--write", help: "make those that are missing or unfit, for files that take no more records"),
+        Option("--json", help: "print JSON"),
+      ],
+      examples: ["store hints ./.cairn/n1", "store hints ./.cairn/n1 --write"],
+      run: storeHints),
+  ])
+
+extension Arguments {
+  /// The one directory that was named.
+  func oneDirectory() throws(UsageError) -> String {
+    guard positionals.count == 1 else {
+      throw problem(
+        positionals.isEmpty ? "which directory?" : "\(positionals.count) directories are named, and one is looked at",
+        hint: "name a node's directory, ./.cairn/n1, or a store's, ./.cairn/n1/stores/p000-n3")
+    }
+    return positionals[0]
+  }
+}
+
+/// What lies in the directory of a store. - Throws: when it cannot be listed.
+func contents(of store: String, _ files: inout PosixFileSystem) throws(Failure) -> StoreContents {
+  do throws(StorageError) {
+    return try StoreContents(reading: store, on: &files)
+  } catch {
+    throw Failure("\(error)")
+  }
+}
+
+/// `000001.data`
+func fileName(_ path: String) -> String { StorePlace.name(path) }

@@ -1,0 +1,105 @@
+import Primitives
+import Protocols
+import Testing
+
+@testable import cairn
+
+@Suite struct BenchOptionsTests {
+  private func options(_ words: String...) throws -> BenchOptions {
+    try BenchOptions(Arguments(words, options: BenchOptions.table, command: "cairn bench"))
+  }
+
+  @Test("what is not given has its default, what is given is taken")
+  func good() throws {
+    let plain = try options()
+    #expect(plain.mix == BenchMix("get=80,put=15,delete=5") && plain.keyCount == 10_000 && plain.valueByteCount == 100)
+    #expect(plain.connectionCount == 16 && plain.depth == 1 && plain.rate == nil && !plain.preloads)
+    #expect(plain.durationMilliseconds == 10_000 && plain.warmupMilliseconds == 1000 && plain.queries == ["", "", ""])
+    let full = try options(
+      "--op", "put", "--value-size", "4KiB", "--duration", "1m", "--warmup", "0s", "--rate", "500", "--w", "all",
+      "--dw=1", "--r", "one", "--depth", "8", "--distribution", "zipf", "--zipf-theta", "1.2")
+    #expect(full.mix.operations == [.put] && full.valueByteCount == 4096 && full.durationMilliseconds == 60_000)
+    #expect(full.queries == ["?r=one", "?w=all&dw=1", "?w=all&dw=1"] && full.rate == 500 && full.depth == 8)
+    #expect(full.distributionText == "zipf, theta 1.2")
+  }
+
+  @Test(
+    "what cannot be is refused before anything is sent",
+    arguments: [
+      ["--op", "scan"], ["--mix", "get=0"], ["--op", "put", "--mix", "get=1"], ["--keys", "0"],
+      ["--keys", "1000000001"], ["--value-size", "65MiB"], ["--value-size", "x"], ["--distribution", "normal"],
+      ["--zipf-theta", "1"], ["--distribution", "zipf", "--zipf-theta", "0"],
+      ["--distribution", "zipf", "--zipf-theta", "nan"], ["--connections", "0"], ["--connections", "1025"],
+      ["--connections", "1", "--url", "http://127.0.0.1:1", "--url", "http://127.0.0.1:2"], ["--depth", "65"],
+      ["--duration", "10"], ["--duration", "1ms"], ["--duration", "25h"], ["--warmup", "x"], ["--rate", "0"],
+      ["--rate", "10000001"], ["--protocol", "pb"], ["--bucket", ""], ["--r", "0"], ["--w", "many"], ["--dw", ""],
+      ["--seed", "-1"], ["--csv", ""], ["--url", "x"], ["operand"],
+    ])
+  func bad(words: [String]) {
+    #expect(throws: UsageError.self) {
+      try BenchOptions(Arguments(words, options: BenchOptions.table, command: "cairn bench"))
+    }
+  }
+
+  @Test("only protocols that can be spoken are listed")
+  func protocols() {
+    #expect(
+      throws: UsageError(problem: "--protocol is 'pb', and this release speaks: http", hint: "see cairn bench --help")
+    ) {
+      try options("--protocol", "pb")
+    }
+  }
+
+  @Test("a request is the bytes that its protocol wants")
+  func encoding() {
+    let encoder = BenchEncoder(bucket: "a/b", queries: ["?r=1", "?w=2", ""], valueByteCount: 3, seed: 1)
+    func text(_ operation: BenchOperation, _ key: Int) -> String {
+      var bytes: [UInt8] = []
+      encoder.append(operation, key: key, to: &bytes)
+      return String(decoding: bytes, as: UTF8.self)
+    }
+    #expect(text(.get, 0) == "GET /buckets/a%2Fb/keys/0000000000000000?r=1 HTTP/1.1\r\nHost: cairn\r\n\r\n")
+    #expect(text(.delete, 1234) == "DELETE /buckets/a%2Fb/keys/0000000000001234 HTTP/1.1\r\nHost: cairn\r\n\r\n")
+    let put = text(.put, 999_999_999)
+    #expect(put.hasPrefix("PUT /buckets/a%2Fb/keys/0000000999999999?w=2 HTTP/1.1\r\nHost: cairn\r\nContent-Type: "))
+    #expect(put.contains("\r\nContent-Length: 3\r\n\r\n") && put.count == text(.put, 0).count)
+    #expect(Array(put.utf8.suffix(7).prefix(4)) == Array("\r\n\r\n".utf8))
+  }
+
+  @Test("a report says which loop it was, what failed, and what was never sent")
+  func report() throws {
+    var recorder = BenchRecorder(window: Instant(nanoseconds: 0)..<Instant(nanoseconds: 2_000_000_000))
+    let request = BenchRequest(.put, start: Instant(nanoseconds: 0))
+    for _ in 0..<100 { recorder.record(request, end: Instant(nanoseconds: 1_000_000), .done) }
+    recorder.record(request, end: Instant(nanoseconds: 1_000_000), .failed(kind: "answered 503")) { "no\nquorum" }
+    recorder.finish(at: Instant(nanoseconds: 2_000_000_000))
+    func report(_ options: BenchOptions, unsent: UInt64 = 0) -> BenchReport {
+      let result = BenchResult(
+        recorder: recorder, elapsed: 2_000_000_000, unsent: unsent, wasInterrupted: false)
+      return BenchReport(options, result, command: "cairn bench", machine: "2 cores")
+    }
+    let closed = report(try options("--op", "put")).text(histogram: true)
+    #expect(closed.contains("coordinated omission") && closed.contains("put        50     100  0          1 "))
+    #expect(closed.contains("1.00 ms") && closed.contains("answered 503") && closed.contains("no\\nquorum"))
+    #expect(closed.contains("latencies of all operations") && !closed.contains("could not be sent"))
+    let open = report(try options("--op", "put", "--rate", "100"), unsent: 7)
+    let text = open.text(histogram: false)
+    #expect(text.contains("open, 100 requests/s") && text.contains("7 requests of 108 were due and could not be sent"))
+    #expect(!text.contains("coordinated omission") && !text.contains("####"))
+    #expect(open.json["operations"]?.array?.first?["ops_per_second"] == .number(50))
+    #expect(open.json["errors"]?.array?.first?["count"]?.integer == 1)
+    #expect(open.json["unsent"]?.integer == 7 && open.json["coordinated_omission"]?.bool == false)
+  }
+
+  @Test("latencies and numbers have as many digits as they need")
+  func figures() {
+    for (nanoseconds, text) in [
+      (0, "0 ns"), (999, "999 ns"), (1000, "1.00 µs"), (9994, "9.99 µs"), (9995, "10.0 µs"), (99_949, "99.9 µs"),
+      (123_456, "123 µs"), (999_499, "999 µs"), (999_500, "1.00 ms"), (1_200_000_000, "1.20 s"),
+      (3_600_000_000_000, "3600 s"),
+    ] as [(UInt64, String)] { #expect(latencyText(nanoseconds) == text) }
+    for (value, decimals, text) in [
+      (0, 0, "0"), (1.05, 1, "1.1"), (-1.25, 1, "-1.3"), (2.999, 2, "3.00"), (-0.001, 2, "0.00"), (7, 3, "7.000"),
+    ] as [(Double, Int, String)] { #expect(rounded(value, decimals) == text) }
+  }
+}

@@ -1,0 +1,95 @@
+import Client
+import Platform
+import Primitives
+import Protocols
+import Testing
+
+// `cairn bench` against a real cluster: short runs, and a node that goes away in the middle of one.
+
+extension SystemTests {
+  @Suite struct BenchTests {
+    private func bench(_ cluster: TestCluster, _ words: String...) -> [String] {
+      ["bench", "--json"] + (1...3).flatMap { ["--url", cluster.url($0)] } + words
+    }
+
+    private func sum(_ report: JSON, _ field: String) -> Int {
+      (report["operations"]?.array ?? []).reduce(0) { $0 + ($1[field]?.integer ?? 0) }
+    }
+
+    @Test("closed and open loops measure what a cluster does, and what they say is there afterwards")
+    func loops() throws {
+      try TestCluster.with("bench") { cluster in
+        let csv = cluster.directory.path + "/seconds.csv"
+        let closed = try cairn(
+          bench(
+            cluster, "--op", "put", "--duration", "1s", "--warmup", "100ms", "--keys", "50", "--value-size", "20",
+            "--depth", "4", "--csv", csv))
+        #expect(closed.code == 0, "\(closed.errors)")
+        var report = try JSON.parse(closed.output)
+        #expect(report["loop"]?.string == "closed" && report["coordinated_omission"]?.bool == true)
+        #expect(sum(report, "ops") > 0 && sum(report, "errors") == 0 && report["errors"]?.array == [])
+        let rows = String(decoding: try FileTree.read(csv, bytesMax: 1 << 20), as: UTF8.self).split(separator: "\n")
+        #expect(rows.count >= 2 && rows[0].hasPrefix("second,ops"))
+        var client = try cluster.client(2)
+        let stored = try client.send("GET", objectPath(type: nil, bucket: "bench", key: "0000000000000007"))
+        #expect(stored.body.count == 20)
+
+        let open = try cairn(
+          bench(
+            cluster, "--preload", "--keys", "100", "--bucket", "open", "--op", "get", "--rate", "200", "--duration",
+            "1s", "--warmup", "0s", "--distribution", "zipf"))
+        #expect(open.code == 0, "\(open.errors)")
+        report = try JSON.parse(open.output)
+        // What was due is accounted for, one way or another; every key was stored first.
+        #expect(sum(report, "ops") + sum(report, "errors") + (report["unsent"]?.integer ?? 0) == 200)
+        #expect(sum(report, "not_found") == 0 && report["loop"]?.string == "open")
+      }
+    }
+
+    @Test("a node that is killed in the middle costs errors, which are no successes, and not the run")
+    func nodeLost() throws {
+      try TestCluster.with("bench-lost") { cluster in
+        var client = try cluster.client(1)
+        func puts() throws -> Int {
+          try JSON.parse(try client.send("GET", "/admin/status").body)["counters"]?["puts"]?.integer ?? 0
+        }
+        let run = try RunningCommand(
+          bench(cluster, "--op", "put", "--duration", "1h", "--warmup", "0s", "--connections", "6", "--depth", "8"),
+          name: "bench-lost-run")
+        try eventually("the load has begun") { try puts() > 50 }
+        try cluster.local("kill", "2")
+        let atKill = try puts()
+        try eventually("it goes on") { try puts() > atKill + 50 }
+        run.identity.signal(.terminate)
+        let result = try run.finish()
+        #expect(result.code == 0, "\(result.errors)")
+        let report = try JSON.parse(result.output)
+        #expect(sum(report, "ops") > 100 && sum(report, "errors") > 0)
+        let kinds = (report["errors"]?.array ?? []).compactMap { $0["kind"]?.string }
+        #expect(kinds.contains { $0.hasPrefix("no answer") || $0.hasPrefix("not sent") }, "\(kinds)")
+        // Nobody there at all.
+        try cluster.local("stop", "1")
+        try cluster.local("stop", "3")
+        let nobody = try cairn(bench(cluster))
+        #expect(nobody.code == 1 && nobody.errors.contains("cannot reach \(cluster.url(3))"), "\(nobody.errors)")
+      }
+    }
+
+    @Test("ctrl-C ends a run early, and what was measured is printed")
+    func interrupted() throws {
+      try TestCluster.with("bench-interrupted") { cluster in
+        let run = try RunningCommand(
+          bench(cluster, "--op", "put", "--duration", "1h", "--warmup", "0s"), name: "bench-interrupted-run")
+        var client = try cluster.client(1)
+        try eventually("the load has begun") {
+          let status = try JSON.parse(try client.send("GET", "/admin/status").body)
+          return status["counters"]?["puts"]?.integer ?? 0 > 50
+        }
+        run.identity.signal(.terminate)
+        let result = try run.finish()
+        let report = try JSON.parse(result.output)
+        #expect(result.code == 0 && report["interrupted"]?.bool == true && sum(report, "ops") > 0, "\(result.errors)")
+      }
+    }
+  }
+}
