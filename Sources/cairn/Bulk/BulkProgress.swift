@@ -33,7 +33,7 @@ struct BulkMeter {
     samples = [(began, facts)]
   }
 
-  /// `imported 1,234,567 records, 43 %, 38,100/s, 4.1 MB/s, 0:34 left, 2 rejected`.
+  /// `imported 1,234,567 records, 43 %, 38,100/s, 4.1 MiB/s, 0:34 left, 2 rejected`.
   /// - Parameter hasBar: A bar stands in front, where the whole is known.
   mutating func line(_ facts: BulkFacts, now: Instant, hasBar: Bool = false) -> String {
     let first = samples[0]
@@ -42,7 +42,7 @@ struct BulkMeter {
     let byteRate = (facts.bytes - first.facts.bytes) * 1000 / Int(milliseconds)
     var parts = ["\(verb) \(grouped(facts.records)) records"]
     if let total = facts.total, total > 0 { parts.append("\(facts.done * 100 / total) %") }
-    parts += ["\(grouped(rate))/s", "\(byteText(byteRate))/s"]
+    parts += ["\(grouped(rate))/s", "\(byteText(Double(byteRate)))/s"]
     let doneRate = Double(facts.done - first.facts.done) / Double(milliseconds)
     if let total = facts.total, doneRate > 0, facts.done < total {
       parts.append("\(BulkMeter.clock(Int(Double(total - facts.done) / doneRate / 1000))) left")
@@ -71,7 +71,7 @@ struct BulkProgress {
   private static let terminalMilliseconds: UInt64 = 200
   private static let logMilliseconds: UInt64 = 10_000
   /// A longer line would wrap on most terminals, and could not be written over.
-  private static let terminalColumnsMax = 110
+  private static let terminalColumnsMax = 140
 
   private var meter: BulkMeter
   private let isTerminal: Bool

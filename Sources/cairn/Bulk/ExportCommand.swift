@@ -151,15 +151,15 @@ struct ExportReport {
 
   var exitCode: Int32 {
     switch end {
-    case .complete: exporter.counts.failed == 0 ? 0 : 1
+    case .complete: exporter.saved.counts.failed == 0 ? 0 : 1
     case .interrupted(let signal): signal == "SIGINT" ? 130 : 143
     case .stopped: 1
     }
   }
 
-  private var isWhole: Bool { end == .complete && exporter.counts.failed == 0 }
+  private var isWhole: Bool { end == .complete && exporter.saved.counts.failed == 0 }
   private var rate: Int {
-    (exporter.counts.exported - exporter.startCounts.exported) * 1000 / max(1, Int(milliseconds))
+    (exporter.saved.counts.exported - exporter.startCounts.exported) * 1000 / max(1, Int(milliseconds))
   }
 
   var json: JSON {
@@ -170,23 +170,24 @@ struct ExportReport {
       case .stopped(let why): .string(why)
       }
     return .object([
-      "complete": .bool(isWhole), "keys": .integer(exporter.keyCount),
-      "exported": .integer(exporter.counts.exported), "gone": .integer(exporter.counts.gone),
-      "failed": .integer(exporter.counts.failed), "without_metadata": .integer(exporter.counts.withoutMetadata),
-      "bytes": .integer(exporter.outputBytes), "seconds": .number(Double(milliseconds) / 1000),
+      "complete": .bool(isWhole), "keys": .integer(exporter.saved.keyCount),
+      "exported": .integer(exporter.saved.counts.exported), "gone": .integer(exporter.saved.counts.gone),
+      "failed": .integer(exporter.saved.counts.failed),
+      "without_metadata": .integer(exporter.saved.counts.withoutMetadata),
+      "bytes": .integer(exporter.saved.outputBytes), "seconds": .number(Double(milliseconds) / 1000),
       "per_second": .integer(rate), "stopped_by": reason,
       "file": .string(isWhole ? plan.paths.output : plan.paths.partial),
-      "rejects": exporter.counts.failed == 0 ? .null : .string(plan.paths.failures),
+      "rejects": exporter.saved.counts.failed == 0 ? .null : .string(plan.paths.failures),
     ])
   }
 
   var text: String {
-    let counts = exporter.counts
+    let counts = exporter.saved.counts
     var lines: [String] = []
     switch end {
     case .complete:
       lines.append(
-        "exported \(grouped(counts.exported)) objects, \(byteText(exporter.outputBytes)), in "
+        "exported \(grouped(counts.exported)) objects, \(byteText(Double(exporter.saved.outputBytes))), in "
           + "\(Double(milliseconds / 100) / 10) s, \(grouped(rate))/s")
     case .interrupted(let signal): lines.append("cairn: stopped by \(signal)")
     case .stopped(let why): lines.append("cairn: \(oneLine(why))")
@@ -204,16 +205,16 @@ struct ExportReport {
   }
 
   private var incomplete: [String] {
-    let counts = exporter.counts
+    let counts = exporter.saved.counts
     if plan.paths.isStandardOutput {
-      return ["  what was written is not all: \(grouped(counts.exported)) of \(grouped(exporter.keyCount)) objects"]
+      return ["  what was written is not all of the \(grouped(exporter.saved.keyCount)) objects"]
     }
     if end == .complete { return ["  everything else is in \(plan.paths.partial); move it to use it as it is"] }
     let words = Console.arguments.compactMap { $0 }.filter { $0 != "--restart" }
     let call = ([Console.executablePath] + words).map(shellQuoted).joined(separator: " ")
     return [
-      "  \(grouped(counts.keys)) of \(grouped(exporter.keyCount)) keys are done; the first "
-        + "\(exporter.outputBytes) bytes of \(plan.paths.partial) are good", "  to go on: \(call)",
+      "  \(grouped(counts.keys)) of \(grouped(exporter.saved.keyCount)) keys are done; the first "
+        + "\(exporter.saved.outputBytes) bytes of \(plan.paths.partial) are good", "  to go on: \(call)",
     ]
   }
 }

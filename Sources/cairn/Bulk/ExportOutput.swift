@@ -34,10 +34,13 @@ final class ExportOutput {
   private var failures: OutputFile?
   private var failuresBuffer: [UInt8] = []
   private(set) var checkpoint: ExportCheckpoint
+  /// As it was last written down.
+  private(set) var saved: ExportCheckpoint
 
   init(_ paths: ExportPaths, checkpoint: ExportCheckpoint, header: [UInt8]) throws(Failure) {
     self.paths = paths
     self.checkpoint = checkpoint
+    saved = checkpoint
     byteCount = checkpoint.outputBytes
     if !paths.isStandardOutput, checkpoint.outputBytes > 0,
       (FileTree.facts(paths.partial)?.bytes ?? 0) < UInt64(checkpoint.outputBytes)
@@ -120,6 +123,7 @@ final class ExportOutput {
         "cannot sync \(paths.isStandardOutput ? "standard output" : paths.partial), of \(byteCount) bytes: \(error)")
     }
     if let path = paths.checkpoint { try checkpoint.save(path) }
+    saved = checkpoint
   }
 
   /// All keys are settled. Without failures the output gets its name; what was only needed on the way goes.

@@ -79,9 +79,8 @@ final class Exporter {
       "exported", from: Exporter.facts(checkpoint), isQuiet: plan.isQuiet, now: pump.now)
   }
 
-  var counts: ExportCounts { output.checkpoint.counts }
-  var keyCount: Int { output.checkpoint.keyCount }
-  var outputBytes: Int { output.checkpoint.outputBytes }
+  /// What is settled and on the disk; where it would go on.
+  var saved: ExportCheckpoint { output.saved }
 
   /// Works until the end. - Throws: `Failure` when a file fails; the checkpoint is kept.
   func run(_ signals: borrowing TerminationSignals) throws -> ImportEnd {

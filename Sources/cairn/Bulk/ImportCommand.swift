@@ -2,6 +2,7 @@ import Client
 import Platform
 import Primitives
 import Protocols
+import Server
 
 // `cairn import`: from words to a plan, and from the end of the import to an exit code.
 
@@ -33,7 +34,7 @@ let importCommand = Subcommand(
     Option("--content-type", "TYPE", help: "of all values (default: the record's own, or by what the value is)"),
     Option("--no-header", help: "the first row of CSV is a record"),
     Option("--delimiter", "C", help: "between the fields of CSV (default: a comma; a tab for .tsv)"),
-    Option("--line-max", "SIZE", help: "longer records are rejected without being read (default: 92m)"),
+    Option("--line-max", "SIZE", help: "longer records are rejected without being read (default: 92MiB)"),
     inFlightOption, Option("--retry-for", "TIME", help: "how long to try again before giving up (default: 60s)"),
     Option(
       "--checkpoint", "PATH", help: "remembers how far it is (default: FILE\(ImportCheckpoint.suffix); - has none)"),
@@ -56,6 +57,7 @@ let inFlightOption = Option(
 
 enum BulkLimits {
   static let inFlightMax = 4096
+  static let retryMillisecondsMax: UInt64 = 168 * 3_600_000
 }
 
 @Sendable private func runImport(_ arguments: Arguments) throws -> Int32 {
@@ -94,10 +96,10 @@ extension ImportPlan {
     query = try arguments.quorumQuery(["w", "dw"])
     inFlightMax = try arguments.integer("--in-flight", in: 1...BulkLimits.inFlightMax) ?? ImportPlan.inFlightDefault
     if let text = arguments.value("--line-max") {
-      guard let bytes = parseBytes(text), (1...(1 << 30)).contains(bytes) else {
-        throw arguments.problem("--line-max is '\(text)', not a size like 500k or 92m, from 1 to 1g")
+      guard let bytes = parseSize(text), (1...(1 << 30)).contains(bytes) else {
+        throw arguments.problem("--line-max is '\(text)', not a size from 1 to 1GiB, like 512KiB or 92MiB")
       }
-      lineBytesMax = bytes
+      lineBytesMax = Int(bytes)
     }
     retryMilliseconds = try arguments.retryMilliseconds()
     let name = path == "-" ? "stdin" : path
@@ -141,10 +143,10 @@ extension Arguments {
 
   func retryMilliseconds() throws(UsageError) -> Int {
     guard let text = value("--retry-for") else { return 60_000 }
-    guard let milliseconds = parseMilliseconds(text) else {
-      throw problem("--retry-for is '\(text)', not a time like 90s, 10m or 2h")
+    guard let milliseconds = parseDuration(text), milliseconds <= BulkLimits.retryMillisecondsMax else {
+      throw problem("--retry-for is '\(text)', not a time of at most 168h, like 90s, 10m or 2h")
     }
-    return milliseconds
+    return Int(milliseconds)
   }
 }
 
