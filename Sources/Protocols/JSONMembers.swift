@@ -193,6 +193,9 @@ private struct JSONScanner {
   }
 }
 
+/// Whether `bytes` are UTF-8.
+package func isUTF8(_ bytes: ArraySlice<UInt8>) -> Bool { (try? UTF8Span(validating: bytes.span)) != nil }
+
 /// Whether `bytes[range]` is UTF-8.
 package func isUTF8(_ bytes: [UInt8], _ range: Range<Int>) -> Bool {
   (try? UTF8Span(validating: bytes.span.extracting(range))) != nil

@@ -57,7 +57,6 @@ extension HTTPSession {
       case .needMore: fatalError("not collected")
       case .request(let request, let reply):
         .request(request, closes: reply.closesConnection, answer: reply.text(.stored(stamp: sampleStamp)))
-      case .list: fatalError("not collected")
       case .admin(let route, let reply): .admin(route, closes: reply.closesConnection)
       case .send(let bytes): .send(String(decoding: bytes, as: UTF8.self))
       case .reply(let bytes, let close): .reply(String(decoding: bytes, as: UTF8.self), close: close)

@@ -4,8 +4,8 @@ import Primitives
 // second waits for the first. Settled records leave from the front only, so that everything before the front is settled:
 // that place goes into the checkpoint.
 
-/// A record on its way.
-struct ImportRecord {
+/// A record on its way. A reference: it is looked at from many places, and made only once.
+final class ImportRecord {
   enum State: Equatable {
     /// An earlier record of the same key comes first.
     case waiting
@@ -34,7 +34,8 @@ struct ImportRecord {
   var firstFailure: Instant?
   var attempts: UInt64 = 0
   /// The next record of the same key.
-  fileprivate var successor: Int?
+  fileprivate var successor: ImportRecord?
+  fileprivate var number = 0
 
   /// One that is to be sent.
   init(offset: Int, endOffset: Int, line: Int, nextLine: Int, raw: [UInt8]?) {
@@ -53,7 +54,7 @@ struct ImportRecord {
   }
 
   /// Memory that it holds, about.
-  var bytes: Int { (raw?.count ?? 0) + begin.count + end.count }
+  fileprivate var bytes: Int { (raw?.count ?? 0) + begin.count + end.count }
 }
 
 struct ImportWindow {
@@ -84,25 +85,23 @@ struct ImportWindow {
   var hasRetries: Bool { !retrying.isEmpty }
 
   subscript(number: Int) -> ImportRecord {
-    guard let record = records[number % ImportWindow.countMax], number >= front, number < back else {
-      fatalError("record \(number) is not in the window \(front)..<\(back)")
-    }
-    return record
+    invariant(number >= front && number < back, "record \(number) is not in the window \(front)..<\(back)")
+    return records[number % ImportWindow.countMax]!
   }
 
   /// Adds the next record of the input.
   mutating func append(_ record: ImportRecord) {
     invariant(count < ImportWindow.countMax, "a record too many in the window")
-    let number = back
+    record.number = back
     back += 1
     bytes += record.bytes
-    records[number % ImportWindow.countMax] = record
+    records[record.number % ImportWindow.countMax] = record
     guard !record.isSettled else { return }
-    if let last = lastOfKey.updateValue(number, forKey: record.keyHash) {
-      change(last) { $0.successor = number }
-      change(number) { $0.state = .waiting }
+    if let last = lastOfKey.updateValue(record.number, forKey: record.keyHash) {
+      self[last].successor = record
+      record.state = .waiting
     } else {
-      ready.append(number)
+      ready.append(record.number)
     }
   }
 
@@ -111,43 +110,35 @@ struct ImportWindow {
 
   /// The record that `nextReady` names was sent.
   mutating func sent() {
-    let number = ready[readyHead]
+    self[ready[readyHead]].state = .inFlight
     readyHead += 1
-    if readyHead == ready.count || readyHead > 4096 {
+    if readyHead == ready.count || readyHead > ImportWindow.countMax {
       ready.removeFirst(readyHead)
       readyHead = 0
     }
-    change(number) { $0.state = .inFlight }
   }
 
-  mutating func acknowledge(_ number: Int) { settle(number, .acknowledged) }
-  mutating func reject(_ number: Int, _ reason: String) { settle(number, .rejected(reason)) }
+  mutating func acknowledge(_ number: Int) { settle(self[number], .acknowledged) }
+  mutating func reject(_ number: Int, _ reason: String) { settle(self[number], .rejected(reason)) }
 
-  private mutating func settle(_ number: Int, _ state: ImportRecord.State) {
-    var successor: Int?
-    var hash: UInt64 = 0
-    change(number) { record in
-      successor = record.successor
-      hash = record.keyHash
-      record.state = state
-      // The request is not needed any more; its bytes are still counted, so that they come off as they went on.
-    }
-    if let successor {
-      change(successor) { $0.state = .ready }
-      ready.append(successor)
-    } else if lastOfKey[hash] == number {
-      lastOfKey[hash] = nil
+  private mutating func settle(_ record: ImportRecord, _ state: ImportRecord.State) {
+    record.state = state
+    if let successor = record.successor {
+      record.successor = nil
+      successor.state = .ready
+      ready.append(successor.number)
+    } else if lastOfKey[record.keyHash] == record.number {
+      lastOfKey[record.keyHash] = nil
     }
   }
 
   /// Plans the record to be sent again, after a pause that grows.
   mutating func retry(_ number: Int, now: Instant) {
-    change(number) { record in
-      let pause = ImportWindow.pauseMillisecondsMin << min(record.attempts, 8)
-      record.attempts += 1
-      record.firstFailure = record.firstFailure ?? now
-      record.state = .retrying(at: now.adding(milliseconds: min(pause, ImportWindow.pauseMillisecondsMax)))
-    }
+    let record = self[number]
+    let pause = ImportWindow.pauseMillisecondsMin << min(record.attempts, 8)
+    record.attempts += 1
+    record.firstFailure = record.firstFailure ?? now
+    record.state = .retrying(at: now.adding(milliseconds: min(pause, ImportWindow.pauseMillisecondsMax)))
     retrying.append(number)
   }
 
@@ -159,7 +150,7 @@ struct ImportWindow {
       if case .retrying(let due) = self[number].state, due > now {
         later.append(number)
       } else {
-        change(number) { $0.state = .ready }
+        self[number].state = .ready
         ready.append(number)
       }
     }
@@ -167,14 +158,7 @@ struct ImportWindow {
   }
 
   /// When the first failure was of those records that have failed and are not settled; nil when there is none.
-  var oldestFailure: Instant? {
-    var oldest: Instant?
-    for number in retrying {
-      guard let failure = self[number].firstFailure else { continue }
-      if oldest.map({ failure < $0 }) ?? true { oldest = failure }
-    }
-    return oldest
-  }
+  var oldestFailure: Instant? { retrying.lazy.compactMap { self[$0].firstFailure }.min() }
 
   /// Takes the record at the front, if it is settled.
   mutating func takeSettled() -> ImportRecord? {
@@ -183,11 +167,6 @@ struct ImportWindow {
     bytes -= record.bytes
     front += 1
     return record
-  }
-
-  private mutating func change(_ number: Int, _ body: (inout ImportRecord) -> Void) {
-    invariant(number >= front && number < back, "record \(number) is not in the window \(front)..<\(back)")
-    body(&records[number % ImportWindow.countMax]!)
   }
 }
 

@@ -27,7 +27,7 @@ struct ImportPlan: Sendable {
 
   /// Room for a value of 64 MiB as an export writes it, in base64.
   static let lineBytesMaxDefault = 92 << 20
-  static let inFlightDefault = 256
+  static let inFlightDefault = 1024
 }
 
 /// How an import ended.
@@ -252,11 +252,12 @@ enum ImportVerdict: Equatable {
 }
 
 extension ImportPlan {
-  /// Connections enough that a few nodes can carry everything when others are away.
+  /// Few connections, so that each carries much at once; some more than what all nodes together need.
   static func pumpLimits(_ plan: ImportPlan) -> RequestPump.Limits {
     var limits = RequestPump.Limits()
     limits.inFlightPerConnectionMax = min(plan.inFlightMax, 64)
-    limits.connectionsPerEndpoint = max(1, (plan.inFlightMax + 63) / 64)
+    let perEndpoint = plan.inFlightMax / limits.inFlightPerConnectionMax / plan.endpoints.count
+    limits.connectionsPerEndpoint = perEndpoint + 1
     return limits
   }
 }

@@ -50,7 +50,7 @@ final class ImportEncoder {
   ) -> ImportRecord? {
     guard !isBlank(place, bytes) else { return nil }
     let raw = place.isTooLong ? nil : Array(bytes[place.range])
-    var record = ImportRecord(
+    let record = ImportRecord(
       offset: place.offset, endOffset: place.endOffset, line: place.line, nextLine: place.nextLine, raw: raw)
     do throws(RecordProblem) {
       if place.isTooLong {
