@@ -66,12 +66,15 @@ package struct SalvageScan: Sendable {
   }
 
   /// The key that the damaged bytes at `offset` name, when they still look like a record that ends where the next one
-  /// begins, or at `end`.
+  /// begins, or, without a next one, at the end of the file or behind it.
   package func keyOfDamaged<FS: FileSystem & ~Copyable>(
     at offset: UInt64, next: UInt64?, on files: inout FS
   ) throws(StorageError) -> [UInt8]? {
     guard case .bytes(let head) = try files.read(file, at: offset, count: SalvageScan.headBytes, mayBlock: true),
-      let candidate = RecordHeader(lookingLike: head, at: 0), offset + UInt64(candidate.byteCount) == next ?? end,
+      let candidate = RecordHeader(lookingLike: head, at: 0)
+    else { return nil }
+    let candidateEnd = offset + UInt64(candidate.byteCount)
+    guard next.map({ candidateEnd == $0 }) ?? (candidateEnd >= end),
       case .bytes(let bytes) = try files.read(
         file, at: offset + UInt64(candidate.keyOffset), count: candidate.keyLength, mayBlock: true),
       bytes.count == candidate.keyLength

@@ -167,6 +167,17 @@ struct StoreCheckTests {
         #expect(finding.keys == NearbyKeys(before: before, hit: nil, after: after))
       }
     }
+    // A record that was cut names its key as long as that is there.
+    let last = end - length
+    let keyEnd = last + RecordHeader.fixedByteCount + keys[4].utf8.count
+    let whole = try #require(rig.disk.contents(Self.data))
+    for cut in last + 1..<end {
+      var copy = rig
+      copy.disk.overwrite(Self.data, with: Array(whole[..<cut]))
+      let finding = try #require(try copy.check().findings.all.first { $0.offset == UInt64(last) })
+      #expect(finding.keys?.hit == (cut >= keyEnd ? Array(keys[4].utf8) : nil), "cut to \(cut)")
+      #expect(finding.keys?.before == Array(keys[3].utf8) && finding.keys?.after == nil)
+    }
     // Two places at once are two findings.
     for hit in [1, 3] { rig.disk.flipBit(0, ofByte: FileHeader.byteCount + hit * length + 30, in: Self.data) }
     let report = try rig.check()
