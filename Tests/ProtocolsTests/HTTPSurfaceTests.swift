@@ -313,8 +313,8 @@ import Testing
     ]
     for _ in 0..<20 {
       var value = ""
-      for _ in 0..<generator.below(12) { value += generator.pick(pieces) }
-      let header = "\(generator.pick(names)): \(value)\r\n"
+      for _ in 0..<generator.below(12) { value += pieces[generator.below(pieces.count)] }
+      let header = "\(names[generator.below(names.count)]): \(value)\r\n"
       let text = generator.chance(1, in: 2) ? head("/buckets/b/keys/k", header) : put(header)
       let reply = answer(text, generator.chance(1, in: 2) ? object : .stored(stamp: sampleStamp))
       #expect(status(reply).map { (200..<600).contains($0) } ?? false, "\(header)")
