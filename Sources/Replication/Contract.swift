@@ -81,6 +81,8 @@ package struct Batch: Sendable {
   package var free: [Effect] = []
   package var sync: SyncRequest?
   package var afterSync: [Effect] = []
+  /// The node has work left that it broke off, so that others are not kept waiting: the next turn must not wait.
+  package var wantsTurn = false
   package init() {}
 }
 

@@ -76,7 +76,7 @@ struct KeyMerge: Sendable {
           streams[index].pass(entry)
         }
       }
-      decided = hash &+ 1
+      decided = hash == .max ? hash : hash + 1
       var wantsMore = true
       for claim in claims where !claim.entry.isTombstone {
         wantsMore = body(streams[claim.stream].page.bytes, claim.entry.key, claim.entry.stamp) && wantsMore

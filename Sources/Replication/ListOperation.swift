@@ -52,7 +52,9 @@ struct ListOperation: Sendable {
   static let partBytes = 16 << 10
   /// No more is decided than this before the client takes it.
   static let namesBytesMax = 64 << 10
-  /// Names of buckets are remembered, so that each is told once. More than this is refused.
+  /// What remembering a bucket takes beyond its name.
+  private static let bucketOverheadBytes = 80
+  /// Names of buckets are remembered, so that each is told once. More than this, overhead included, is refused.
   static let bucketBytesMax = 16 << 20
   /// Partitions read at once: enough that no owner waits for another.
   static let lanesMax = 4
@@ -89,10 +91,10 @@ struct ListOperation: Sendable {
     case .buckets:
       let name = Array(bytes[bucket])
       guard buckets.insert(name).inserted else { return }
-      bucketBytes += name.count
+      bucketBytes += name.count + ListOperation.bucketOverheadBytes
       names.append(name[...])
       if bucketBytes > ListOperation.bucketBytesMax {
-        failure = .overloaded(detail: "the names of all buckets are longer than \(ListOperation.bucketBytesMax) bytes")
+        failure = .overloaded(detail: "the names of all buckets take more than \(ListOperation.bucketBytesMax >> 20) MiB")
       }
     }
   }

@@ -11,8 +11,11 @@ import Storage
 extension Node where Disk: ~Copyable {
   /// Listings in progress at once; one more is answered `overloaded`.
   package static var listsMax: Int { 16 }
-  /// Pages of its own stores that a node reads for one listing before it looks at other events.
-  private static var ownPagesMax: Int { 8 }
+  /// Slots that a turn looks at for pages of keys, its own listings' and its peers' together: half a millisecond or so,
+  /// which is what listings, however many, cost everybody else. A page that has begun is finished.
+  static var slotsPerTurn: Int { 512 }
+  /// Pages that peers wait for at once; one more is refused as overload.
+  package static var waitingPagesMax: Int { 1024 }
   /// How often a listing is looked at, milliseconds.
   private static var listReviewMilliseconds: UInt64 { 50 }
   /// An owner that has not sent a page after this time is replaced where another can take over, milliseconds.
@@ -80,7 +83,6 @@ extension Node where Disk: ~Copyable {
 
   /// Decides, asks and tells until it has to wait for an owner or for the client.
   private mutating func advance(_ list: inout ListOperation, at now: Moment) {
-    var ownPages = 0
     var isMoving = true
     list.isHungry = false
     while isMoving, list.failure == nil {
@@ -89,7 +91,7 @@ extension Node where Disk: ~Copyable {
       for lane in list.lanes.indices {
         list.decide(lane)
         if let failure = chooseStreams(&list.lanes[lane], of: list) { list.failure = list.failure ?? failure }
-        if ask(lane, of: &list, ownPages: &ownPages, at: now) { isMoving = true }
+        if ask(lane, of: &list, at: now) { isMoving = true }
       }
       let before = list.lanes.count
       list.lanes.removeAll { $0.merge.isDone }
@@ -142,18 +144,13 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Asks for the pages that the lane needs. - Returns: Whether one is here already.
-  private mutating func ask(
-    _ lane: Int, of list: inout ListOperation, ownPages: inout Int, at now: Moment
-  ) -> Bool {
+  private mutating func ask(_ lane: Int, of list: inout ListOperation, at now: Moment) -> Bool {
     var hasPage = false
     let streams = list.lanes[lane].merge.streams.filter { $0.needsPage && !list.lanes[lane].isAsked($0.node) }
     for stream in streams {
-      if stream.node == own.id {
-        guard ownPages < Self.ownPagesMax else {
-          list.isHungry = true
-          continue
-        }
-        ownPages += 1
+      if stream.node == own.id, slotsLeft <= 0 {
+        list.isHungry = true
+        continue
       }
       guard let from = stream.next else { continue }
       let store = list.lanes[lane].store
@@ -206,7 +203,8 @@ extension Node where Disk: ~Copyable {
       switch outcome {
       case .page(let page):
         guard let stream = list.lanes[lane].merge.streams.firstIndex(where: { $0.node == node }) else { return }
-        if !list.lanes[lane].merge.streams[stream].take(page) {
+        let isInPartition = page.next.map { storeID($0) == list.lanes[lane].store } ?? true
+        if !isInPartition || !list.lanes[lane].merge.streams[stream].take(page) {
           list.lanes[lane].giveUp(node, "\(name(node)): a page that was not asked for")
         }
       case .refused(let refusal):
@@ -229,20 +227,43 @@ extension Node where Disk: ~Copyable {
     }
   }
 
+  // MARK: - Turns
+
+  /// Goes on with what earlier turns broke off, a fair share of each. - Returns: Whether there is more.
+  mutating func continuePages(at now: Moment) -> Bool {
+    slotsLeft = Self.slotsPerTurn
+    guard !waitingPages.isEmpty || lists.contains(where: \.isHungry) else { return false }
+    // Both kinds get on in every turn: half of it at least is left for this node's own listings.
+    var served = 0
+    while served < waitingPages.count, slotsLeft > Self.slotsPerTurn / 2 {
+      let (question, node) = waitingPages[served]
+      served += 1
+      servePage(question, to: node, warm: nil)
+    }
+    waitingPages.removeFirst(served)
+    // The one that went on last stands last in the table.
+    var left = lists.count
+    while left > 0, slotsLeft > 0, let index = lists.prefix(left).firstIndex(where: \.isHungry) {
+      left = index
+      withList(index, at: now) { list, node in node.advance(&list, at: now) }
+    }
+    return !waitingPages.isEmpty || lists.contains(where: \.isHungry)
+  }
+
   // MARK: - Time
 
-  /// Looks after the listings that wait: for their turn, for an owner that is silent, for a disk, for a client.
+  /// Looks after the listings that wait: for an owner that is silent, for a disk, for a client.
   mutating func reviewLists(at now: Moment) {
     guard !lists.isEmpty else { return }
-    let isReview = now.instant.milliseconds(since: lastListReview) >= Self.listReviewMilliseconds
-    if isReview { lastListReview = now.instant }
-    for index in lists.indices.reversed() where isReview || lists[index].isHungry {
+    guard now.instant.milliseconds(since: lastListReview) >= Self.listReviewMilliseconds else { return }
+    lastListReview = now.instant
+    for index in lists.indices.reversed() {
       withList(index, at: now) { list, node in
         if let deadline = list.deadline, deadline <= now.instant {
           list.failure = .timeout(detail: "\(list.nextPartition) of \(list.partitions) partitions were begun")
           return
         }
-        if isReview { node.replaceSilent(&list, at: now) }
+        node.replaceSilent(&list, at: now)
         list.handsOverAll = true
         node.advance(&list, at: now)
       }
@@ -273,7 +294,18 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - At the owner
 
-  mutating func receiveList(_ list: PeerList, from node: NodeID, warm: WarmBytes?) {
+  /// Serves a peer's page now, or in a later turn when this one has done enough.
+  mutating func receiveList(_ list: PeerList, from node: NodeID) {
+    if slotsLeft > 0, waitingPages.isEmpty { return servePage(list, to: node, warm: nil) }
+    guard waitingPages.count < Self.waitingPagesMax else {
+      return send(
+        .listReply(
+          PeerListReply(operation: list.operation, sequence: list.sequence, outcome: .refused(.overloaded))), to: node)
+    }
+    waitingPages.append((list, node))
+  }
+
+  mutating func servePage(_ list: PeerList, to node: NodeID, warm: WarmBytes?) {
     guard let outcome = page(list, warm: warm, for: .peerList(list, from: node)) else { return }
     send(
       .listReply(PeerListReply(operation: list.operation, sequence: list.sequence, outcome: outcome)), to: node)
@@ -299,6 +331,7 @@ extension Node where Disk: ~Copyable {
       return .refused(refusal)
     }
     guard let engine else { return .refused(.notReady) }
+    slotsLeft -= Engine.slotsPerPage
     do throws(StorageError) {
       switch try engine.keys(in: list.store, from: list.from, matching: list.pattern, warm: warm, on: &disk) {
       case .page(let page):

@@ -39,7 +39,7 @@ extension Node where Disk: ~Copyable {
     case .readReply(let reply): receiveReadReply(reply, from: node, at: now)
     case .forward(let forward): receiveForward(forward, from: node, at: now)
     case .forwardReply(let reply): receiveForwardReply(reply, from: node, at: now)
-    case .list(let list): receiveList(list, from: node, warm: nil)
+    case .list(let list): receiveList(list, from: node)
     case .listReply(let reply): receiveListReply(reply, from: node, at: now)
     }
   }

@@ -127,7 +127,7 @@ extension Node where Disk: ~Copyable {
     case .push(let push, let node): receivePush(push, from: node, warm: warm)
     case .peerRead(let read, let node): receiveRead(read, from: node, warm: warm)
     case .list(let question): continueOwnPage(question, warm: warm, at: now)
-    case .peerList(let question, let node): receiveList(question, from: node, warm: warm)
+    case .peerList(let question, let node): servePage(question, to: node, warm: warm)
     }
   }
 

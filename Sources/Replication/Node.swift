@@ -65,6 +65,10 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var lastTick: Instant
   var lastComplaint: Instant
   var lastListReview: Instant
+  /// Slots that this turn may still look at for pages of keys.
+  var slotsLeft = Node.slotsPerTurn
+  /// Pages that peers asked for beyond that, oldest first.
+  var waitingPages: [(question: PeerList, from: NodeID)] = []
   /// As last told to the operator.
   var clockWasInDoubt = false
 
@@ -142,6 +146,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   package mutating func flush(at now: Moment) -> Batch {
     var batch = Batch()
     turns &+= 1
+    if stopReason == nil { batch.wantsTurn = continuePages(at: now) }
     if stopReason == nil, let engine {
       do throws(StorageError) {
         try engine.flush(on: &disk)
@@ -153,6 +158,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
       // Whatever this turn wanted to say may rest on a write that did not happen.
       free.removeAll()
       held.removeAll()
+      batch.wantsTurn = false
       batch.free = [.stop(stopReason)]
       return batch
     }

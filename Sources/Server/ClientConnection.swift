@@ -68,10 +68,6 @@ final class ClientConnection {
   var lastProgress: Instant
 
   private var exchanges: [Exchange] = []
-  /// Listings that were given up together with an answer before them.
-  private var brokenOff: [UInt32] = []
-  /// Requests that were given up with it.
-  private var abandoned: [RequestOperation] = []
   /// Bytes of answers that wait for earlier ones.
   private var heldBytes = 0
   /// Exchanges before this one are done with.
@@ -112,7 +108,7 @@ final class ClientConnection {
   var unreadBytes: Int { output.pendingBytes + heldBytes }
   var exchangesInProgress: Int { exchanges.count - head }
   var mayBeginExchange: Bool {
-    !isFinishing && exchangesInProgress < ClientConnection.exchangesMax
+    !isFinishing && openListing == nil && exchangesInProgress < ClientConnection.exchangesMax
       && output.pendingBytes < ClientConnection.outputBytesPausing
   }
   /// Everything asked for has been answered and written, and nothing more will be asked.
@@ -121,7 +117,9 @@ final class ClientConnection {
   /// What it should be watched for now.
   var wantedInterest: Interest {
     var wanted: Interest = []
-    if mayBeginExchange && !isInputEnded { wanted.insert(.reading) }
+    // While a listing is made, reading goes on a little: its end is how a client that has gone is noticed.
+    let mayRead = mayBeginExchange || (openListing != nil && bufferedBytes < ClientConnection.listingBytesPausing)
+    if mayRead && !isInputEnded { wanted.insert(.reading) }
     if !output.isEmpty { wanted.insert(.writing) }
     return wanted
   }
@@ -188,15 +186,13 @@ final class ClientConnection {
     return headNumber
   }
 
-  /// Listings that the node still makes.
-  var openListings: [UInt32] {
-    brokenOff
-      + exchanges.indices[head...].compactMap { place in
-        switch exchanges[place].listing {
-        case .awaitsPart, .hasPart: (headNumber &+ UInt32(place - head)) & SlabKey.generationMask
-        case .ended, nil: nil
-        }
-      }
+  /// The listing that the node still makes. Nothing is begun behind it, so it is the last exchange.
+  var openListing: UInt32? {
+    guard head < exchanges.count else { return nil }
+    switch exchanges[exchanges.count - 1].listing {
+    case .awaitsPart, .hasPart: return (headNumber &+ UInt32(exchangesInProgress - 1)) & SlabKey.generationMask
+    case .ended, nil: return nil
+    }
   }
 
   /// Sends bytes in their turn: behind the answers to all earlier requests.
@@ -231,7 +227,7 @@ final class ClientConnection {
 
   /// What was asked for and has no answer yet.
   var unanswered: [RequestOperation] {
-    abandoned + exchanges[head...].compactMap { $0.isAnswered ? nil : $0.start?.operation }
+    exchanges[head...].compactMap { $0.isAnswered ? nil : $0.start?.operation }
   }
 
   /// Answers part of the listing with this number and tells when it began; nil when there is none.
@@ -274,18 +270,8 @@ final class ClientConnection {
       }
       guard case .ended(let progress)? = exchanges[head].listing else { return }
       retireHead()
-      if progress == .broken { return breakOff() }
-    }
-  }
-
-  /// An answer could not be completed: nothing follows it, and the client learns by the end of the connection.
-  private func breakOff() {
-    isFinishing = true
-    brokenOff = openListings
-    abandoned = unanswered
-    while head < exchanges.count {
-      heldBytes -= exchanges[head].answer?.count ?? 0
-      retireHead()
+      // Nothing follows an answer that could not be completed: the client learns by the end of the connection.
+      if progress == .broken { isFinishing = true }
     }
   }
 

@@ -94,6 +94,8 @@ extension Shard {
         }
       case .wouldBlock: break
       case .end:
+        // A listing may say nothing for long: whoever has closed its side of the connection does not wait for it.
+        if connection.openListing != nil { return close(connection) }
         connection.endInput()
         markDirty(connection)
       }
@@ -227,7 +229,7 @@ extension Shard {
   func close(_ connection: ClientConnection) {
     inputBytes -= connection.bufferedBytes
     outputBytes += connection.forgetUnread()
-    for number in connection.openListings {
+    if let number = connection.openListing {
       step(.listAbandoned(SessionID(connection: connection.key, number: number)))
     }
     requestMetrics.abandon(connection.unanswered)

@@ -241,6 +241,7 @@ package actor Shard<Node: DrivenNode> {
   // MARK: Effects
 
   private func perform(_ batch: Batch) {
+    if batch.wantsTurn { isUnflushed = true }
     perform(batch.free)
     if let request = batch.sync {
       heldEffects = batch.afterSync

@@ -67,6 +67,7 @@ extension Simulator {
     for event in events { machine.node?.step(event, at: moment) }
     guard let batch = machine.node?.flush(at: moment) else { return }
     if dies(machine) { return }
+    if batch.wantsTurn { scheduleTurn(of: machine) }
     perform(batch.free, of: machine)
     guard machine.state == .up, machine.life == life, let sync = batch.sync else { return }
     beginSync(sync, afterSync: batch.afterSync, on: machine)

@@ -5,8 +5,6 @@ import Primitives
 // checked against the keydir's hash, length and flag, which leaves its stamp to the checks of the next read of it.
 
 extension Bitcask {
-  /// Slots looked at for one page: what a turn of the loop can spend.
-  static let slotsPerPage = 512
   /// Longer records are not read whole.
   private static let wholeBytesMax = 4096
 
@@ -28,7 +26,7 @@ extension Bitcask {
     while let slot = position {
       let (slotHash, location) = keydir.slot(at: slot)
       if slotHash != group {
-        if slots >= Bitcask.slotsPerPage || page.bytes.count >= KeyPage.bytesMax {
+        if slots >= Engine.slotsPerPage || page.bytes.count >= KeyPage.bytesMax {
           page.next = slotHash
           break
         }

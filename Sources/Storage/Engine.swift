@@ -142,6 +142,9 @@ package final class Engine {
     return manifest
   }
 
+  /// Slots looked at for one page of keys.
+  package static let slotsPerPage = 256
+
   // MARK: The data path
 
   /// Offers a version to a store. The highest stamp wins; a version that loses is not written.

@@ -1,7 +1,8 @@
 import Primitives
 
 // What a load generator measures: latencies per operation, errors by kind, and a row per second. A request belongs to
-// the measurement when it began, or was due, inside the window; whatever the answer took. Errors are never counted as
+// the measurement when it began, or was due, inside the window; whatever the answer took. The rate is that of the
+// answers that came inside the window: what came after it is backlog, and no throughput. Errors are never counted as
 // successes, and their latencies are not recorded.
 
 enum BenchOutcome: Equatable, Sendable {
@@ -42,11 +43,15 @@ struct BenchRecorder: Sendable {
   /// By `BenchOperation.rawValue`, of successes.
   private(set) var latencies = Array(repeating: LatencyHistogram(), count: BenchOperation.allCases.count)
   private(set) var notFound = Array(repeating: UInt64(0), count: BenchOperation.allCases.count)
+  /// Answers, "not found" among them, that came inside the window, whenever their requests were due: what the rate is
+  /// told from. By `BenchOperation.rawValue`.
+  private(set) var arrivals = Array(repeating: UInt64(0), count: BenchOperation.allCases.count)
   private(set) var errors: [BenchErrors] = []
   private(set) var seconds: [BenchSecond] = []
   /// The second that requests end in now, from 0.
   private var current = 0
   private var currentLatencies = LatencyHistogram()
+  private var currentArrivals: UInt64 = 0
   private var currentErrors: UInt64 = 0
 
   init(window: Range<Instant>) { self.window = window }
@@ -55,9 +60,16 @@ struct BenchRecorder: Sendable {
   mutating func record(
     _ request: BenchRequest, end: Instant, _ outcome: BenchOutcome, example: () -> String = { "" }
   ) {
+    let index = Int(request.operation.rawValue)
+    if window.contains(end) {
+      advance(to: end)
+      if case .failed = outcome {} else {
+        arrivals[index] += 1
+        currentArrivals += 1
+      }
+    }
     guard window.contains(request.start) else { return }
     advance(to: end)
-    let index = Int(request.operation.rawValue)
     switch outcome {
     case .failed(let kind):
       currentErrors += 1
@@ -80,16 +92,17 @@ struct BenchRecorder: Sendable {
   /// Closes the last second.
   mutating func finish(at now: Instant) {
     advance(to: now)
-    if !currentLatencies.isEmpty || currentErrors > 0 { closeSecond() }
+    if !currentLatencies.isEmpty || currentArrivals + currentErrors > 0 { closeSecond() }
   }
 
   private mutating func closeSecond() {
     seconds.append(
       BenchSecond(
-        second: current + 1, ops: currentLatencies.count, errors: currentErrors,
+        second: current + 1, ops: currentArrivals, errors: currentErrors,
         p50: currentLatencies.value(atPercentile: 50), p99: currentLatencies.value(atPercentile: 99),
         max: currentLatencies.max))
     current += 1
+    currentArrivals = 0
     currentErrors = 0
     if !currentLatencies.isEmpty { currentLatencies = LatencyHistogram() }
   }
@@ -106,6 +119,7 @@ struct BenchRecorder: Sendable {
     }
   }
 
+  var arrivalCount: UInt64 { arrivals.reduce(0, +) }
   var opsCount: UInt64 { latencies.reduce(0) { $0 + $1.count } }
   var errorCount: UInt64 { errors.reduce(0) { $0 + $1.count } }
 

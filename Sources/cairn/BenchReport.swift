@@ -67,19 +67,22 @@ struct BenchReport {
     var rows = operations.map { operation in
       let index = Int(operation.rawValue)
       return row(
-        operation.name, recorder.latencies[index], notFound: recorder.notFound[index],
+        operation.name, recorder.latencies[index], arrivals: recorder.arrivals[index], notFound: recorder.notFound[index],
         errors: recorder.errorCount(of: operation))
     }
     if operations.count > 1 {
       rows.append(
         row(
-          "all", recorder.allLatencies, notFound: recorder.notFound.reduce(0, +), errors: recorder.errorCount))
+          "all", recorder.allLatencies, arrivals: recorder.arrivalCount, notFound: recorder.notFound.reduce(0, +),
+          errors: recorder.errorCount))
     }
     return aligned([header] + rows)
   }
 
-  private func row(_ name: String, _ latencies: LatencyHistogram, notFound: UInt64, errors: UInt64) -> [String] {
-    let rate = seconds > 0 ? Double(latencies.count) / seconds : 0
+  private func row(
+    _ name: String, _ latencies: LatencyHistogram, arrivals: UInt64, notFound: UInt64, errors: UInt64
+  ) -> [String] {
+    let rate = seconds > 0 ? Double(arrivals) / seconds : 0
     let isEmpty = latencies.isEmpty
     return [name, "\(Int(rate.rounded()))", "\(latencies.count)", "\(notFound)", "\(errors)"]
       + BenchReport.percentiles.map { isEmpty ? "-" : latencyText(latencies.value(atPercentile: $0)) }
@@ -112,6 +115,7 @@ struct BenchReport {
 
   private func json(_ operation: BenchOperation) -> JSON {
     let latencies = recorder.latencies[Int(operation.rawValue)]
+    let arrivals = recorder.arrivals[Int(operation.rawValue)]
     func microseconds(_ nanoseconds: UInt64) -> JSON {
       latencies.isEmpty ? .null : .number(Double(nanoseconds) / 1000)
     }
@@ -123,7 +127,7 @@ struct BenchReport {
       [
         JSON.Member(name: "operation", value: .string(operation.name)),
         JSON.Member(name: "ops", value: .count(latencies.count)),
-        JSON.Member(name: "ops_per_second", value: .number(seconds > 0 ? Double(latencies.count) / seconds : 0)),
+        JSON.Member(name: "ops_per_second", value: .number(seconds > 0 ? Double(arrivals) / seconds : 0)),
         JSON.Member(name: "not_found", value: .count(recorder.notFound[Int(operation.rawValue)])),
         JSON.Member(name: "errors", value: .count(recorder.errorCount(of: operation))),
         JSON.Member(name: "mean_us", value: latencies.isEmpty ? .null : .number(latencies.mean / 1000)),

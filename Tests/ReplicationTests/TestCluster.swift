@@ -51,6 +51,8 @@ final class TestCluster {
   /// Clients of listings take the parts as they come.
   var takesParts = true
   private(set) var sent: [Letter] = []
+  /// Nodes whose next turn must not wait.
+  private var unfinished: Set<UInt32> = []
   private var now: UInt64 = 1_000_000
   private var nextSession: UInt64 = 1
 
@@ -206,15 +208,23 @@ final class TestCluster {
   }
 
   private func run() {
-    while !queue.isEmpty {
-      let letter = queue.removeFirst()
-      step(self[Int(letter.to.rawValue)], .peer(letter.message, from: letter.from))
+    while true {
+      if !queue.isEmpty {
+        let letter = queue.removeFirst()
+        step(self[Int(letter.to.rawValue)], .peer(letter.message, from: letter.from))
+      } else if let id = unfinished.min() {
+        unfinished.remove(id)
+        if self[Int(id)].node != nil { finishTurn(self[Int(id)]) }
+      } else {
+        return
+      }
     }
   }
 
   private func finishTurn(_ test: TestNode) {
     guard let batch = test.node?.flush(at: moment(test)) else { return }
     for effect in batch.free { perform(effect, of: test) }
+    if batch.wantsTurn { unfinished.insert(test.id.rawValue) }
     guard let request = batch.sync else { return }
     if holdsSyncs.contains(test.id) {
       test.heldSync = (request, batch.afterSync)

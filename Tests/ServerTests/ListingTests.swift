@@ -65,7 +65,20 @@ struct ListingTests {
     #expect(text.components(of: "\"xxx") == 2)
     #expect(text.contains("{\"error\":") && !text.contains("\r\n0\r\n\r\n"))
     #expect(text.components(of: "HTTP/1.1 200") == 1)
-    // The node is told that nobody waits for the others any more.
+    // One at a time: the node never heard of the others.
+    #expect(shard.observations.events.count { $0 == "list" } == 1)
+    #expect(await shard.stop() == .clean)
+  }
+
+  @Test("a listing that has nothing to say yet is abandoned when its client goes")
+  func goneEarly() async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path)
+    do {
+      let client = try shard.connect()
+      try client.send(request("silent-1"))
+      while !shard.observations.events.contains("list") { try ping(shard) }
+    }
     while !shard.observations.events.contains("abandoned") { try ping(shard) }
     #expect(await shard.stop() == .clean)
   }

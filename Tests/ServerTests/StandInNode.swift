@@ -74,10 +74,10 @@ final class StandInNode: DrivenNode {
     case .list(let request, let session):
       guard case .keys(let bucket) = request.subject else { return }
       observations.facts.withLock { $0.events.append("list") }
-      // `parts-N` has N parts, `broken-N` fails after as many.
+      // `parts-N` has N parts, `broken-N` fails after as many, `silent-N` never says anything.
       let words = String(decoding: bucket, as: UTF8.self).split(separator: "-")
       listings[session] = (parts: Int(words.last ?? "") ?? 0, isBroken: words.first == "broken")
-      tellPart(session)
+      if words.first != "silent" { tellPart(session) }
     case .listContinues(let session):
       observations.facts.withLock { $0.partsAsked += 1 }
       tellPart(session)
