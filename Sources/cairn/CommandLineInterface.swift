@@ -10,6 +10,7 @@ enum CommandLineInterface {
 
   static let subcommands: [Subcommand] = [
     localCommand, nodeCommand, putCommand, getCommand, deleteCommand, ringCommand, simulateCommand, configCommand,
+    readyCommand,
   ]
 
   /// - Parameter words: The arguments; nil in place of one that is not UTF-8.
