@@ -9,8 +9,8 @@ enum CommandLineInterface {
   static let version = Release.version
 
   static let subcommands: [Subcommand] = [
-    localCommand, nodeCommand, putCommand, getCommand, deleteCommand, keysCommand, importCommand, exportCommand,
-    clusterCommand, ringCommand, storeCommand, configCommand, benchCommand, simulateCommand,
+    localCommand, nodeCommand, readyCommand, putCommand, getCommand, deleteCommand, keysCommand, importCommand,
+    exportCommand, clusterCommand, ringCommand, storeCommand, configCommand, benchCommand, simulateCommand,
   ]
 
   /// - Parameter words: The arguments; nil in place of one that is not UTF-8.
