@@ -71,7 +71,7 @@ let package = Package(
     tests("CausalityTests", ["Causality", "Primitives"]),
     tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),
     tests("ProtocolsTests", ["Causality", "Messages", "Primitives", "Protocols"]),
-    tests("ClientTests", ["Client", "Platform", "Primitives", "Protocols"]),
+    tests("ClientTests", ["cairn", "Client", "Platform", "Primitives", "Protocols"]),
     tests("CommandTests", ["cairn", "Platform", "Primitives", "Protocols"]),
     tests("StructureTests", ["Platform"]),
     tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols", "Storage"]),

@@ -376,6 +376,10 @@ extension RequestPump {
       guard let due else { continue }
       wait = min(wait, due > now ? due.milliseconds(since: now) + 1 : 0)
     }
+    // Whoever waits for room is to be told when a node's rest is over.
+    for endpoint in endpoints where !endpoint.isTrusted && endpoint.restsUntil > now {
+      wait = min(wait, endpoint.restsUntil.milliseconds(since: now) + 1)
+    }
     return Int(wait)
   }
 }

@@ -72,6 +72,9 @@ private final class ServerRun {
   private final class Peer {
     let descriptor: Descriptor
     var input: [UInt8] = []
+    /// Requests before this place have been taken, lines before the other been looked at.
+    var parsed = 0
+    var scanned = 0
     var output: [UInt8] = []
     var requests = 0
     var closes = false
@@ -128,6 +131,11 @@ private final class ServerRun {
     if event.readable || event.broken {
       let received = unsafe try? buffer.read(from: peer.descriptor) { unsafe peer.input.append(contentsOf: $0) }
       guard let received, received != .end else { return false }
+      defer {
+        peer.input.removeFirst(peer.parsed)
+        peer.scanned -= peer.parsed
+        peer.parsed = 0
+      }
       while !peer.closes, let request = next(peer, connection: Int(event.token) - 1) {
         switch reply(request) {
         case .send(let bytes): peer.output += bytes
@@ -147,20 +155,29 @@ private final class ServerRun {
   }
 
   private func next(_ peer: Peer, connection: Int) -> SeenRequest? {
-    let bytes = peer.input
-    guard let end = (0..<max(0, bytes.count - 3)).first(where: { bytes[$0..<$0 + 4] == [13, 10, 13, 10] }) else {
-      return nil
-    }
-    let lines = String(decoding: bytes[..<end], as: UTF8.self).split(separator: "\r\n").map(String.init)
+    guard let end = headEnd(peer) else { return nil }
+    let head = peer.input[peer.parsed..<end - 4]
+    let lines = String(decoding: head, as: UTF8.self).split(separator: "\r\n").map(String.init)
     let words = lines[0].split(separator: " ").map(String.init)
     let length = lines.first { $0.hasPrefix("Content-Length: ") }.flatMap { Int($0.dropFirst(16)) } ?? 0
-    guard bytes.count >= end + 4 + length else { return nil }
+    guard peer.input.count >= end + length else { return nil }
     defer {
-      peer.input.removeFirst(end + 4 + length)
+      peer.parsed = end + length
+      peer.scanned = peer.parsed
       peer.requests += 1
     }
     return SeenRequest(
-      method: words[0], target: words[1], headers: Array(lines[1...]),
-      body: Array(bytes[(end + 4)..<(end + 4 + length)]), connection: connection, numberOnConnection: peer.requests)
+      method: words[0], target: words[1], headers: Array(lines[1...]), body: Array(peer.input[end..<end + length]),
+      connection: connection, numberOnConnection: peer.requests)
+  }
+
+  /// The place behind the empty line of the next request; nil when it has not come.
+  private func headEnd(_ peer: Peer) -> Int? {
+    while let line = peer.input[peer.scanned...].firstIndex(of: 0x0A) {
+      // Behind the line before, there is nothing but this line's end.
+      if line == peer.scanned + 1, line > peer.parsed + 1 { return line + 1 }
+      peer.scanned = line + 1
+    }
+    return nil
   }
 }

@@ -58,7 +58,7 @@ import Testing
         }
       }
     }
-    #expect(window.isEmpty && window.oldestFailure == nil && window.readyCount == 0)
+    #expect(window.isEmpty && window.oldestFailure() == nil && window.readyCount == 0)
   }
 
   @Test("the window takes countMax records, and of large ones no more than bytesMax and one")
@@ -79,6 +79,25 @@ import Testing
     #expect(heavy.takeSettled()?.offset == 0 && heavy.hasRoom)
   }
 
+  @Test("what has failed is tried again before what was never tried, and its failure counts while it waits")
+  func failedFirst() {
+    var window = ImportWindow()
+    for number in 0..<4 { window.append(record(number, key: UInt64(number))) }
+    window.sent()
+    window.sent()
+    let now = Instant(nanoseconds: 5)
+    window.retry(1, now: now)
+    window.retry(0, now: now)
+    window.wake(now: Instant(nanoseconds: 10_000_000_000))
+    #expect(window.nextReady == 0 && window.oldestFailure() == now)
+    window.sent()
+    #expect(window.nextReady == 1 && window.oldestFailure() == now)
+    window.acknowledge(0)
+    window.sent()
+    window.acknowledge(1)
+    #expect(window.nextReady == 2 && window.oldestFailure() == nil)
+  }
+
   @Test("a failed record waits longer each time, and its first failure is remembered")
   func pauses() {
     var window = ImportWindow()
@@ -89,7 +108,7 @@ import Testing
     for _ in 0..<7 {
       window.sent()
       window.retry(0, now: now)
-      #expect(window.oldestFailure == first && window.nextReady == nil)
+      #expect(window.oldestFailure() == first && window.nextReady == nil)
       let before = now
       while window.nextReady == nil {
         now = now.adding(milliseconds: 100)
@@ -102,6 +121,8 @@ import Testing
 }
 
 @Suite struct ExportWindowTests {
+  private static let large = [UInt8](repeating: 0, count: ExportWindow.bytesMax)
+
   @Test("keys leave in the order of the list, whatever comes first", arguments: UInt64(0)..<30)
   func order(seed: UInt64) {
     var generator = SeededGenerator(seed: seed)
@@ -123,7 +144,7 @@ import Testing
       case 2 where !inFlight.isEmpty:
         let number = inFlight.remove(at: generator.below(inFlight.count))
         // Some are so large that only the first may be asked for.
-        if generator.chance(1, in: 20) { window[number].record = Array(repeating: 0, count: ExportWindow.bytesMax) }
+        if generator.chance(1, in: 20) { window[number].record = Self.large }
         if generator.chance(1, in: 3) { window.retry(number, now: now) } else { window.settle(number, .written) }
       default:
         now = now.adding(milliseconds: UInt64(generator.below(900)))
@@ -143,7 +164,7 @@ import Testing
     for number in 1...3 { window.append(ExportItem(key: [], spoolEnd: number)) }
     window.sent()
     window.sent()
-    window[1].record = Array(repeating: 0, count: ExportWindow.bytesMax)
+    window[1].record = Self.large
     window.settle(1, .written)
     #expect(window.nextReady == nil)
     window.retry(0, now: Instant(nanoseconds: 1))

@@ -51,6 +51,8 @@ struct ExportWindow {
   private var ready: [Int] = []
   private var readyHead = 0
   private var retrying: [Int] = []
+  /// Those that have failed once, until they are settled; some of them may be already.
+  private var failed: [Int] = []
 
   var count: Int { back - front }
   var isEmpty: Bool { front == back }
@@ -96,7 +98,10 @@ struct ExportWindow {
     let item = self[number]
     let pause = ExportWindow.pauseMillisecondsMin << min(item.attempts, 8)
     item.attempts += 1
-    item.firstFailure = item.firstFailure ?? now
+    if item.firstFailure == nil {
+      item.firstFailure = now
+      failed.append(number)
+    }
     item.state = .retrying(at: now.adding(milliseconds: min(pause, ExportWindow.pauseMillisecondsMax)))
     retrying.append(number)
   }
@@ -117,7 +122,11 @@ struct ExportWindow {
     retrying = later
   }
 
-  var oldestFailure: Instant? { retrying.lazy.compactMap { self[$0].firstFailure }.min() }
+  mutating func oldestFailure() -> Instant? {
+    guard !failed.isEmpty else { return nil }
+    failed = failed.filter { $0 >= front && !self[$0].isSettled }
+    return failed.compactMap { self[$0].firstFailure }.min()
+  }
 
   /// Takes the key at the front, if it is settled.
   mutating func takeSettled() -> ExportItem? {

@@ -122,7 +122,7 @@ final class Exporter {
 
   private var facts: BulkFacts {
     var facts = Exporter.facts(output.checkpoint)
-    if let failure = window.oldestFailure, pump.now.milliseconds(since: failure) > 2000 {
+    if let failure = window.oldestFailure(), pump.now.milliseconds(since: failure) > 2000 {
       facts.trouble = "waiting: \(trouble)"
     }
     return facts
@@ -195,7 +195,7 @@ final class Exporter {
 
   private func retire() throws {
     while let item = window.takeSettled() { try output.settle(item) }
-    if end == nil, let failure = window.oldestFailure,
+    if end == nil, let failure = window.oldestFailure(),
       pump.now.milliseconds(since: failure) >= UInt64(plan.retryMilliseconds)
     {
       end = .stopped("no answer for \(plan.retryMilliseconds / 1000) s: \(trouble)")

@@ -75,6 +75,8 @@ struct ImportWindow {
   private var ready: [Int] = []
   private var readyHead = 0
   private var retrying: [Int] = []
+  /// Those that have failed once, until they are settled; some of them may be already.
+  private var failed: [Int] = []
   /// The last record of each key that has one unsettled.
   private var lastOfKey: [UInt64: Int] = [:]
 
@@ -137,28 +139,36 @@ struct ImportWindow {
     let record = self[number]
     let pause = ImportWindow.pauseMillisecondsMin << min(record.attempts, 8)
     record.attempts += 1
-    record.firstFailure = record.firstFailure ?? now
+    if record.firstFailure == nil {
+      record.firstFailure = now
+      failed.append(number)
+    }
     record.state = .retrying(at: now.adding(milliseconds: min(pause, ImportWindow.pauseMillisecondsMax)))
     retrying.append(number)
   }
 
-  /// Makes those records ready whose pause is over.
+  /// Makes those records ready whose pause is over. The ready ones stay in the order of the input, so that what has
+  /// failed is tried before what has not been tried at all.
   mutating func wake(now: Instant) {
     guard !retrying.isEmpty else { return }
     var later: [Int] = []
+    var due: [Int] = []
     for number in retrying {
-      if case .retrying(let due) = self[number].state, due > now {
-        later.append(number)
-      } else {
-        self[number].state = .ready
-        ready.append(number)
-      }
+      if case .retrying(let at) = self[number].state, at > now { later.append(number) } else { due.append(number) }
     }
+    guard !due.isEmpty else { return }
+    for number in due { self[number].state = .ready }
+    ready = (ready[readyHead...] + due).sorted()
+    readyHead = 0
     retrying = later
   }
 
   /// When the first failure was of those records that have failed and are not settled; nil when there is none.
-  var oldestFailure: Instant? { retrying.lazy.compactMap { self[$0].firstFailure }.min() }
+  mutating func oldestFailure() -> Instant? {
+    guard !failed.isEmpty else { return nil }
+    failed = failed.filter { $0 >= front && !self[$0].isSettled }
+    return failed.compactMap { self[$0].firstFailure }.min()
+  }
 
   /// Takes the record at the front, if it is settled.
   mutating func takeSettled() -> ImportRecord? {

@@ -139,7 +139,7 @@ final class Importer {
 
   private var facts: BulkFacts {
     var facts = writer.facts(total: input.byteCount)
-    if let failure = window.oldestFailure, pump.now.milliseconds(since: failure) > 2000 {
+    if let failure = window.oldestFailure(), pump.now.milliseconds(since: failure) > 2000 {
       facts.trouble = "waiting: \(trouble)"
     }
     return facts
@@ -223,7 +223,7 @@ final class Importer {
   private func retire() throws {
     while let record = window.takeSettled() { try writer.settle(record, &reader, plan) }
     guard end == nil else { return }
-    if let failure = window.oldestFailure, pump.now.milliseconds(since: failure) >= UInt64(plan.retryMilliseconds) {
+    if let failure = window.oldestFailure(), pump.now.milliseconds(since: failure) >= UInt64(plan.retryMilliseconds) {
       end = .stopped("no success for \(plan.retryMilliseconds / 1000) s: \(trouble)")
     } else if counts.rejected - startCounts.rejected >= Importer.hopelessRejects && counts.imported == 0 {
       end = .stopped("all of the first \(grouped(counts.rejected)) records were rejected")
