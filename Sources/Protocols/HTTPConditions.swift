@@ -4,7 +4,7 @@ import Causality
 // Kept with the request until the node has answered, and looked at only when there is an object: a 404 or a failure is
 // told as it is. Writes have no conditions, because a check that is not one step with its write would be a lie.
 
-struct ReadTerms: Sendable {
+package struct ReadTerms: Sendable {
   enum Verdict {
     case satisfied
     case notAcceptable
@@ -72,7 +72,7 @@ extension ReadTerms.Condition {
 }
 
 /// A condition's list of entity tags, as the versions that they name. Tags that name none here can match nothing.
-struct EntityTags: Sendable {
+package struct EntityTags: Sendable {
   /// An asterisk: whatever version there is.
   private var isAny = false
   private var stamps: [Stamp] = []
@@ -108,7 +108,7 @@ struct EntityTags: Sendable {
 }
 
 /// A value that many copies share; for what few requests have, so that all the others carry one word of it.
-final class Shared<Value: Sendable>: Sendable {
+package final class Shared<Value: Sendable>: Sendable {
   let value: Value
   init(_ value: Value) { self.value = value }
 }

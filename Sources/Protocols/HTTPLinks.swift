@@ -55,15 +55,15 @@ struct ObjectLinks: Sendable {
   /// Bucket and key that a link's target names, in the new form of paths or the old one.
   private static func object(_ bytes: [UInt8], _ target: Range<Int>) -> (bucket: [UInt8], key: [UInt8])? {
     guard !target.isEmpty, bytes[target.lowerBound] == UInt8(ascii: "/") else { return nil }
-    var segments = PathSegments(bytes, target.lowerBound + 1..<target.upperBound)
-    guard let prefix = segments.next(), let bucket = segments.next() else { return nil }
+    var segments = PathSegments(target.lowerBound + 1..<target.upperBound)
+    guard let prefix = segments.next(in: bytes), let bucket = segments.next(in: bytes) else { return nil }
     if HTTPText.equals(bytes, prefix, "buckets") {
-      guard let keys = segments.next(), HTTPText.equals(bytes, keys, "keys") else { return nil }
+      guard let keys = segments.next(in: bytes), HTTPText.equals(bytes, keys, "keys") else { return nil }
     } else if !HTTPText.equals(bytes, prefix, "riak") {
       return nil
     }
     var names: (bucket: [UInt8], key: [UInt8]) = ([], [])
-    guard let key = segments.next(), segments.next() == nil, !bucket.isEmpty, !key.isEmpty,
+    guard let key = segments.next(in: bytes), segments.next(in: bytes) == nil, !bucket.isEmpty, !key.isEmpty,
       HTTPText.unescape(bytes, bucket, into: &names.bucket), HTTPText.unescape(bytes, key, into: &names.key)
     else { return nil }
     return names

@@ -5,14 +5,12 @@ import Primitives
 // as its parts come, or with `stream` one small document a part. Nothing is written before the first part is there, so
 // that a listing that cannot begin is an ordinary error. One that breaks off later has no last chunk.
 
-/// What an answer that lists must know of its request, and how far it has come.
-struct ListingAnswer: Sendable {
+/// What an answer that lists must know of its request.
+package struct ListingTerms: Sendable {
   let noun: StaticString
   let streams: Bool
   /// `"props":{…}`, to come first; empty for none.
   let properties: [UInt8]
-  /// The head and the opening of the document have been written.
-  var hasBegun = false
 
   init(_ subject: ListRequest.Subject, streams: Bool, properties: [UInt8]) {
     switch subject {
@@ -38,8 +36,9 @@ extension HTTPReply {
 
   /// Appends one part of a listing.
   package mutating func encode(_ part: ListingPart, into bytes: inout [UInt8]) -> Progress {
-    invariant(listing != nil, "a part of a listing for a request that lists nothing")
-    guard let listing else { return .broken }
+    guard case .listing(let listing) = special?.value else {
+      fatalError("invariant: a part of a listing for a request that lists nothing")
+    }
     switch part {
     case .names(let names) where names.isEmpty: return .begun
     case .names(let names):
@@ -58,7 +57,7 @@ extension HTTPReply {
       }
       if !isHTTP10 { bytes.appendASCII("0\r\n\r\n") }
       return .complete
-    case .failed(let failure) where !listing.hasBegun:
+    case .failed(let failure) where !hasBegun:
       appendFailure(failure, to: &bytes)
       return .complete
     case .failed(let failure):
@@ -74,9 +73,9 @@ extension HTTPReply {
   }
 
   /// What stands before the first part. True when this is it.
-  private mutating func begin(_ listing: ListingAnswer, to bytes: inout [UInt8]) -> Bool {
-    guard !listing.hasBegun else { return false }
-    self.listing?.hasBegun = true
+  private mutating func begin(_ listing: ListingTerms, to bytes: inout [UInt8]) -> Bool {
+    guard !hasBegun else { return false }
+    hasBegun = true
     appendListingHead(to: &bytes)
     if listing.streams, !listing.properties.isEmpty {
       appendChunk(to: &bytes) { bytes in
@@ -114,7 +113,7 @@ extension HTTPReply {
   }
 }
 
-extension ListingAnswer {
+extension ListingTerms {
   /// Everything of a document that stands before its names.
   fileprivate func appendOpening(to bytes: inout [UInt8]) {
     bytes.append(UInt8(ascii: "{"))

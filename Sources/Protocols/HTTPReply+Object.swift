@@ -4,13 +4,12 @@ import Messages
 // An object as an answer: its version, its metadata, its value.
 
 extension HTTPReply {
-  func appendObject(_ stamp: Stamp, _ payload: [UInt8], to bytes: inout [UInt8]) {
+  func appendObject(_ stamp: Stamp, _ payload: [UInt8], isCreation: Bool = false, to bytes: inout [UInt8]) {
     guard let content = ObjectContentView(payload: payload) else {
       return appendFailure(.damaged(detail: "the stored object has no readable content"), to: &bytes)
     }
-    if let terms, appendRefusal(terms.value, stamp, payload[content.contentType], to: &bytes) { return }
-    appendHead(isCreation ? 201 : 200, to: &bytes)
-    if isCreation { appendLocation(to: &bytes) }
+    if case .terms(let terms) = special?.value, appendRefusal(terms, stamp, payload[content.contentType], to: &bytes) { return }
+    if isCreation { appendCreated(to: &bytes) } else { appendHead(200, to: &bytes) }
     appendVersion(stamp, to: &bytes)
     appendLinks(content, to: &bytes)
     content.forEachMetadata { name, value in
@@ -59,11 +58,21 @@ extension HTTPReply {
     bytes.appendASCII("\r\n")
   }
 
-  /// An object was stored under a key that was made for it.
-  func appendCreated(to bytes: inout [UInt8]) {
+  func appendStored(_ stamp: Stamp, to bytes: inout [UInt8]) {
+    switch special?.value {
+    case .creation(let echo?): appendObject(stamp, echo, isCreation: true, to: &bytes)
+    case .creation(nil):
+      appendCreated(to: &bytes)
+      appendBody([], to: &bytes)
+    case .echo(let echo): appendObject(stamp, echo, to: &bytes)
+    case .terms, .listing, .text, nil: appendNoContent(to: &bytes)
+    }
+  }
+
+  /// The beginning of the answer when an object was stored under a key that was made for it.
+  private func appendCreated(to bytes: inout [UInt8]) {
     appendHead(201, to: &bytes)
     appendLocation(to: &bytes)
-    appendBody([], to: &bytes)
   }
 
   private func appendVersion(_ stamp: Stamp, to bytes: inout [UInt8]) {

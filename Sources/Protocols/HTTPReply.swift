@@ -5,29 +5,65 @@ package import Messages
 
 /// Made by `HTTPSession` with each request; encodes its one answer.
 package struct HTTPReply: Sendable {
-  /// The object asked for; nil for everything else.
-  var key: ObjectKey?
-  /// How the request's path named it.
-  var style = PathStyle.plain
-  /// The key was made here: the client must be told where its object is.
-  var isCreation = false
-  /// JSON goes out as plain text, for people to read.
-  var showsAsText = false
-  /// A payload to be answered when it was stored, for `returnbody=true`.
-  var echo: [UInt8]?
-  /// What the client asks of an object that is found; nil for most.
-  var terms: Shared<ReadTerms>?
-  /// How far the answer of a listing has come; nil for everything else.
-  var listing: ListingAnswer?
-  let isHead: Bool
-  let isHTTP10: Bool
-  /// The connection must be closed when this answer has been sent; nothing after this request is read.
-  package let closesConnection: Bool
+  // Few fields, because a reply goes from hand to hand within an action: beyond fifteen words, an action's every copy is
+  // made by calls, which costs more than reading the request line.
 
-  init(isHead: Bool, isHTTP10: Bool, closesConnection: Bool) {
-    self.isHead = isHead
-    self.isHTTP10 = isHTTP10
-    self.closesConnection = closesConnection
+  /// The object asked for; nil for everything else.
+  let key: ObjectKey?
+  /// What few answers have.
+  package let special: Shared<Special>?
+  private var flags: Flags
+
+  package struct Flags: OptionSet, Sendable {
+    package let rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    static let isHead = Flags(rawValue: 1)
+    static let isHTTP10 = Flags(rawValue: 2)
+    static let closesConnection = Flags(rawValue: 4)
+    static let hasBegun = Flags(rawValue: 8)
+    static let isTypedPath = Flags(rawValue: 16)
+    static let isOldPath = Flags(rawValue: 32)
+  }
+
+  init(
+    key: ObjectKey?, style: PathStyle, special: Shared<Special>?, isHead: Bool, isHTTP10: Bool, closesConnection: Bool
+  ) {
+    self.key = key
+    self.special = special
+    var flags: Flags = []
+    switch style {
+    case .plain: break
+    case .typed: flags.insert(.isTypedPath)
+    case .old: flags.insert(.isOldPath)
+    }
+    if isHead { flags.insert(.isHead) }
+    if isHTTP10 { flags.insert(.isHTTP10) }
+    if closesConnection { flags.insert(.closesConnection) }
+    self.flags = flags
+  }
+
+  var isHead: Bool { flags.contains(.isHead) }
+  var isHTTP10: Bool { flags.contains(.isHTTP10) }
+  /// The connection must be closed when this answer has been sent; nothing after this request is read.
+  package var closesConnection: Bool { flags.contains(.closesConnection) }
+  /// How the request's path named the object.
+  var style: PathStyle { flags.contains(.isOldPath) ? .old : flags.contains(.isTypedPath) ? .typed : .plain }
+  /// The head of a listing and the opening of its document have been written.
+  var hasBegun: Bool {
+    get { flags.contains(.hasBegun) }
+    set { if newValue { flags.insert(.hasBegun) } else { flags.remove(.hasBegun) } }
+  }
+
+  package enum Special: Sendable {
+    /// A read that asks something of the object that it finds.
+    case terms(ReadTerms)
+    case listing(ListingTerms)
+    /// A payload to be answered when it was stored, for `returnbody=true`.
+    case echo([UInt8])
+    /// The key was made here: the client must be told where its object is.
+    case creation(echo: [UInt8]?)
+    /// JSON that goes out as plain text, for people to read.
+    case text
   }
 
   /// Appends the answer to an object's request.
@@ -35,14 +71,7 @@ package struct HTTPReply: Sendable {
     switch response {
     case .object(let stamp, let payload): appendObject(stamp, payload, to: &bytes)
     case .notFound(let tombstone): appendNotFound(tombstone, to: &bytes)
-    case .stored(let stamp):
-      if let echo {
-        appendObject(stamp, echo, to: &bytes)
-      } else if isCreation {
-        appendCreated(to: &bytes)
-      } else {
-        appendNoContent(to: &bytes)
-      }
+    case .stored(let stamp): appendStored(stamp, to: &bytes)
     case .deleted: appendNoContent(to: &bytes)
     case .failed(let failure): appendFailure(failure, to: &bytes)
     }
@@ -51,7 +80,7 @@ package struct HTTPReply: Sendable {
   /// Appends an answer in JSON.
   package func encode(json: [UInt8], status: Int = 200, into bytes: inout [UInt8]) {
     appendHead(status, to: &bytes)
-    if showsAsText, let document = try? JSON.parse(json) {
+    if case .text = special?.value, let document = try? JSON.parse(json) {
       appendPlain(document.text(indent: true) + "\n", to: &bytes)
     } else {
       appendJSON(json, to: &bytes)

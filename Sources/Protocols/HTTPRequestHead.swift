@@ -22,11 +22,11 @@ struct HTTPRequestHead: Sendable {
   /// The version that the client has read and now writes over.
   private(set) var context: Stamp?
   /// What a read asks of the object that it finds; nil for most.
-  private(set) var terms: ReadTerms?
+  private(set) var terms: Shared<ReadTerms>?
   /// Relative to the head's start, as are the entries of `metadata`.
   private(set) var contentType: Range<Int>?
   private(set) var metadata: [(name: Range<Int>, value: Range<Int>)] = []
-  private(set) var links = ObjectLinks()
+  private(set) var links: Shared<ObjectLinks>?
   /// An Accept header that allows everything; only what another one excludes would count.
   private var acceptsAll = false
   /// A Connection header said close: no other one takes that back.
@@ -40,6 +40,9 @@ struct HTTPRequestHead: Sendable {
 
   var isWrite: Bool { method == .put || method == .post }
   var isRead: Bool { method == .get || method == .head }
+
+  /// Something is to be listed, which takes as long as it takes.
+  var isListing: Bool { method == .get && listing.mode != nil }
 
   // MARK: Request line
 
@@ -98,6 +101,7 @@ struct HTTPRequestHead: Sendable {
   }
 
   private mutating func check(_ bytes: [UInt8], query: Range<Int>?) {
+    if case .object = route, method != .other, query == nil { return }
     if case .problem(let found) = route {
       problem = found
       return
@@ -177,30 +181,28 @@ struct HTTPRequestHead: Sendable {
   }
 
   private mutating func addOther(_ bytes: [UInt8], _ name: Range<Int>, _ value: Range<Int>, from start: Int) {
-    if HTTPText.hasPrefix(bytes, name, "x-riak-meta-") || HTTPText.matches(bytes, name, "content-encoding") {
-      addMetadata(name, value, from: start)
-    } else if HTTPText.hasPrefix(bytes, name, "x-riak-index-") {
-      guard isWrite, problem == nil else { return }
-      problem = HTTPRequestHead.problem(ofIndex: bytes, name.lowerBound + 13..<name.upperBound, value)
-      addMetadata(name, value, from: start)
-    } else if isRead {
-      addCondition(bytes, name, value)
-    } else if problem == nil, HTTPRequestHead.isCondition(bytes, name) {
-      // To write in spite of a condition that was never looked at would be worse than to refuse.
-      let text = String(decoding: bytes[name], as: UTF8.self)
-      problem = HTTPProblem(status: 501, text: "Conditional writes are not supported: \(text)")
+    // Most headers of most clients are none of these: one look at the first letter tells.
+    switch bytes[name.lowerBound] | 0x20 {
+    case UInt8(ascii: "x"):
+      if HTTPText.hasPrefix(bytes, name, "x-riak-meta-") {
+        addMetadata(name, value, from: start)
+      } else if HTTPText.hasPrefix(bytes, name, "x-riak-index-") {
+        guard isWrite, problem == nil else { return }
+        problem = HTTPRequestHead.problem(ofIndex: bytes, name.lowerBound + 13..<name.upperBound, value)
+        addMetadata(name, value, from: start)
+      } else if HTTPText.matches(bytes, name, "x-riak-if-not-modified") {
+        addCondition(bytes, name, value)
+      }
+    case UInt8(ascii: "c"):
+      if HTTPText.matches(bytes, name, "content-encoding") { addMetadata(name, value, from: start) }
+    case UInt8(ascii: "i"): addCondition(bytes, name, value)
+    default: break
     }
   }
 
   private mutating func addMetadata(_ name: Range<Int>, _ value: Range<Int>, from start: Int) {
     metadata.append(
       (name.lowerBound - start..<name.upperBound - start, value.lowerBound - start..<value.upperBound - start))
-  }
-
-  private static func isCondition(_ bytes: [UInt8], _ name: Range<Int>) -> Bool {
-    HTTPText.matches(bytes, name, "if-match") || HTTPText.matches(bytes, name, "if-none-match")
-      || HTTPText.matches(bytes, name, "if-unmodified-since")
-      || HTTPText.matches(bytes, name, "x-riak-if-not-modified")
   }
 
   // MARK: What only some requests have
@@ -221,28 +223,38 @@ struct HTTPRequestHead: Sendable {
 
   private mutating func addAccept(_ bytes: [UInt8], _ value: Range<Int>) {
     guard isRead else { return }
-    if HTTPText.equals(bytes, value, "*/*"), terms?.accept.isEmpty ?? true {
+    let isAll = HTTPText.equals(bytes, value, "*/*")
+    if terms == nil, isAll {
       acceptsAll = true
       return
     }
-    var terms = terms ?? ReadTerms()
-    if acceptsAll { terms.accept += Array("*/*,".utf8) }
-    acceptsAll = false
+    var terms = terms?.value ?? ReadTerms()
+    if terms.accept.isEmpty, acceptsAll { terms.accept += Array("*/*".utf8) }
     if !terms.accept.isEmpty { terms.accept.append(UInt8(ascii: ",")) }
     terms.accept += bytes[value]
-    self.terms = terms
+    self.terms = Shared(terms)
   }
 
   private mutating func addCondition(_ bytes: [UInt8], _ name: Range<Int>, _ value: Range<Int>) {
-    guard let condition = ReadTerms.Condition(bytes, name) else { return }
-    var terms = terms ?? ReadTerms()
-    terms.add(condition, bytes, value)
-    self.terms = terms
+    let condition = ReadTerms.Condition(bytes, name)
+    if isRead, let condition {
+      var terms = terms?.value ?? ReadTerms()
+      terms.add(condition, bytes, value)
+      self.terms = Shared(terms)
+    } else if !isRead, problem == nil, condition != .modifiedSince,
+      condition != nil || HTTPText.matches(bytes, name, "x-riak-if-not-modified")
+    {
+      // To write in spite of a condition that was never looked at would be worse than to refuse.
+      let text = String(decoding: bytes[name], as: UTF8.self)
+      problem = HTTPProblem(status: 501, text: "Conditional writes are not supported: \(text)")
+    }
   }
 
   private mutating func addLinks(_ bytes: [UInt8], _ value: Range<Int>) {
     guard isWrite, problem == nil else { return }
+    var links = links?.value ?? ObjectLinks()
     do throws(HTTPProblem) { try links.add(bytes, value) } catch { problem = error }
+    self.links = Shared(links)
   }
 
   /// What is wrong with an index entry, in Riak's words; there are no indexes yet, but what is stored should be fit for
@@ -315,7 +327,7 @@ struct HTTPRequestHead: Sendable {
     guard problem == nil else { return }
     if isWrite, contentType == nil {
       problem = HTTPProblem(status: 400, text: "Missing Content-Type request header")
-    } else if let accept = terms?.accept, !accept.isEmpty {
+    } else if let accept = terms?.value.accept, !accept.isEmpty {
       problem = problem(of: accept)
     }
   }
@@ -333,7 +345,7 @@ struct HTTPRequestHead: Sendable {
 
   /// JSON is wanted under the name of plain text, or not at all.
   var acceptsOnlyText: Bool {
-    guard let accept = terms?.accept, !accept.isEmpty else { return false }
+    guard let accept = terms?.value.accept, !accept.isEmpty else { return false }
     return !HTTPAccept.allows(accept, HTTPAccept.json[...]) && HTTPAccept.allows(accept, HTTPAccept.text[...])
   }
 

@@ -130,16 +130,20 @@ package struct HTTPSession: Sendable {
     func part(_ range: Range<Int>) -> ArraySlice<UInt8> { bytes[start + range.lowerBound..<start + range.upperBound] }
     let type = head.contentType ?? 0..<0
     var metadata = head.metadata.map { (name: part($0.name), value: part($0.value)) }
-    for link in head.links.values { metadata.append((ObjectLinks.name[...], link[...])) }
+    if let links = head.links?.value { metadata += links.values.map { (ObjectLinks.name[...], $0[...]) } }
     payload.reserveCapacity(64 + type.count + min(head.contentLength ?? 0, HTTPLimits.bodyBytesReserved))
     ObjectContent.appendHeader(contentType: part(type), metadata: metadata, to: &payload)
   }
 
+  /// The connection ends with the answer to this request: it was asked to, or has no other way to say where a listing
+  /// ends, because HTTP/1.0 has no chunks.
+  private var closesConnection: Bool { !head.keepAlive || (head.isHTTP10 && head.isListing) }
+
   /// The action of a request that is here completely.
   private mutating func finish() -> HTTPAction {
-    if let problem = head.problem { return refuse(problem, close: !head.keepAlive) }
+    let close = closesConnection
+    if let problem = head.problem { return refuse(problem, close: close) }
     let action: HTTPAction
-    var close = !head.keepAlive
     switch head.route {
     case .object(let key, let style): action = objectAction(key, style)
     case .keys(let bucket, let style) where head.method == .post:
@@ -152,13 +156,11 @@ package struct HTTPSession: Sendable {
     case .properties(let bucket):
       action = answer(BucketProperties.document(bucket: bucket, replicas: replicas))
     case .admin(let route):
-      var reply = reply()
-      reply.showsAsText = route == .stats && head.acceptsOnlyText
-      action = .admin(route, reply)
+      let isText = route == .stats && head.acceptsOnlyText
+      action = .admin(route, reply(special: isText ? Shared(.text) : nil))
     case .root: action = rootAction()
     case .problem(let problem): return refuse(problem, close: close)
     }
-    if case .list(_, let reply) = action { close = reply.closesConnection }
     endRequest(close: close)
     return action
   }
@@ -181,37 +183,38 @@ package struct HTTPSession: Sendable {
   private func rootAction() -> HTTPAction {
     var bytes: [UInt8] = []
     reply().encode(json: Array(HTTPSession.resources.utf8), links: HTTPSession.resourceLinks, into: &bytes)
-    return .reply(bytes, close: !head.keepAlive)
+    return .reply(bytes, close: closesConnection)
   }
 
   private func objectAction(_ key: ObjectKey, _ style: PathStyle, isCreation: Bool = false) -> HTTPAction {
-    var reply = reply()
-    reply.key = key
-    reply.style = style
     switch head.method {
     case .put, .post:
       var request = PutRequest(key: key, payload: payload)
       request.quorum = head.options.write
       request.timeoutMilliseconds = head.options.timeoutMilliseconds
       request.context = head.context
-      reply.echo = head.options.returnsBody ? payload : nil
-      reply.isCreation = isCreation
-      return .request(.put(request), reply)
+      return .request(.put(request), reply(key: key, style: style, special: special(isCreation: isCreation)))
     case .delete:
       var request = DeleteRequest(key: key)
       request.quorum = head.options.write
       request.timeoutMilliseconds = head.options.timeoutMilliseconds
       request.context = head.context
       request.always = head.context != nil
-      return .request(.delete(request), reply)
+      return .request(.delete(request), reply(key: key, style: style))
     case .get, .head, .other:
       var request = GetRequest(key: key)
       request.r = head.options.r
       request.pr = head.options.pr
       request.timeoutMilliseconds = head.options.timeoutMilliseconds
-      reply.terms = head.terms.map { Shared($0) }
-      return .request(.get(request), reply)
+      let special = head.terms.map { Shared(HTTPReply.Special.terms($0.value)) }
+      return .request(.get(request), reply(key: key, style: style, special: special))
     }
+  }
+
+  /// What is special about the answer to a write.
+  private func special(isCreation: Bool) -> Shared<HTTPReply.Special>? {
+    let echo = head.options.returnsBody ? payload : nil
+    return isCreation ? Shared(.creation(echo: echo)) : echo.map { Shared(.echo($0)) }
   }
 
   private func listAction(_ subject: ListRequest.Subject, _ style: PathStyle) -> HTTPAction {
@@ -222,29 +225,29 @@ package struct HTTPSession: Sendable {
     guard let mode = head.listing.mode else {
       return answer([UInt8(ascii: "{")] + properties + [UInt8(ascii: "}")])
     }
-    let listing = ListingAnswer(subject, streams: mode == .stream, properties: properties)
     if head.method == .head {
       var bytes: [UInt8] = []
       reply().appendListingHead(to: &bytes)
-      return .reply(bytes, close: !head.keepAlive)
+      return .reply(bytes, close: closesConnection)
     }
-    // HTTP/1.0 has no chunks: there the connection's end is the listing's.
-    var reply = reply(closes: !head.keepAlive || head.isHTTP10)
-    reply.listing = listing
+    let terms = ListingTerms(subject, streams: mode == .stream, properties: properties)
     var request = ListRequest(subject)
     request.timeoutMilliseconds = head.listing.timeoutMilliseconds
-    return .list(request, reply)
+    return .list(request, reply(special: Shared(.listing(terms))))
   }
 
   private func answer(_ json: [UInt8]) -> HTTPAction {
     var bytes: [UInt8] = []
     reply().encode(json: json, into: &bytes)
-    return .reply(bytes, close: !head.keepAlive)
+    return .reply(bytes, close: closesConnection)
   }
 
-  private func reply(closes: Bool? = nil) -> HTTPReply {
+  private func reply(
+    key: ObjectKey? = nil, style: PathStyle = .plain, special: Shared<HTTPReply.Special>? = nil, closes: Bool? = nil
+  ) -> HTTPReply {
     HTTPReply(
-      isHead: head.method == .head, isHTTP10: head.isHTTP10, closesConnection: closes ?? !head.keepAlive)
+      key: key, style: style, special: special, isHead: head.method == .head, isHTTP10: head.isHTTP10,
+      closesConnection: closes ?? closesConnection)
   }
 
   private mutating func refuse(_ problem: HTTPProblem, close: Bool) -> HTTPAction {

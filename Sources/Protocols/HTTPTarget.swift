@@ -49,8 +49,8 @@ enum HTTPRoute: Equatable {
       self = .root
       return
     }
-    var segments = PathSegments(bytes, path)
-    let first = segments.next() ?? path
+    var segments = PathSegments(path)
+    let first = segments.next(in: bytes) ?? path
     do throws(HTTPProblem) {
       if HTTPText.equals(bytes, first, "buckets") {
         self = try HTTPRoute.inBuckets(bytes, &segments, .plain)
@@ -86,20 +86,20 @@ enum HTTPRoute: Equatable {
   private static func inBuckets(
     _ bytes: [UInt8], _ segments: inout PathSegments, _ style: PathStyle
   ) throws(HTTPProblem) -> HTTPRoute {
-    guard let bucket = segments.next() else { return .buckets }
-    guard let kind = segments.next() else { throw .notFound }
+    guard let bucket = segments.next(in: bytes) else { return .buckets }
+    guard let kind = segments.next(in: bytes) else { throw .notFound }
     if HTTPText.equals(bytes, kind, "keys") {
-      guard let key = segments.next() else { return .keys(bucket: try name(bytes, bucket), style) }
-      guard segments.next() == nil else { throw .notFound }
+      guard let key = segments.next(in: bytes) else { return .keys(bucket: try name(bytes, bucket), style) }
+      guard segments.next(in: bytes) == nil else { throw .notFound }
       return .object(try object(bytes, bucket, key), style)
     }
-    guard HTTPText.equals(bytes, kind, "props"), segments.next() == nil else { throw .notFound }
+    guard HTTPText.equals(bytes, kind, "props"), segments.next(in: bytes) == nil else { throw .notFound }
     return .properties(bucket: try name(bytes, bucket))
   }
 
   /// What stands behind `/types`.
   private static func inTypes(_ bytes: [UInt8], _ segments: inout PathSegments) throws(HTTPProblem) -> HTTPRoute {
-    guard let type = segments.next(), let kind = segments.next() else { throw .notFound }
+    guard let type = segments.next(in: bytes), let kind = segments.next(in: bytes) else { throw .notFound }
     let isBuckets = HTTPText.equals(bytes, kind, "buckets")
     guard isBuckets || HTTPText.equals(bytes, kind, "props") else { throw .notFound }
     var name: [UInt8] = []
@@ -109,15 +109,15 @@ enum HTTPRoute: Equatable {
       throw HTTPProblem(status: 404, text: "Unknown bucket type: \(text)")
     }
     if isBuckets { return try inBuckets(bytes, &segments, .typed) }
-    guard segments.next() == nil else { throw .notFound }
+    guard segments.next(in: bytes) == nil else { throw .notFound }
     return .properties(bucket: nil)
   }
 
   /// What stands behind `/riak`.
   private static func inRiak(_ bytes: [UInt8], _ segments: inout PathSegments) throws(HTTPProblem) -> HTTPRoute {
-    guard let bucket = segments.next() else { return .buckets }
-    guard let key = segments.next() else { return .keys(bucket: try name(bytes, bucket), .old) }
-    guard segments.next() == nil else { throw .notFound }
+    guard let bucket = segments.next(in: bytes) else { return .buckets }
+    guard let key = segments.next(in: bytes) else { return .keys(bucket: try name(bytes, bucket), .old) }
+    guard segments.next(in: bytes) == nil else { throw .notFound }
     return .object(try object(bytes, bucket, key), .old)
   }
 
@@ -165,15 +165,11 @@ enum HTTPRoute: Equatable {
 
 /// The parts of a path between its slashes, still escaped.
 struct PathSegments {
-  private let bytes: [UInt8]
   private var rest: Range<Int>?
 
-  init(_ bytes: [UInt8], _ path: Range<Int>) {
-    self.bytes = bytes
-    rest = path
-  }
+  init(_ path: Range<Int>) { rest = path }
 
-  mutating func next() -> Range<Int>? {
+  mutating func next(in bytes: [UInt8]) -> Range<Int>? {
     guard let path = rest else { return nil }
     var end = path.lowerBound
     while end < path.upperBound, bytes[end] != UInt8(ascii: "/") { end += 1 }
