@@ -73,7 +73,7 @@ package struct HTTPAnswer: Equatable, Sendable {
     var end = start
     while true {
       end = InputBuffer.firstControl(in: bytes, from: end)
-      guard end - headStart <= HTTPLimits.headerBytesMax else { throw .malformed("headers too long") }
+      guard end - headStart <= HTTPLimits.answerHeaderBytesMax else { throw .malformed("headers too long") }
       guard end < bytes.count else { return nil }
       guard bytes[end] == UInt8(ascii: "\t") else { break }
       end += 1
@@ -109,7 +109,7 @@ private struct Framing {
   mutating func take(_ bytes: [UInt8], _ line: Range<Int>) throws(HTTPResponseError) {
     guard let name = headerName(bytes, line) else { throw .malformed("header line") }
     count += 1
-    guard count <= HTTPLimits.headerCountMax else { throw .malformed("too many headers") }
+    guard count <= HTTPLimits.answerHeaderCountMax else { throw .malformed("too many headers") }
     switch name.count {
     case 10 where HTTPText.matches(bytes, name, "connection"): setConnection(bytes, value(bytes, name, line))
     case 14 where HTTPText.matches(bytes, name, "content-length"):

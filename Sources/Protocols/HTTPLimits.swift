@@ -8,6 +8,9 @@ package enum HTTPLimits {
   /// All header lines with their ends; more is 431.
   package static let headerBytesMax = 64 << 10
   package static let headerCountMax = 256
+  /// Of an answer, as clients take it: what a request may bring grows when it is escaped, and the node adds its own.
+  package static let answerHeaderBytesMax = 256 << 10
+  package static let answerHeaderCountMax = 512
   /// An object's links as they are stored and come back, in one header, which clients must be able to read; more is 431.
   package static let linkBytesMax = 32 << 10
   /// More is 413.

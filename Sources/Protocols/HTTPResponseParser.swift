@@ -97,7 +97,7 @@ package struct HTTPResponseParser: Sendable {
   }
 
   private mutating func readStatusLine() throws(HTTPProblem) -> Bool {
-    guard let line = try line(max: HTTPLimits.headerBytesMax) else { return false }
+    guard let line = try line(max: HTTPLimits.answerHeaderBytesMax) else { return false }
     let codeStart = line.lowerBound + 9
     guard line.count >= 12, HTTPText.hasPrefix(input.bytes, line, "http/1."), input.bytes[codeStart - 1] == 0x20,
       let code = HTTPText.decimal(input.bytes, codeStart..<codeStart + 3), code >= 100,
@@ -115,7 +115,7 @@ package struct HTTPResponseParser: Sendable {
 
   private mutating func readHeaders() throws(HTTPProblem) -> Bool {
     while true {
-      guard let line = try line(max: HTTPLimits.headerBytesMax - headerBytes) else { return false }
+      guard let line = try line(max: HTTPLimits.answerHeaderBytesMax - headerBytes) else { return false }
       if line.isEmpty { break }
       guard let name = headerName(input.bytes, line) else { throw .malformed("header line") }
       let value = HTTPText.trimmed(input.bytes, name.upperBound + 1..<line.upperBound)
@@ -125,7 +125,7 @@ package struct HTTPResponseParser: Sendable {
           String(decoding: input.bytes[value], as: UTF8.self)
         ))
       headerBytes += line.count
-      guard headers.count <= HTTPLimits.headerCountMax else { throw .tooManyHeaders }
+      guard headers.count <= HTTPLimits.answerHeaderCountMax else { throw .tooManyHeaders }
       input.dropParsed()
     }
     input.dropParsed()

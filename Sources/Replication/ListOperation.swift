@@ -94,7 +94,8 @@ struct ListOperation: Sendable {
       bucketBytes += name.count + ListOperation.bucketOverheadBytes
       names.append(name[...])
       if bucketBytes > ListOperation.bucketBytesMax {
-        failure = .overloaded(detail: "the names of all buckets take more than \(ListOperation.bucketBytesMax >> 20) MiB")
+        failure = .overloaded(
+          detail: "the names of all buckets take more than \(ListOperation.bucketBytesMax >> 20) MiB")
       }
     }
   }

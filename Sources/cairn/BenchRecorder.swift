@@ -63,7 +63,8 @@ struct BenchRecorder: Sendable {
     let index = Int(request.operation.rawValue)
     if window.contains(end) {
       advance(to: end)
-      if case .failed = outcome {} else {
+      if case .failed = outcome {
+      } else {
         arrivals[index] += 1
         currentArrivals += 1
       }

@@ -67,7 +67,8 @@ struct BenchReport {
     var rows = operations.map { operation in
       let index = Int(operation.rawValue)
       return row(
-        operation.name, recorder.latencies[index], arrivals: recorder.arrivals[index], notFound: recorder.notFound[index],
+        operation.name, recorder.latencies[index], arrivals: recorder.arrivals[index],
+        notFound: recorder.notFound[index],
         errors: recorder.errorCount(of: operation))
     }
     if operations.count > 1 {
