@@ -8,7 +8,9 @@ extension HTTPReply {
     guard let content = ObjectContentView(payload: payload) else {
       return appendFailure(.damaged(detail: "the stored object has no readable content"), to: &bytes)
     }
-    if case .terms(let terms) = special?.value, appendRefusal(terms, stamp, payload[content.contentType], to: &bytes) { return }
+    if case .terms(let terms) = special?.value, appendRefusal(terms, stamp, payload[content.contentType], to: &bytes) {
+      return
+    }
     if isCreation { appendCreated(to: &bytes) } else { appendHead(200, to: &bytes) }
     appendVersion(stamp, to: &bytes)
     appendLinks(content, to: &bytes)

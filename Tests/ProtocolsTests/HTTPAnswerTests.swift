@@ -38,8 +38,8 @@ import Testing
       "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
       "HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n",
       "HTTP/1.1 200 OK\nContent-Length: 0\n\n", "HTTP/1.1 200 OK\r\nA b\r\n\r\n", "\r\n",
-      "HTTP/1.1 200 OK\r\n" + String(repeating: "a: b\r\n", count: HTTPLimits.headerCountMax + 1),
-      "HTTP/1.1 200 OK\r\na: " + String(repeating: "b", count: HTTPLimits.headerBytesMax),
+      "HTTP/1.1 200 OK\r\n" + String(repeating: "a: b\r\n", count: HTTPLimits.answerHeaderCountMax + 1),
+      "HTTP/1.1 200 OK\r\na: " + String(repeating: "b", count: HTTPLimits.answerHeaderBytesMax),
     ] {
       #expect(throws: HTTPResponseError.self, "\(text.prefix(80))") {
         try HTTPAnswer.find(in: Array(text.utf8), from: 0, toHead: false, bodyBytesMax: 1000)
