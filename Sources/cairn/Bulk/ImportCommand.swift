@@ -217,6 +217,6 @@ struct ImportReport {
   private var command: String {
     let words = Console.arguments.compactMap { $0 }.filter { $0 != "--restart" }
     let call = ([Console.executablePath] + words).map(shellQuoted).joined(separator: " ")
-    return plan.inputPath == "-" ? "feed the same input to \(call)" : call
+    return plan.inputPath == "-" ? "give the same input to \(call)" : call
   }
 }
