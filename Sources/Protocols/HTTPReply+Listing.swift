@@ -36,7 +36,7 @@ extension HTTPReply {
 
   /// Appends one part of a listing.
   package mutating func encode(_ part: ListingPart, into bytes: inout [UInt8]) -> Progress {
-    guard case .listing(let listing) = special?.value else {
+    guard case .listing(let listing) = special?.first else {
       fatalError("invariant: a part of a listing for a request that lists nothing")
     }
     switch part {

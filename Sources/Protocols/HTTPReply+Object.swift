@@ -8,7 +8,7 @@ extension HTTPReply {
     guard let content = ObjectContentView(payload: payload) else {
       return appendFailure(.damaged(detail: "the stored object has no readable content"), to: &bytes)
     }
-    if case .terms(let terms) = special?.value, appendRefusal(terms, stamp, payload[content.contentType], to: &bytes) {
+    if case .terms(let terms) = special?.first, appendRefusal(terms, stamp, payload[content.contentType], to: &bytes) {
       return
     }
     if isCreation { appendCreated(to: &bytes) } else { appendHead(200, to: &bytes) }
@@ -61,7 +61,7 @@ extension HTTPReply {
   }
 
   func appendStored(_ stamp: Stamp, to bytes: inout [UInt8]) {
-    switch special?.value {
+    switch special?.first {
     case .creation(let echo?): appendObject(stamp, echo, isCreation: true, to: &bytes)
     case .creation(nil):
       appendCreated(to: &bytes)

@@ -157,7 +157,7 @@ package struct HTTPSession: Sendable {
       action = answer(BucketProperties.document(bucket: bucket, replicas: replicas))
     case .admin(let route):
       let isText = route == .stats && head.acceptsOnlyText
-      action = .admin(route, reply(special: isText ? Shared(.text) : nil))
+      action = .admin(route, reply(special: isText ? [.text] : nil))
     case .root: action = rootAction()
     case .problem(let problem): return refuse(problem, close: close)
     }
@@ -206,15 +206,15 @@ package struct HTTPSession: Sendable {
       request.r = head.options.r
       request.pr = head.options.pr
       request.timeoutMilliseconds = head.options.timeoutMilliseconds
-      let special = head.terms.map { Shared(HTTPReply.Special.terms($0.value)) }
+      let special = head.terms.map { [HTTPReply.Special.terms($0.value)] }
       return .request(.get(request), reply(key: key, style: style, special: special))
     }
   }
 
   /// What is special about the answer to a write.
-  private func special(isCreation: Bool) -> Shared<HTTPReply.Special>? {
+  private func special(isCreation: Bool) -> [HTTPReply.Special]? {
     let echo = head.options.returnsBody ? payload : nil
-    return isCreation ? Shared(.creation(echo: echo)) : echo.map { Shared(.echo($0)) }
+    return isCreation ? [.creation(echo: echo)] : echo.map { [.echo($0)] }
   }
 
   private func listAction(_ subject: ListRequest.Subject, _ style: PathStyle) -> HTTPAction {
@@ -233,7 +233,7 @@ package struct HTTPSession: Sendable {
     let terms = ListingTerms(subject, streams: mode == .stream, properties: properties)
     var request = ListRequest(subject)
     request.timeoutMilliseconds = head.listing.timeoutMilliseconds
-    return .list(request, reply(special: Shared(.listing(terms))))
+    return .list(request, reply(special: [.listing(terms)]))
   }
 
   private func answer(_ json: [UInt8]) -> HTTPAction {
@@ -243,7 +243,7 @@ package struct HTTPSession: Sendable {
   }
 
   private func reply(
-    key: ObjectKey? = nil, style: PathStyle = .plain, special: Shared<HTTPReply.Special>? = nil, closes: Bool? = nil
+    key: ObjectKey? = nil, style: PathStyle = .plain, special: [HTTPReply.Special]? = nil, closes: Bool? = nil
   ) -> HTTPReply {
     HTTPReply(
       key: key, style: style, special: special, isHead: head.method == .head, isHTTP10: head.isHTTP10,
