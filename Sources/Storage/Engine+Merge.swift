@@ -38,9 +38,12 @@ extension Engine {
   package var isMergeRequested: Bool { merge.round != nil }
 
   package var mergeStatus: MergeStatus {
-    MergeStatus(
-      store: merge.store?.id, merges: merge.merges, totals: merge.totals,
-      postponement: merge.postponement?.description)
+    var status = MergeStatus()
+    status.store = merge.store?.id
+    status.merges = merge.merges
+    status.totals = merge.totals
+    status.postponement = merge.postponement?.description
+    return status
   }
 
   /// Begins a merge if one is due, or goes on with the one under way.
@@ -214,7 +217,7 @@ extension Bitcask {
   }
 
   /// Whether what the last merge could not free still cannot go.
-  private func isBlocked(_ file: DataFile) -> Bool {
+  func isBlocked(_ file: DataFile) -> Bool {
     role != .active || dataFiles.indices.contains { file.blockers.contains(dataFiles[$0].id) }
   }
 
@@ -233,10 +236,11 @@ package struct MergeStatus: Equatable, Sendable {
   /// The store being merged now.
   package var store: StoreID?
   /// Merges completed since the engine was opened, and what they did.
-  package var merges: Int
-  package var totals: MergeTotals
+  package var merges = 0
+  package var totals = MergeTotals()
   /// Why the last one was broken off, when it was.
   package var postponement: String?
+  package init() {}
 }
 
 extension StorageError {
