@@ -168,8 +168,8 @@ struct Story {
     switch (rule, gap) {
     case (.naive, .immediate):
       [
-        "What counts moves to 000008.data, then the three files go. The rule drops the tombstone: a GET says \"not found\"",
-        "all the same, for the keydir has no slot of apple. Nobody has asked 000003.data.",
+        "What counts moves to 000008.data, then the three files go. The rule drops the tombstone, its slot goes, and the",
+        "floor rises; a GET still says \"not found\". Nobody has asked 000003.data.",
       ]
     case (.naive, .delayed):
       [

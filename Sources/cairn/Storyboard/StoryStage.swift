@@ -238,7 +238,8 @@ struct StoryStage: ~Copyable {
         found.append(
           StoryRecord(
             isTombstone: record.header.isTombstone, key: String(decoding: scan.key(of: record), as: UTF8.self),
-            stamp: record.header.stamp.time.milliseconds, isLive: isLive, blockers: isBlocked ? blockers.map(StoryStage.name) : []))
+            stamp: record.header.stamp.time.milliseconds, isLive: isLive,
+            blockers: isBlocked ? blockers.map(StoryStage.name) : []))
       }
     }
     return found
