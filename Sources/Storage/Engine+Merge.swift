@@ -39,8 +39,10 @@ extension Engine {
     merge.roundFiles = nil
   }
 
-  /// Asks for a merge of exactly these files of one store, whatever is in them. Those that are gone are left out.
+  /// Asks for a merge of exactly these files of one store, whatever is in them. Those that are gone are left out. No
+  /// merge is under way.
   package func requestMerge(of files: [UInt32], in id: StoreID) {
+    invariant(merge.store == nil, "files of \(id) are to be merged while another merge is under way")
     merge.round = [id]
     merge.roundFiles = Set(files)
   }
