@@ -196,6 +196,12 @@ struct RepairTests {
     let first = copy.disk.paths.map { copy.disk.contents($0) }
     #expect(throws: StorageError.self) { try copy.repair() }
     #expect(copy.disk.paths.map { copy.disk.contents($0) } == first)
+    // An empty directory is one too.
+    copy = rig
+    try copy.makeNewRoot()
+    try copy.disk.createDirectory(Rig.newStore)
+    #expect(throws: StorageError.self) { try copy.repair() }
+    #expect(!copy.disk.paths.contains { $0.hasPrefix(Rig.newStore) })
   }
 
   @Test("whatever operation it dies at, or finds the disk full at: no manifest, or all of it; the old files are untouched")

@@ -1,0 +1,24 @@
+import Messages
+import Storage
+
+// What opening the stores found, told once: `/admin/status` goes on saying it.
+
+extension Node where Disk: ~Copyable {
+  /// Damaged stores beyond these share a line.
+  static var damageLinesMax: Int { 16 }
+
+  mutating func tellRecovery() {
+    for damage in recovery.damaged.prefix(Self.damageLinesMax) {
+      free.append(.log(.error, "store \(damage.store) is fenced: \(damage.error.text(naming: objectName))"))
+    }
+    let more = recovery.damaged.count - Self.damageLinesMax
+    if more > 0 { free.append(.log(.error, "\(more) more stores are fenced: /admin/status names them")) }
+    if recovery.bytesCut > 0 {
+      let journal = recovery.journalRecords > 0 ? "; \(recovery.journalRecords) writes came from the journal" : ""
+      free.append(
+        .log(
+          .info,
+          "cut \(recovery.bytesCut) bytes that were no whole records and never known to be durable\(journal)"))
+    }
+  }
+}
