@@ -14,7 +14,7 @@ extension Node where Disk: ~Copyable {
     let more = recovery.damaged.count - Self.damageLinesMax
     if more > 0 { free.append(.log(.error, "\(more) more stores are fenced: /admin/status names them")) }
     if recovery.bytesCut > 0 {
-      let journal = recovery.journalRecords > 0 ? "; \(recovery.journalRecords) writes came from the journal" : ""
+      let journal = recovery.journalRecords > 0 ? "; writes taken from the journal: \(recovery.journalRecords)" : ""
       free.append(
         .log(
           .info,

@@ -126,7 +126,9 @@ extension Engine {
     while try scan.next(on: &files) {
       for (start, frame) in scan.frames {
         let next = expected ?? frame.sequence
-        if gap == nil && frame.sequence != next { gap = JournalGap(path: path, offset: scan.offset, missing: next) }
+        if gap == nil && frame.sequence != next {
+          gap = JournalGap(path: path, offset: scan.chunkOffset + UInt64(start), missing: next)
+        }
         try gap?.check(JournalScan.Claim(sequence: frame.sequence, durable: frame.durable))
         expected = frame.sequence + 1
         try replay(frame, scan.chunk, at: start, path: path, on: &files)

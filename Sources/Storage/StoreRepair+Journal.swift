@@ -40,7 +40,7 @@ extension StoreRepair {
     var scan = JournalScan(file, to: size, salt: header.salt)
     while try scan.next(on: &files) {
       for (start, frame) in scan.frames {
-        gaps.take(frame, path: path)
+        gaps.take(frame, path: path, at: scan.chunkOffset + UInt64(start))
         try offer(frame, scan.chunk, at: start, on: &files)
       }
     }
@@ -65,7 +65,7 @@ extension StoreRepair {
       }
       if let start = stretch { gaps.open(path, at: offset + UInt64(start), length: UInt64(at - start)) }
       stretch = nil
-      gaps.take(frame, path: path)
+      gaps.take(frame, path: path, at: offset + UInt64(at))
       try offer(frame, bytes, at: at, on: &files)
       at += JournalFrame.byteCount + frame.recordLength
     }
@@ -109,13 +109,13 @@ private struct JournalGaps {
         path: path, offset: offset, length: length, reason: "bytes of the journal that are no frame", isLoss: false))
   }
 
-  mutating func take(_ frame: JournalFrame, path: String) {
+  mutating func take(_ frame: JournalFrame, path: String, at offset: UInt64) {
     let next = expected ?? frame.sequence
     if gap == nil && frame.sequence != next {
-      gap = JournalGap(path: path, offset: 0, missing: next)
+      gap = JournalGap(path: path, offset: offset, missing: next)
       undecided.append(
         UnsalvagedRange(
-          path: path, offset: 0, length: 0, reason: "frames from \(next) to \(frame.sequence - 1) are missing before it",
+          path: path, offset: offset, length: 0, reason: "frames from \(next) to \(frame.sequence - 1) are missing before it",
           isLoss: false))
     }
     expected = frame.sequence + 1
