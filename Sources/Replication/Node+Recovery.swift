@@ -13,6 +13,16 @@ extension Node where Disk: ~Copyable {
     }
     let more = recovery.damaged.count - Self.damageLinesMax
     if more > 0 { free.append(.log(.error, "\(more) more stores are fenced: /admin/status names them")) }
+    let damaged = Set(recovery.damaged.map(\.store))
+    let fenced = engine?.storeIDs.filter { engine?.role($0) == .fenced && !damaged.contains($0) } ?? []
+    if let first = fenced.first {
+      let which = fenced.count == 1 ? "store \(first) is" : "\(fenced.count) stores are"
+      let more = fenced.count == 1 ? "" : "; \(first) is the first"
+      free.append(
+        .log(
+          .warning,
+          "\(which) fenced since an earlier start or repair: nothing is served until it is filled again\(more)"))
+    }
     if recovery.bytesCut > 0 {
       let journal = recovery.journalRecords > 0 ? "; writes taken from the journal: \(recovery.journalRecords)" : ""
       free.append(

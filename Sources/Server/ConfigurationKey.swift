@@ -47,7 +47,9 @@ extension Configuration {
     duration(
       "sync_interval", \.syncIntervalMilliseconds, 10...3_600_000, "longest time to the device with sync = interval"),
     duration("request_timeout", \.requestTimeoutMilliseconds, 1...600_000, "deadline of a request that names none"),
-    size("max_file_size", \.fileBytesMax, (1 << 16)...StorageLimits.fileBytesMax, "a data file that has grown to this is sealed"),
+    size(
+      "max_file_size", \.fileBytesMax, (1 << 16)...StorageLimits.fileBytesMax,
+      "a data file that has grown to this is sealed"),
     duration("suspect_after", \.suspectAfterMilliseconds, 50...600_000, "silence after which a node is routed around"),
     number("operations_max", \.operationsMax, 1...1_000_000, "client operations in progress; one more is answered 503"),
     number("connections_max", \.connectionsMax, 1...60_000, "client connections; one more is answered 503 and closed"),

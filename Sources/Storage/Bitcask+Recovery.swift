@@ -158,7 +158,8 @@ extension Bitcask {
     case .unknown(let reason): throw .incompatible(path: file.path, reason: reason)
     case .damaged(let reason):
       guard scan.offset >= file.syncedLength else {
-        let key = try SalvageScan.keyHit(file.handle, at: scan.offset, to: file.flushedLength, salt: file.salt, on: &files)
+        let key = try SalvageScan.keyHit(
+          file.handle, at: scan.offset, to: file.flushedLength, salt: file.salt, on: &files)
         throw .damaged(path: file.path, offset: scan.offset, reason: reason, key: key)
       }
       dataFiles[index].length = scan.offset

@@ -104,7 +104,8 @@ package struct SalvageScan: Sendable {
 
   /// The key that `bytes` name, when they look like a record of this length; nil: of any.
   static func keyHit(in bytes: [UInt8], byteCount: Int?) -> [UInt8]? {
-    guard let candidate = RecordHeader(lookingLike: bytes, at: 0), byteCount ?? candidate.byteCount == candidate.byteCount,
+    guard let candidate = RecordHeader(lookingLike: bytes, at: 0),
+      byteCount ?? candidate.byteCount == candidate.byteCount,
       candidate.valueOffset <= bytes.count
     else { return nil }
     return Array(bytes[candidate.keyOffset..<candidate.valueOffset])

@@ -115,7 +115,8 @@ private struct JournalGaps {
       gap = JournalGap(path: path, offset: offset, missing: next)
       undecided.append(
         UnsalvagedRange(
-          path: path, offset: offset, length: 0, reason: "frames from \(next) to \(frame.sequence - 1) are missing before it",
+          path: path, offset: offset, length: 0,
+          reason: "frames from \(next) to \(frame.sequence - 1) are missing before it",
           isLoss: false))
     }
     expected = frame.sequence + 1

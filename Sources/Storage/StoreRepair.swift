@@ -42,7 +42,9 @@ package struct StoreRepair {
         progress: progress)
       try files.createDirectory(target)
       repair.tellIdentity(node, on: &files)
-      if journal == nil { repair.report.note(contents.directory, "its node is not known here: no journal was looked at") }
+      if journal == nil {
+        repair.report.note(contents.directory, "its node is not known here: no journal was looked at")
+      }
       for file in contents.files { try repair.take(file, on: &files) }
       if let journal { try repair.takeJournal(journal, on: &files) }
       return try repair.complete(hash: node?.ringHash, on: &files)
@@ -60,11 +62,13 @@ package struct StoreRepair {
       report.add(
         UnsalvagedRange(
           path: path, offset: 0, length: UInt64(length),
-          reason: "\(finding.text): the floor, cursors and promises of the delete protocol are lost, and which files counted",
+          reason:
+            "\(finding.text): the floor, cursors and promises of the delete protocol are lost, and which files counted",
           isLoss: true))
     }
     guard let node else {
-      return report.note(contents.directory, "no manifest of its node can be read: hints need its ring's seed, and are left out")
+      return report.note(
+        contents.directory, "no manifest of its node can be read: hints need its ring's seed, and are left out")
     }
     guard let seed = node.stores.first(where: { $0.id == identity.store }) else {
       return report.note(contents.directory, "the node does not know this store")

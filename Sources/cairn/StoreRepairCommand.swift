@@ -52,7 +52,8 @@ private func operands(of arguments: Arguments) throws -> (String, String) {
   while target.count > 1, target.hasSuffix("/") { target.removeLast() }
   if FileTree.exists(target) {
     throw arguments.problem(
-      "\(target) exists already", hint: "name a directory that does not; one without a manifest is left from a repair "
+      "\(target) exists already",
+      hint: "name a directory that does not; one without a manifest is left from a repair "
         + "that did not finish, and can be removed")
   }
   let slash = target.lastIndex(of: "/")
@@ -93,7 +94,8 @@ private func text(_ report: RepairReport, _ place: StorePlace) -> String {
     lines.append("note: \(place.relative(finding.path))\(at): \(finding.text)")
   }
   if report.belowFloor > 0 {
-    lines.append("note: \(report.belowFloor) writes of the journal may be of purged keys, and were left out as a start does")
+    lines.append(
+      "note: \(report.belowFloor) writes of the journal may be of purged keys, and were left out as a start does")
   }
   lines += [""] + table(report, place) + [summary(report)]
   return lines.map(oneLine).joined(separator: "\n") + "\n"
@@ -109,7 +111,8 @@ private func table(_ report: RepairReport, _ place: StorePlace) -> [String] {
     lines.append(row)
     if range.keys == NearbyKeys() { continue }
     let near = [
-      ("key hit, probably", range.keys.hit), ("last key before", range.keys.before), ("next key behind", range.keys.after),
+      ("key hit, probably", range.keys.hit), ("last key before", range.keys.before),
+      ("next key behind", range.keys.after),
     ]
     for (name, key) in near { lines.append("  \(name): \(key.map(objectName) ?? "none that can be read")") }
   }

@@ -54,7 +54,9 @@ struct DamageNameTests {
   func lines() {
     func damaged(_ key: [UInt8]?) -> StorageError { .damaged(path: "/f", offset: 64, reason: "why", key: key) }
     #expect("\(damaged(nil))" == "/f is damaged at byte 64: why")
-    #expect("\(damaged([0, 0x61, 0x5C, 0xFF, 0x0A]))" == "/f is damaged at byte 64: why; key hit, probably: \\x00a\\x5c\\xff\\x0a")
+    #expect(
+      "\(damaged([0, 0x61, 0x5C, 0xFF, 0x0A]))"
+        == "/f is damaged at byte 64: why; key hit, probably: \\x00a\\x5c\\xff\\x0a")
     #expect(damaged([1]).text { "\($0.count) byte" } == "/f is damaged at byte 64: why; key hit, probably: 1 byte")
     let most = StorageError.keyTextBytesMax
     for (count, isCut) in [(most, false), (most + 1, true), (1 << 17, true)] {

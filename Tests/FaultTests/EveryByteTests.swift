@@ -128,7 +128,9 @@ struct EveryByteTests {
     }
   }
 
-  @Test("a file that ends early is told unless nobody can tell, and nothing is lost or comes back by it", arguments: Kind.allCases)
+  @Test(
+    "a file that ends early is told unless nobody can tell, and nothing is lost or comes back by it",
+    arguments: Kind.allCases)
   func cuts(kind: Kind) throws {
     let scene = try Scene()
     let quiet = try scene.findings()

@@ -68,6 +68,7 @@ extension Rig {
   /// The files of the old store and the journal, and what is in them.
   var oldFiles: [String: [UInt8]] {
     Dictionary(
-      uniqueKeysWithValues: disk.paths.filter { !$0.hasPrefix(Rig.newRoot + "/") }.map { ($0, disk.contents($0) ?? []) })
+      uniqueKeysWithValues: disk.paths.filter { !$0.hasPrefix(Rig.newRoot + "/") }.map { ($0, disk.contents($0) ?? []) }
+    )
   }
 }

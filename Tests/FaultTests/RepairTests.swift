@@ -32,7 +32,8 @@ struct RepairTests {
     #expect(try opened.check(Rig.newStore).findings.all.filter { $0.gravity == .error } == [], "\(label)")
   }
 
-  @Test("of a whole store nothing is lost: every record is there, identity and promises too, and the old one is untouched")
+  @Test(
+    "of a whole store nothing is lost: every record is there, identity and promises too, and the old one is untouched")
   func whole() throws {
     var rig = try closed()
     let old = rig.oldFiles
@@ -55,7 +56,9 @@ struct RepairTests {
     (manifest.files, manifest.nextFileID) = (new.files, new.nextFileID)
     #expect(new == manifest)
     try expect(rig, holds: records, "whole")
-    for (path, bytes) in old where path != Rig.store + "/manifest" { #expect(rig.disk.contents(path) == bytes, "\(path)") }
+    for (path, bytes) in old where path != Rig.store + "/manifest" {
+      #expect(rig.disk.contents(path) == bytes, "\(path)")
+    }
   }
 
   @Test("of a flipped bit exactly the record that it hit is lost, and named with its place and the keys around it")
@@ -72,7 +75,8 @@ struct RepairTests {
           if byte % 16 == 0 { try expect(copy, holds: records, "\(path): byte \(byte)") }
           continue
         }
-        let hit = try #require(records.firstIndex { $0.path == path && UInt64(byte) < $0.offset + UInt64($0.byteCount) })
+        let hit = try #require(
+          records.firstIndex { $0.path == path && UInt64(byte) < $0.offset + UInt64($0.byteCount) })
         var left = records
         let lost = left.remove(at: hit)
         let range = try #require(report.unsalvaged.first)
@@ -204,7 +208,8 @@ struct RepairTests {
     #expect(!copy.disk.paths.contains { $0.hasPrefix(Rig.newStore) })
   }
 
-  @Test("whatever operation it dies at, or finds the disk full at: no manifest, or all of it; the old files are untouched")
+  @Test(
+    "whatever operation it dies at, or finds the disk full at: no manifest, or all of it; the old files are untouched")
   func interrupted() throws {
     let rig = try closed()
     let records = try rig.placedRecords()

@@ -49,15 +49,27 @@ struct RecoveryTests {
     let path = try dataFile(cluster, 1)
     let size = try #require(cluster[1].disk?.contents(path)).count
     cluster[1].disk?.flipBit(0, ofByte: size - 9, in: path)
-    if cluster[1].disk?.contents(path.dropLast(4) + "hint") != nil { try cluster[1].disk?.unlink(path.dropLast(4) + "hint") }
+    if cluster[1].disk?.contents(path.dropLast(4) + "hint") != nil {
+      try cluster[1].disk?.unlink(path.dropLast(4) + "hint")
+    }
     cluster[1].log = []
     cluster.start(1, life: 1)
     cluster.advance(milliseconds: 2000)
     let damage = try #require(cluster.status(1)?.recovery.damaged.first)
-    let line = "store \(damage.store) is fenced: \(path) is damaged at byte 64: a checksum that does not match; "
+    let line =
+      "store \(damage.store) is fenced: \(path) is damaged at byte 64: a checksum that does not match; "
       + "key hit, probably: b/apple"
     #expect(cluster[1].log.contains(line), "\(cluster[1].log)")
     #expect(cluster.status(1)?.stores.first { $0.id == damage.store }?.role == .fenced)
     for node in 1...3 { #expect(cluster.answer(cluster.ask(node, get("apple")))?.text == "red") }
+    // Bytes that read back the next time do not make it whole again: what else went meanwhile nobody knows.
+    cluster.kill(1)
+    cluster[1].disk?.flipBit(0, ofByte: size - 9, in: path)
+    cluster[1].log = []
+    cluster.start(1, life: 2)
+    cluster.advance(milliseconds: 2000)
+    #expect(cluster.status(1)?.recovery.damaged == [])
+    #expect(cluster[1].log.contains { $0.hasPrefix("store \(damage.store) is fenced since an earlier start") })
+    #expect(cluster.status(1)?.stores.first { $0.id == damage.store }?.role == .fenced)
   }
 }

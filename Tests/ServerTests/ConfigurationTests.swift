@@ -51,7 +51,8 @@ struct ConfigurationTests {
     "a value that means nothing is refused and changes nothing",
     arguments: [
       "sync=often", "sync_interval=1", "sync_interval=-1s", "sync_interval=s", "sync_interval=99999999999999999999s",
-      "request_timeout=0s", "max_file_size=1", "max_file_size=1TB", "max_file_size=1073741825", "n_val=0", "n_val=x", "partitions=0",
+      "request_timeout=0s", "max_file_size=1", "max_file_size=1TB", "max_file_size=1073741825", "n_val=0", "n_val=x",
+      "partitions=0",
       "admin_remote=yes", "log_level=loud", "clock_offset=--1s", "http=nowhere:1", "initial_cluster=n1",
       "operations_max=0",
     ])

@@ -126,9 +126,40 @@ extension SystemTests {
       let finding = try #require(try JSON.parse(report.output)["findings"]?.array?.first)
       #expect(finding["path"]?.string == path && finding["offset"]?.integer == FileHeader.byteCount)
       #expect(finding["key_after"]?.string?.hasPrefix("test/k") == true, "\(finding)")
+      try repair("\(node)/stores/\(store)", of: node)
       let listed = try cairn("store", "inspect", node, "--records")
       #expect(listed.code == 1 && listed.errors.contains("damaged at byte 64"), "\(listed.errors)")
       #expect(listed.outputText.split(separator: "\n").count == 41, "all but the damaged one, and the header")
+    }
+
+    /// What is whole goes into a new store, the rest is told, and the old store stays as it is.
+    private func repair(_ store: String, of node: String) throws {
+      let new = node + ".new"
+      func bytes(_ directory: String) throws -> [[UInt8]] {
+        try FileTree.names(in: directory).map { try FileTree.read("\(directory)/\($0)", bytesMax: 1 << 20) }
+      }
+      let before = try bytes(store)
+      let repaired = try cairn("store", "repair", store, new)
+      #expect(repaired.code == 1 && repaired.outputText.contains("\n000001.data   64 "), "\(repaired.outputText)")
+      #expect(repaired.outputText.contains("next key behind: test/k"), "\(repaired.outputText)")
+      #expect(repaired.outputText.contains("NOT complete: 1 place"), "\(repaired.outputText)")
+      #expect(repaired.errors.hasPrefix("cairn: 1 place, "), "\(repaired.errors)")
+      #expect(try bytes(store) == before)
+      #expect(try cairn("store", "verify", new).code == 0)
+      // A whole one loses nothing; a copy is told its node.
+      let again = try cairn("store", "repair", new, node + ".again/", "--node", node, "--json")
+      let report = try JSON.parse(again.output)
+      #expect(again.code == 0 && report["complete"]?.bool == true && report["bytes_lost"]?.integer == 0)
+      #expect(report["role"]?.string == "fenced" && report["hints_written"]?.integer == 1)
+      for words in [
+        [store, new], [store], [], [node, node + ".x"], [store, store + "/x"], [store, new + "x", "--node", store],
+      ] {
+        let refused = try cairn(["store", "repair"] + words)
+        #expect(refused.code == 2 && refused.errors.split(separator: "\n").count == 2, "\(words): \(refused.errors)")
+      }
+      #expect(!FileTree.exists(node + ".x") && !FileTree.exists(store + "/x"))
+      try FileTree.remove(new)
+      try FileTree.remove(node + ".again")
     }
   }
 }
