@@ -5,14 +5,17 @@ import Storage
 
 extension Node where Disk: ~Copyable {
   /// Damaged stores beyond these share a line.
-  static var damageLinesMax: Int { 16 }
+  package static var damageLinesMax: Int { 16 }
 
   mutating func tellRecovery() {
     for damage in recovery.damaged.prefix(Self.damageLinesMax) {
       free.append(.log(.error, "store \(damage.store) is fenced: \(damage.error.text(naming: objectName))"))
     }
     let more = recovery.damaged.count - Self.damageLinesMax
-    if more > 0 { free.append(.log(.error, "\(more) more stores are fenced: /admin/status names them")) }
+    if more > 0 {
+      free.append(
+        .log(.error, "\(more) more \(more == 1 ? "store is" : "stores are") fenced: /admin/status names them"))
+    }
     let damaged = Set(recovery.damaged.map(\.store))
     let fenced = engine?.storeIDs.filter { engine?.role($0) == .fenced && !damaged.contains($0) } ?? []
     if let first = fenced.first {

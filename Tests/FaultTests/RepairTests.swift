@@ -243,6 +243,77 @@ struct RepairTests {
     }
   }
 
+  @Test("of files that do not count none is read, and each is told; one that is younger than the manifest counts")
+  func strangers() throws {
+    var rig = try closed()
+    let records = try rig.placedRecords()
+    let manifest = try #require(try StoreContents(reading: Rig.store, on: &rig.disk).manifest)
+    let young = manifest.nextFileID
+    func header(_ id: UInt32, _ incarnation: Identity128, store: StoreID = Rig.seeds[0].id) -> FileHeader {
+      FileHeader(
+        kind: .data, cluster: manifest.cluster, node: manifest.node, store: store, file: id, identity: incarnation)
+    }
+    func create(_ header: FileHeader, whole: Bool = true) throws {
+      let file = try rig.disk.open(StorePath.data(Rig.store, header.file), .create)
+      var bytes = header.encoded()
+      let version = StoredVersion(stamp: stamp(900), isTombstone: false, value: [1])
+      Record.append(version, key: Array("x\(header.file)".utf8), tsn: 0, salt: header.salt, to: &bytes)
+      try rig.disk.append(whole ? bytes : Array(bytes.prefix(40)), to: file)
+    }
+    try create(header(young, manifest.incarnation))
+    try create(header(young + 1, manifest.incarnation), whole: false)
+    try create(header(young + 2, Identity128(high: 9, low: 9)))
+    try create(header(young + 3, manifest.incarnation, store: Rig.seeds[1].id))
+    let report = try rig.repair()
+    #expect(report.records == UInt64(records.count + 1) && report.lossCount == 0)
+    #expect(report.notes.all.map(\.path) == (1...3).map { StorePath.data(Rig.store, young + $0) })
+    let new = try #require(try StoreContents(reading: Rig.newStore, on: &rig.disk).manifest)
+    #expect(new.files.allSatisfy { $0.id > young + 3 })
+    var opened = try rig.openedRepaired()
+    let outcome = try opened.engine.lookup(
+      key: Array("x\(young)".utf8), hash: rig.hash(Array("x\(young)".utf8)), in: Rig.seeds[0].id, warm: nil,
+      on: &opened.disk)
+    #expect(outcome != .absent)
+  }
+
+  /// A closed store with so many more records behind the last one, every second of which is damaged if asked.
+  private func long(_ count: Int, damaging: Bool) throws -> Rig {
+    var rig = try closed()
+    let file = try #require(try StoreContents(reading: Rig.store, on: &rig.disk).files.last)
+    var bytes = try #require(rig.disk.contents(file.path))
+    let version = StoredVersion(stamp: stamp(900), isTombstone: false, value: [1])
+    for number in 0..<count {
+      Record.append(version, key: Array("x\(number)".utf8), tsn: 0, salt: try #require(file.salt), to: &bytes)
+      if damaging && number % 2 == 0 { bytes[bytes.count - 1] ^= 1 }
+    }
+    rig.disk.overwrite(file.path, with: bytes)
+    return rig
+  }
+
+  @Test("of more places than a report keeps, all are counted")
+  func manyPlaces() throws {
+    for (places, leftOut) in [(RepairReport.rangesMax, 0), (RepairReport.rangesMax + 1, 1)] {
+      var rig = try long(2 * places, damaging: true)
+      let report = try rig.repair(fileBytesMax: 1 << 20)
+      #expect(report.unsalvaged.count == RepairReport.rangesMax && report.leftOut == leftOut)
+      let bytes = (0..<places).reduce(0) {
+        $0 + RecordHeader.byteCount(keyLength: "x\($1 * 2)".utf8.count, valueLength: 1, isTombstone: false)
+      }
+      #expect(report.bytesCut == UInt64(bytes) && report.lossCount == 0, "they were never durable")
+    }
+  }
+
+  @Test("a store that would need more files than one can have is not begun to be taken for one")
+  func manyFiles() throws {
+    let count = try closed().placedRecords().count
+    for more in [0, 1] {
+      var copy = try long(StorageLimits.filesMax - count + more, damaging: false)
+      let report = try? copy.repair(node: nil, fileBytesMax: UInt64(FileHeader.byteCount))
+      #expect((report?.filesWritten == StorageLimits.filesMax) == (more == 0))
+      #expect(copy.disk.paths.contains(Rig.newStore + "/manifest") == (more == 0))
+    }
+  }
+
   private func repairAlone(_ rig: inout Rig) throws(StorageError) -> RepairReport {
     let contents = try StoreContents(reading: Rig.store, on: &rig.disk)
     return try StoreRepair.run(

@@ -72,4 +72,19 @@ struct RecoveryTests {
     #expect(cluster[1].log.contains { $0.hasPrefix("store \(damage.store) is fenced since an earlier start") })
     #expect(cluster.status(1)?.stores.first { $0.id == damage.store }?.role == .fenced)
   }
+
+  @Test("so many damaged stores have a line each, and more are counted in one", arguments: [0, 1, 3])
+  func manyStores(more: Int) throws {
+    let cluster = TestCluster(nodes: 3, partitions: 32)
+    cluster.kill(1)
+    let manifests = try #require(cluster[1].disk).paths.filter { $0.hasSuffix("/manifest") }
+    let most = Node<SimulatedDisk>.damageLinesMax
+    for path in manifests.prefix(most + more) { cluster[1].disk?.flipBit(0, ofByte: 30, in: path) }
+    cluster[1].log = []
+    cluster.start(1, life: 1)
+    #expect(cluster.status(1)?.recovery.damaged.count == most + more)
+    let lines = cluster[1].log.filter { $0.contains("fenced") }
+    #expect(lines.count == most + (more == 0 ? 0 : 1))
+    if more > 0 { #expect(lines.last?.hasPrefix("\(more) more store\(more == 1 ? " is" : "s are") fenced") == true) }
+  }
 }

@@ -94,6 +94,31 @@ extension SystemTests {
       }
     }
 
+    @Test("what a start found of its disk is in the status: bytes that were cut, and damage with file, place and key")
+    func recovery() throws {
+      try TestCluster.with("recovery", nodes: 1, settings: ["partitions=1"]) { cluster in
+        var client = try cluster.client(1)
+        #expect(try client.put("apple", Array("red".utf8)).status == 204)
+        try cluster.local("stop", "1")
+        let store = cluster.data + "/n1/stores/p000-n1"
+        let data = store + "/000001.data"
+        var bytes = try FileTree.read(data, bytesMax: 1 << 20)
+        try FileTree.write(bytes + [1, 2, 3, 4, 5], to: data)
+        #expect(try cluster.recovery()["bytes_cut"]?.integer == 5)
+        #expect(try FileTree.read(cluster.data + "/n1.log", bytesMax: 1 << 20).text.contains("info n1 cut 5 bytes"))
+        try cluster.local("stop", "1")
+        #expect(try FileTree.read(data, bytesMax: 1 << 20) == bytes)
+        bytes[bytes.count - 9] ^= 1
+        try FileTree.write(bytes, to: data)
+        try FileTree.remove(store + "/000001.hint")
+        let damage = "\(data) is damaged at byte 64: a checksum that does not match; key hit, probably: test/apple"
+        let recovery = try cluster.recovery()
+        #expect(recovery["damaged"]?.array?.map(\.string) == ["store p000-n1: \(damage)"], "\(recovery)")
+        let log = try FileTree.read(cluster.data + "/n1.log", bytesMax: 1 << 20).text
+        #expect(log.contains("error n1 store p000-n1 is fenced: \(damage)"), "\(log)")
+      }
+    }
+
     /// A hint that is lost is missed, told, and made again.
     private func hints(_ node: String) throws {
       let store = try #require(
@@ -162,4 +187,18 @@ extension SystemTests {
       try FileTree.remove(node + ".again")
     }
   }
+}
+
+extension TestCluster {
+  /// Starts the first node, and what its status says of the start.
+  fileprivate func recovery() throws -> JSON {
+    try local("start", "1")
+    var client = try client(1)
+    let status = try JSON.parse(try client.send("GET", "/admin/status").body)
+    return try #require(status["recovery"])
+  }
+}
+
+extension [UInt8] {
+  fileprivate var text: String { String(decoding: self, as: UTF8.self) }
 }
