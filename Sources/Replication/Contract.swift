@@ -101,6 +101,8 @@ package struct NodeOptions: Sendable {
   package var sync: SyncMode = .always
   package var syncIntervalMilliseconds: UInt64 = 1000
   package var fileBytesMax: UInt64 = 256 << 20
+  /// Free bytes of the disk that puts leave alone; nil: twice `fileBytesMax`.
+  package var reserveBytes: UInt64?
   /// A journal segment this long is followed by the next.
   package var journalSegmentBytes: UInt64 = 32 << 20
   /// Bytes, and age in seconds, at which written records are made durable in their stores and leave the journal.

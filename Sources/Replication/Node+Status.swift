@@ -19,7 +19,7 @@ extension Node where Disk: ~Copyable {
       peers: peers.peers.map { status(of: $0, at: now) },
       stores: engine.map { engine in engine.storeIDs.map { engine.status($0) } } ?? [],
       clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: counters,
-      recovery: recovery, queues: queues, journal: engine?.journalStatus)
+      recovery: recovery, queues: queues, journal: engine?.journalStatus, space: engine?.spaceStatus)
   }
 
   private var queues: NodeQueues {
@@ -29,7 +29,7 @@ extension Node where Disk: ~Copyable {
     queues.deletes = deletes.count
     queues.forwards = forwards.count
     queues.lists = lists.count
-    queues.unsynced = held.count + syncWaiters.count
+    queues.unsynced = held.count + syncWaiters.count + unflushed.count
     queues.coldReads = pendingReads.count
     queues.diskJobs = jobs.count
     return queues

@@ -48,6 +48,15 @@ extension Configuration {
       "sync_interval", \.syncIntervalMilliseconds, 10...3_600_000, "longest time to the device with sync = interval"),
     duration("request_timeout", \.requestTimeoutMilliseconds, 1...600_000, "deadline of a request that names none"),
     size("max_file_size", \.fileBytesMax, (1 << 16)...(4 << 30), "a data file that has grown to this is sealed"),
+    ConfigurationKey(
+      name: "disk_reserve", unit: "size", range: "0 to 1024GiB; twice max_file_size where nothing is set",
+      documentation: "free bytes of the disk that puts leave alone; with less free they are answered 507",
+      isIdentity: false,
+      parse: { text, target in
+        guard let value = parseSize(text), value <= 1 << 40 else { return "a size from 0 to 1024GiB, like 512MiB" }
+        target.diskReserveBytes = value
+        return nil
+      }, show: { showSize($0.diskReserveBytes ?? EngineOptions.reserveBytes(fileBytesMax: $0.fileBytesMax)) }),
     duration("suspect_after", \.suspectAfterMilliseconds, 50...600_000, "silence after which a node is routed around"),
     number("operations_max", \.operationsMax, 1...1_000_000, "client operations in progress; one more is answered 503"),
     number("connections_max", \.connectionsMax, 1...60_000, "client connections; one more is answered 503 and closed"),

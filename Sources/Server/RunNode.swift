@@ -127,6 +127,7 @@ extension Configuration {
     options.sync = sync
     options.syncIntervalMilliseconds = syncIntervalMilliseconds
     options.fileBytesMax = fileBytesMax
+    options.reserveBytes = diskReserveBytes
     options.requestTimeoutMilliseconds = requestTimeoutMilliseconds
     options.suspectAfterMilliseconds = suspectAfterMilliseconds
     options.operationsMax = operationsMax

@@ -20,11 +20,13 @@ package struct EngineOptions: Sendable {
   package var checkpointBytes: UInt64
   /// With `interval`: the longest time that written records are not durable.
   package var syncIntervalMilliseconds: UInt64
+  /// Free bytes that values leave alone: for tombstones, checkpoints and merging.
+  package var reserveBytes: UInt64
 
   package init(
     clusterID: Identity128, nodeID: NodeID, hash: RingHash, ringBits: Int, sync: SyncMode = .always,
     fileBytesMax: UInt64 = 256 << 20, journalSegmentBytes: UInt64 = 32 << 20, checkpointSeconds: UInt64 = 60,
-    checkpointBytes: UInt64 = 32 << 20, syncIntervalMilliseconds: UInt64 = 1000
+    checkpointBytes: UInt64 = 32 << 20, syncIntervalMilliseconds: UInt64 = 1000, reserveBytes: UInt64? = nil
   ) {
     self.clusterID = clusterID
     self.nodeID = nodeID
@@ -36,7 +38,13 @@ package struct EngineOptions: Sendable {
     self.checkpointSeconds = checkpointSeconds
     self.checkpointBytes = checkpointBytes
     self.syncIntervalMilliseconds = syncIntervalMilliseconds
+    self.reserveBytes = reserveBytes ?? EngineOptions.reserveBytes(fileBytesMax: self.fileBytesMax)
   }
+}
+
+extension EngineOptions {
+  /// What is kept free where nothing else is said: a merge may need room for one file while the last one still fills up.
+  package static func reserveBytes(fileBytesMax: UInt64) -> UInt64 { 2 * min(fileBytesMax, StorageLimits.fileBytesMax) }
 }
 
 /// Names inside a node's directory.
