@@ -52,6 +52,8 @@ package struct SimulatedDisk: FileSystem, Sendable {
   package var wouldBlockChance = 0
   /// The operation of this number fails with this error number; later ones work.
   package var failure: (operation: Int, errno: Int32)?
+  /// What the operation of `failure` was, once it has failed.
+  package private(set) var failedOperation: FileOperation?
   /// No file can be opened: too many are open.
   package var refusesFiles = false
   /// Bytes that may still be written; nil: any number. What is cut off or unlinked comes back.
@@ -311,6 +313,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
     if isSync && hasFailedSync { syncsAfterFailure += 1 }
     if isDead { throw .io(operation, path: path, errno: Errno.failed) }
     guard let failure, failure.operation == operationCount else { return }
+    failedOperation = operation
     hasFailedSync = hasFailedSync || isSync
     throw .io(operation, path: path, errno: failure.errno)
   }

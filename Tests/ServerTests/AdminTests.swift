@@ -25,6 +25,7 @@ struct AdminTests {
     let sync = #""sync":{"value":"never","source":"--set","default":"always","unit":"always|interval|never"}"#
     #expect(try fetch("/admin/config", shard).body.contains(sync))
     #expect(try fetch("/admin/status", shard).body.contains(#""state":"serving""#))
+    #expect(try fetch("/admin/status", shard).body.contains(#""puts_refused":false"#))
     #expect(try fetch("/admin/members", shard).body.contains(#""name":"n1""#))
     #expect(try fetch("/admin/ring", shard).body.hasSuffix(#""owners":[["n1"],["n1"]]}"#))
     #expect(await shard.stop() == .clean)
