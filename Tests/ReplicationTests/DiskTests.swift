@@ -19,6 +19,12 @@ struct DiskTests {
     cluster.advance(milliseconds: 7000)
   }
 
+  /// The operation of the disk that comes after so many others fails.
+  private func fail(_ cluster: TestCluster, _ id: Int, after others: Int = 0, errno: Int32) {
+    let operation = (cluster[id].node?.disk.operationCount ?? 0) + 1 + others
+    cluster[id].node?.disk.failure = (operation, errno)
+  }
+
   private func isFull(_ response: ClientResponse?, naming names: [String]) -> Bool {
     guard case .failed(.full(let detail))? = response else { return false }
     return names.allSatisfy { detail.contains("\($0): its disk is full") } && detail.contains("free or add space")
@@ -122,13 +128,28 @@ struct DiskTests {
   @Test("a failed write ends the node, and nothing is answered afterwards", arguments: [Int32(5), 30])
   func failedWrite(errno: Int32) {
     let cluster = TestCluster(nodes: 1, replicas: 1)
-    let operation = (cluster[1].node?.disk.operationCount ?? 0) + 1
-    cluster[1].node?.disk.failure = (operation, errno)
-    let session = cluster.ask(1, put("a", "1"))
+    cluster.ask(1, put("a", "1"))
+    fail(cluster, 1, after: 1, errno: errno)
+    let session = cluster.ask(1, put("a", "2"))
+    #expect(cluster[1].node?.disk.failedOperation == .append)
     #expect(cluster.answer(session) == nil)
-    guard case .failed(.io(.open, _, errno))? = cluster[1].stopped else {
-      return #expect(errno == 30, "a new file that cannot be made on a read-only disk is a refusal")
+    guard case .failed(.io(.append, _, errno))? = cluster[1].stopped else {
+      return #expect(Bool(false), "it must stop")
     }
+    let read = cluster.ask(1, get("a"))
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster.answer(read) == nil)
+  }
+
+  @Test("a new file that cannot be made refuses the write that needs it, and no other", arguments: [Int32(23), 24, 30])
+  func noNewFile(errno: Int32) throws {
+    let cluster = TestCluster(nodes: 1, replicas: 1)
+    fail(cluster, 1, errno: errno)
+    guard case .failed(.unavailable)? = cluster.answer(cluster.ask(1, put("a", "1"))) else {
+      return #expect(Bool(false), "not refused")
+    }
+    #expect(try #require(cluster.answer(cluster.ask(1, get("a")))).isNotFound)
+    #expect(try #require(cluster.answer(cluster.ask(1, put("a", "1")))).isStored)
   }
 
   @Test("a sync that failed is never called again, whatever the node is told later")
@@ -136,7 +157,7 @@ struct DiskTests {
     let cluster = TestCluster(nodes: 1, replicas: 1)
     cluster.holdsSyncs = [TestCluster.id(1)]
     let session = cluster.ask(1, put("a", "1"))
-    cluster[1].node?.disk.failure = ((cluster[1].node?.disk.operationCount ?? 0) + 1, 28)
+    fail(cluster, 1, errno: 28)
     cluster.releaseSync(1)
     #expect(cluster[1].node?.disk.failedOperation == .sync)
     guard case .failed(.io(.sync, _, 28))? = cluster[1].stopped else { return #expect(Bool(false), "it must stop") }
@@ -151,8 +172,7 @@ struct DiskTests {
     let cluster = TestCluster(nodes: 3)
     for index in 0..<20 { cluster.ask(1, put("k\(index)", "v")) }
     cluster[1].node?.disk.wouldBlockChance = coldPerThousand
-    let operation = (cluster[1].node?.disk.operationCount ?? 0) + (coldPerThousand == 0 ? 1 : 2)
-    cluster[1].node?.disk.failure = (operation, 5)
+    fail(cluster, 1, after: coldPerThousand == 0 ? 0 : 1, errno: 5)
     #expect(cluster.answer(cluster.ask(1, get("k0")))?.text == "v")
     #expect(cluster[1].node?.disk.failedOperation == .read)
     #expect(cluster[1].stopped == nil)
@@ -170,7 +190,7 @@ struct DiskTests {
     let cluster = TestCluster(nodes: 1, replicas: 1)
     cluster.ask(1, put("a", "1"))
     cluster[1].node?.disk.wouldBlockChance = 1000
-    cluster[1].node?.disk.failure = ((cluster[1].node?.disk.operationCount ?? 0) + 2, 24)
+    fail(cluster, 1, after: 1, errno: 24)
     guard case .failed(.unsatisfied(.r, wanted: 1, got: 0, let detail))? = cluster.answer(cluster.ask(1, get("a")))
     else { return #expect(Bool(false), "not refused") }
     #expect(detail.contains("n1"))
