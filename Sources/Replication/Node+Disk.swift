@@ -75,12 +75,14 @@ extension Node where Disk: ~Copyable {
     case .damaged, .missing, .incompatible:
       free.append(.log(.error, "store \(store) is fenced: \(error)"))
       return .damaged
-    case .io(.read, _, _) where error.isOutOfFiles: return .unavailable
-    case .io(.read, _, _):
-      free.append(.log(.error, "store \(store) is fenced until the next start, the others go on: \(error)"))
-      return .unavailable
     case .io, .locked:
-      stopReason = .failed(error)
+      if error.isRefusal {
+        complain(error)
+      } else if engine?.hasFailed ?? true {
+        stopReason = .failed(error)
+      } else {
+        free.append(.log(.error, "store \(store) is fenced until the next start, the others go on: \(error)"))
+      }
       return .unavailable
     }
   }

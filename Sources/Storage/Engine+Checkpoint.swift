@@ -12,7 +12,9 @@ struct CheckpointState {
     var position: UInt64?
     var spare: UInt32?
     var dropped: [UInt32] = []
-    var hint: (store: Bitcask, index: Int, length: UInt64)?
+    /// The merge whose outputs take the place of its inputs.
+    var merged: MergeRun?
+    var hint: (store: Bitcask, fileID: UInt32, length: UInt64)?
     /// What this job was due for, should it come to nothing.
     var bytes: UInt64 = 0
     var isUrgent = false
@@ -49,7 +51,10 @@ extension Engine {
     journal?.closeFiles(durable: sync.journalDurable, isSyncing: sync.inFlight != nil, on: &files)
     var job = CheckpointState.Job()
     var steps: [DiskStep] = []
-    if isCheckpointDue(at: now, since: lastCheckpoint) {
+    addMerge(&job, &steps, on: &files)
+    if !steps.isEmpty {
+      // Nothing else: the store's manifest is written once.
+    } else if isCheckpointDue(at: now, since: lastCheckpoint) {
       checkpoint.lastCheckpoint = now
       checkpoint.lastSync = now
       beginCheckpoint(&job, &steps, withManifests: true)
@@ -78,7 +83,10 @@ extension Engine {
     }
     if let spare = job.spare { journal?.adoptSpare(spare) }
     journal?.dropped(job.dropped)
-    if let hint = job.hint, hint.store.isOpen { hint.store.dataFiles[hint.index].hintLength = hint.length }
+    if let merged = job.merged { completeMerge(merged) }
+    if let hint = job.hint, let index = hint.store.dataFiles.index(ofFile: hint.fileID) {
+      hint.store.dataFiles[index].hintLength = hint.length
+    }
   }
 
   /// How long the engine waits after a job that came to nothing.
@@ -96,6 +104,7 @@ extension Engine {
     checkpoint.isUrgent = checkpoint.isUrgent || job.isUrgent
     checkpoint.hasRolled = checkpoint.hasRolled || job.hasRolled
     checkpoint.lastSync = nil
+    if let merged = job.merged { merge.unfinished = merged }
     if job.bytes > 0 { checkpoint.mustRun = true }
   }
 
@@ -105,7 +114,7 @@ extension Engine {
     var steps: [DiskStep] = []
     for store in stores where store.isOpen {
       let targets = store.syncTargets
-      for target in targets { steps.append(.sync(path: store.dataFiles[target.index].path)) }
+      for target in targets { steps.append(.sync(path: target.path)) }
       for index in store.filesWithoutHint { steps.append(store.hintStep(index)) }
       guard !targets.isEmpty || store.hasStaleManifest else { continue }
       steps.append(.syncDirectory(store.directory))
@@ -119,14 +128,15 @@ extension Engine {
   // MARK: What is due
 
   private func isCheckpointDue(at now: Instant, since last: Instant) -> Bool {
+    if checkpoint.isUrgent { return true }
     guard checkpoint.bytes > 0 else { return false }
     if checkpoint.mustRun { return true }
     let isLate = now.milliseconds(since: last) >= options.checkpointSeconds &* 1000
     let isLarge = checkpoint.bytes >= options.checkpointBytes
     switch options.sync {
     case .always: return isLate || isLarge
-    case .interval: return isLate || isLarge || checkpoint.hasRolled || checkpoint.isUrgent
-    case .never: return checkpoint.hasRolled || checkpoint.isUrgent
+    case .interval: return isLate || isLarge || checkpoint.hasRolled
+    case .never: return checkpoint.hasRolled
     }
   }
 
@@ -144,7 +154,7 @@ extension Engine {
     for store in stores where store.isOpen {
       let targets = store.syncTargets
       guard !targets.isEmpty || (withManifests && store.hasStaleManifest) else { continue }
-      for target in targets { steps.append(.sync(path: store.dataFiles[target.index].path)) }
+      for target in targets { steps.append(.sync(path: target.path)) }
       if store.hasUnnamedFile { steps.append(.syncDirectory(store.directory)) }
       if withManifests {
         steps.append(
@@ -187,7 +197,7 @@ extension Engine {
     for store in stores where store.isOpen {
       guard let index = store.sealedFileWithoutHint else { continue }
       steps.append(store.hintStep(index))
-      job.hint = (store: store, index: index, length: store.dataFiles[index].length)
+      job.hint = (store: store, fileID: store.dataFiles[index].id, length: store.dataFiles[index].length)
       return
     }
     checkpoint.mayNeedHints = false

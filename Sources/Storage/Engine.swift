@@ -27,13 +27,16 @@ package final class Engine {
   /// The append that failed.
   private var failure: StorageError?
 
+  let openFiles: OpenFiles
   var sync = SyncState()
   var checkpoint = CheckpointState()
   var space = SpaceState()
+  var merge = MergeState()
 
   init(_ directory: String, options: EngineOptions) {
     self.directory = directory
     self.options = options
+    openFiles = OpenFiles(countMax: options.openFilesMax)
   }
 
   // MARK: Stores
@@ -81,7 +84,7 @@ package final class Engine {
     for seed in seeds {
       let path = StorePath.store(directory, seed.id)
       let manifest = newManifest(seed, promises: promises[seed.id] ?? [])
-      let store = Bitcask(manifest, directory: path, options: options)
+      let store = Bitcask(manifest, directory: path, options: options, openFiles: openFiles)
       for name in try files.list(path) {
         guard let id = StorePath.number(name, suffix: ".data"), id < UInt32.max else { continue }
         store.manifest.nextFileID = max(store.manifest.nextFileID, id + 1)
@@ -118,9 +121,7 @@ package final class Engine {
 
   private func giveUp<FS: FileSystem & ~Copyable>(_ store: Bitcask, on files: inout FS) {
     touched.removeAll { $0 === store }
-    for file in store.dataFiles { files.close(file.handle) }
-    store.dataFiles = []
-    store.isOpen = false
+    store.close(on: &files)
   }
 
   func find(_ id: StoreID) -> Int? {
@@ -158,7 +159,7 @@ package final class Engine {
     if let failure { throw failure }
     if space.isShort && !version.isTombstone { return .refused(.full) }
     let store = store(id)
-    guard try prepare(store, on: &files) else { return .refused(.full) }
+    guard try prepare(store, on: &files) else { return .refused(space.refusal.map(DiskRefusal.init) ?? .full) }
     do throws(StorageError) {
       switch try store.apply(version, key: key, hash: hash, warm: warm, mayBlock: false, on: &files) {
       case .appended(let range, let fileID):
@@ -171,9 +172,21 @@ package final class Engine {
       }
     } catch {
       guard error.refusesNewFile else { throw refuse(error, by: store) }
-      guard error.isOutOfSpace else { return .refused(.unavailable(error)) }
-      noteOutOfSpace()
-      return .refused(.full)
+      if error.isOutOfSpace { noteOutOfSpace() }
+      return .refused(DiskRefusal(error))
+    }
+  }
+
+  /// Forgets the tombstone of a key if it is exactly the one of this stamp, and raises the floor of its store above it.
+  /// The conditions of rule PURGE (Docs/Delete.md) are the caller's.
+  package func purge<FS: FileSystem & ~Copyable>(
+    key: [UInt8], hash: UInt64, stamp: Stamp, in id: StoreID, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> PurgeOutcome {
+    let store = store(id)
+    do throws(StorageError) {
+      return try store.purge(key, hash: hash, stamp: stamp, warm: warm, on: &files)
+    } catch {
+      throw refuse(error, by: store, isReading: true)
     }
   }
 
@@ -186,7 +199,7 @@ package final class Engine {
     do throws(StorageError) {
       return try store.lookup(key, hash: hash, warm: warm, on: &files)
     } catch {
-      throw refuse(error, by: store)
+      throw refuse(error, by: store, isReading: true)
     }
   }
 
@@ -199,7 +212,7 @@ package final class Engine {
     do throws(StorageError) {
       return try store.keys(from: hash, matching: pattern, warm: warm, on: &files)
     } catch {
-      throw refuse(error, by: store)
+      throw refuse(error, by: store, isReading: true)
     }
   }
 
@@ -207,7 +220,7 @@ package final class Engine {
   /// Where there is no room they stay in memory, `flushed` stays behind `appended`, and a later flush goes on.
   package func flush<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     if let failure { throw failure }
-    guard space.mayAppend else { return }
+    guard space.mayAppend else { return openFiles.endTurn(on: &files) }
     space.mayRetry = false
     do throws(StorageError) {
       if journal != nil {
@@ -223,12 +236,13 @@ package final class Engine {
         touched.removeLast()
       }
     } catch {
-      guard error.isOutOfSpace else {
+      guard error.isRefusal else {
         failure = error
         throw error
       }
       space.refusal = error
-      noteOutOfSpace()
+      if error.isOutOfSpace { noteOutOfSpace() }
+      openFiles.endTurn(on: &files)
       return
     }
     space.refusal = nil
@@ -237,6 +251,7 @@ package final class Engine {
     bufferedBytes = 0
     flushedCount = appendedCount
     if space.appendedBytes >= Engine.bytesPerSpaceReview { measureSpace(on: &files) }
+    openFiles.endTurn(on: &files)
   }
 
   /// Everything applied so far.
@@ -281,16 +296,22 @@ package final class Engine {
   /// start, the others go on. Its id; nil when the store was not to blame, or has been given up.
   package func readFailed(_ read: ColdRead, _ error: StorageError) -> StoreID? {
     guard !error.isOutOfFiles else { return nil }
-    let store = stores.first { store in store.dataFiles.contains { $0.handle == read.file } }
+    let store = stores.first { store in
+      store.dataFiles.indices.contains { store.dataFiles[$0].handle == read.file }
+    }
     store?.fence(error)
     return store?.id
   }
 
+  /// After a failed write or sync the engine does nothing any more.
+  package var hasFailed: Bool { failure != nil }
+
   /// A read that fails fences its store; a failed write ends the engine.
-  private func refuse(_ error: StorageError, by store: Bitcask) -> StorageError {
+  func refuse(_ error: StorageError, by store: Bitcask, isReading: Bool = false) -> StorageError {
     switch error {
-    case .io(.read, _, _): if !error.isOutOfFiles { store.fence(error) }
-    case .io: failure = error
+    case .io where error.isRefusal: break
+    case .io(.read, _, _): store.fence(error)
+    case .io: if isReading { store.fence(error) } else { failure = error }
     case .locked, .damaged, .incompatible, .missing: break
     }
     return error

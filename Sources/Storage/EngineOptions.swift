@@ -22,11 +22,15 @@ package struct EngineOptions: Sendable {
   package var syncIntervalMilliseconds: UInt64
   /// Free bytes that values leave alone: for tombstones, checkpoints and merging.
   package var reserveBytes: UInt64
+  /// Sealed data files open at once, over all stores.
+  package var openFilesMax: Int
+  package var merge: MergePolicy
 
   package init(
     clusterID: Identity128, nodeID: NodeID, hash: RingHash, ringBits: Int, sync: SyncMode = .always,
     fileBytesMax: UInt64 = 256 << 20, journalSegmentBytes: UInt64 = 32 << 20, checkpointSeconds: UInt64 = 60,
-    checkpointBytes: UInt64 = 32 << 20, syncIntervalMilliseconds: UInt64 = 1000, reserveBytes: UInt64? = nil
+    checkpointBytes: UInt64 = 32 << 20, syncIntervalMilliseconds: UInt64 = 1000, reserveBytes: UInt64? = nil,
+    openFilesMax: Int = 512, merge: MergePolicy = MergePolicy()
   ) {
     self.clusterID = clusterID
     self.nodeID = nodeID
@@ -39,6 +43,8 @@ package struct EngineOptions: Sendable {
     self.checkpointBytes = checkpointBytes
     self.syncIntervalMilliseconds = syncIntervalMilliseconds
     self.reserveBytes = reserveBytes ?? EngineOptions.reserveBytes(fileBytesMax: self.fileBytesMax)
+    self.openFilesMax = openFilesMax
+    self.merge = merge
   }
 }
 

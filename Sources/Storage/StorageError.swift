@@ -1,7 +1,7 @@
 // What can go wrong with a disk, each case with what an operator needs to act on it.
 
 package enum FileOperation: String, Sendable {
-  case open, close, size, append, read, truncate, sync, syncDirectory, list, createDirectory, rename, unlink, lock
+  case open, close, size, append, read, truncate, sync, syncDirectory, list, createDirectory, rename, link, unlink, lock
   case measure
 }
 
@@ -63,7 +63,7 @@ extension FileOperation {
   /// Whether the want of space leaves things as they were before. After a sync nobody knows what is on the device.
   fileprivate var mayLackSpace: Bool {
     switch self {
-    case .open, .append, .createDirectory, .rename, .unlink: true
+    case .open, .append, .createDirectory, .rename, .link, .unlink: true
     case .close, .size, .read, .truncate, .sync, .syncDirectory, .list, .lock, .measure: false
     }
   }

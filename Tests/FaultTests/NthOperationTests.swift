@@ -132,7 +132,7 @@ struct NthOperationTests {
       let error = Result { try story.run() }.failure
       guard let failed = story.rig.disk.failedOperation else { return #expect(error == nil, "\(label)") }
       switch failed {
-      case .append, .open, .createDirectory, .rename, .unlink:
+      case .append, .open, .createDirectory, .rename, .link, .unlink:
         if refusal.passes && !(refusal == .tooManyFiles && failed != .open) {
           #expect(error == nil || story.mayStop, "\(label), \(failed): \(error.map { "\($0)" } ?? "")")
         } else if failed == .append {
