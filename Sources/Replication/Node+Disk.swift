@@ -141,7 +141,11 @@ extension Node where Disk: ~Copyable {
   /// waited is told so.
   mutating func coldReadFailed(_ waiting: WaitingRead, _ error: StorageError, at now: Moment) {
     var refused = Refusal.unavailable
-    if let store = engine?.readFailed(waiting.read, error) { refused = refusal(of: store, error) } else { complain(error) }
+    if let store = engine?.readFailed(waiting.read, error) {
+      refused = refusal(of: store, error)
+    } else {
+      complain(error)
+    }
     switch waiting.waiter {
     case .put(let operation): refusePut(operation, refused, detail: error.description)
     case .get(let operation): getAnswered(operation, own.id, .refused(refused), at: now)

@@ -156,7 +156,9 @@ extension Node where Disk: ~Copyable {
     case .get: return refuse(forward, from: node, .notOwner)
     }
     let hash = hash(key.encoded)
-    if let refusal = refusalToCoordinate(forward.request, hash: hash, at: now) { return refuse(forward, from: node, refusal) }
+    if let refusal = refusalToCoordinate(forward.request, hash: hash, at: now) {
+      return refuse(forward, from: node, refusal)
+    }
     guard operationsInProgress < options.operationsMax else {
       counters.overloads += 1
       return refuse(forward, from: node, .overloaded)

@@ -78,7 +78,8 @@ extension Engine {
     let left = space.freeBytes.map { $0 - min($0, unflushedBytes) }
     if let left, left < options.reserveBytes {
       space.isShort = true
-    } else if space.refusal == nil, !space.wasRefused, space.shortUntil == nil, left.map({ $0 >= resumeBytes }) ?? true {
+    } else if space.refusal == nil, !space.wasRefused, space.shortUntil == nil, left.map({ $0 >= resumeBytes }) ?? true
+    {
       space.isShort = false
     }
   }

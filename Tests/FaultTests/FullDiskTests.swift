@@ -80,7 +80,9 @@ struct FullDiskTests {
     #expect(!rig.engine.refusesValues && rig.engine.spaceStatus.freeBytes == nil)
   }
 
-  @Test("an append that finds no room is cut back, nothing of it is durable, and it is tried again", arguments: SyncMode.allCases)
+  @Test(
+    "an append that finds no room is cut back, nothing of it is durable, and it is tried again",
+    arguments: SyncMode.allCases)
   func cutBack(mode: SyncMode) throws {
     var rig = try rig(sync: mode)
     _ = try rig.put("a", "1", at: 1)

@@ -157,7 +157,8 @@ struct NthOperationTests {
     #expect(rig.disk.operationCount == before, "\(label)")
   }
 
-  @Test("the disk fills up there and is emptied later: the same engine goes on and loses nothing",
+  @Test(
+    "the disk fills up there and is emptied later: the same engine goes on and loses nothing",
     arguments: SyncMode.allCases)
   func fillsUp(mode: SyncMode) throws {
     for bytes in stride(from: 0, to: 8000, by: 13) {

@@ -83,7 +83,9 @@ struct DiskTests {
     for _ in 0..<6 { #expect(try #require(cluster.answer(cluster.ask(entry, put(key, "1")))).isStored) }
   }
 
-  @Test("a write that finds no room is acknowledged to nobody, and everybody hears of it once it is in a file", arguments: SyncMode.allCases)
+  @Test(
+    "a write that finds no room is acknowledged to nobody, and everybody hears of it once it is in a file",
+    arguments: SyncMode.allCases)
   func withheld(sync: SyncMode) throws {
     let cluster = TestCluster(nodes: 3, sync: sync)
     for id in 1...3 { cluster[id].node?.disk.spaceLeft = 10 }
@@ -167,7 +169,8 @@ struct DiskTests {
     #expect(cluster[1].node?.disk.syncsAfterFailure == 0)
   }
 
-  @Test("bytes that cannot be read: others answer for this node, which goes on with its other stores", arguments: [0, 1000])
+  @Test(
+    "bytes that cannot be read: others answer for this node, which goes on with its other stores", arguments: [0, 1000])
   func failedRead(coldPerThousand: Int) throws {
     let cluster = TestCluster(nodes: 3)
     for index in 0..<20 { cluster.ask(1, put("k\(index)", "v")) }
