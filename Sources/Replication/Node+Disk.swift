@@ -155,6 +155,8 @@ extension Node where Disk: ~Copyable {
       send(.readReply(PeerReadReply(operation: read.operation, outcome: .refused(refused))), to: node)
     case .list(let question): ownPageRefused(question, refused, at: now)
     case .peerList(let question, let node): refusePage(question, to: node, refused)
+    // Of a fenced store no more is merged; of another one the slice is tried again.
+    case .merge: merges.isReading = false
     }
   }
 }

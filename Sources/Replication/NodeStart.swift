@@ -92,7 +92,8 @@ struct NodeStart {
       ringBits: Int(cluster.partitions).trailingZeroBitCount, sync: options.sync,
       fileBytesMax: options.fileBytesMax, journalSegmentBytes: options.journalSegmentBytes,
       checkpointSeconds: options.checkpointSeconds, checkpointBytes: options.checkpointBytes,
-      syncIntervalMilliseconds: options.syncIntervalMilliseconds, reserveBytes: options.reserveBytes)
+      syncIntervalMilliseconds: options.syncIntervalMilliseconds, reserveBytes: options.reserveBytes,
+      openFilesMax: options.openFilesMax, merge: options.merge)
   }
 
   /// Reads or creates the identity file, and marks it unclean before anything else is done.

@@ -51,6 +51,7 @@ package struct NodeStatus: Sendable {
   package let recovery: RecoveryReport
   package let queues: NodeQueues
   package let journal: JournalStatus?
+  package let merge: MergeStatus
   /// Nil until the node belongs to a cluster.
   package let space: SpaceStatus?
 
@@ -58,7 +59,7 @@ package struct NodeStatus: Sendable {
     member: Member, state: State, clusterID: Identity128?, bootID: UInt64, actor: ActorID, ringEpoch: UInt64,
     peers: [Peer], stores: [StoreStatus], clockInDoubt: Bool, operationsInProgress: Int, counters: NodeCounters,
     recovery: RecoveryReport, queues: NodeQueues = NodeQueues(), journal: JournalStatus? = nil,
-    space: SpaceStatus? = nil
+    merge: MergeStatus = MergeStatus(), space: SpaceStatus? = nil
   ) {
     self.member = member
     self.state = state
@@ -74,6 +75,7 @@ package struct NodeStatus: Sendable {
     self.recovery = recovery
     self.queues = queues
     self.journal = journal
+    self.merge = merge
     self.space = space
   }
 

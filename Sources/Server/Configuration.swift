@@ -23,6 +23,8 @@ package struct Configuration: Sendable {
   package var fileBytesMax: UInt64 = 256 << 20
   /// Nil: twice `fileBytesMax`.
   package var diskReserveBytes: UInt64?
+  package var merge = MergePolicy()
+  package var openFilesMax = 512
   package var suspectAfterMilliseconds: UInt64 = 1000
   package var operationsMax = 16_384
   package var connectionsMax = 10_000

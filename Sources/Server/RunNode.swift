@@ -128,6 +128,8 @@ extension Configuration {
     options.syncIntervalMilliseconds = syncIntervalMilliseconds
     options.fileBytesMax = fileBytesMax
     options.reserveBytes = diskReserveBytes
+    options.merge = merge
+    options.openFilesMax = openFilesMax
     options.requestTimeoutMilliseconds = requestTimeoutMilliseconds
     options.suspectAfterMilliseconds = suspectAfterMilliseconds
     options.operationsMax = operationsMax
