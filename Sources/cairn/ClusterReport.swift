@@ -138,8 +138,9 @@ struct ClusterReport {
 
   private mutating func addDisks() {
     for view in views where view.status["disk"]?["puts_refused"]?.bool == true {
-      let free = view.status["disk"]?["free_bytes"]?.integer.map { "\($0 >> 20) MiB are free" } ?? "a write found no room"
-      problems.append("the disk of \(view.name) is full (\(free)), and it refuses puts: make room there")
+      let free = view.status["disk"]?["free_bytes"]?.integer
+      let room = free.map { "\($0 >> 20) MiB are free" } ?? "a write found no room"
+      problems.append("the disk of \(view.name) is full (\(room)), and it refuses puts: make room there")
     }
   }
 
