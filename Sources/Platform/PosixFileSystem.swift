@@ -125,10 +125,12 @@ package struct PosixFileSystem: FileSystem, ~Copyable {
   }
 
   package mutating func syncDirectory(_ path: String) throws(StorageError) {
-    try attempt(.syncDirectory, path) { () throws(Errno) in
-      let directory = Descriptor(owning: try call { unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) })
-      return try call { fsync(directory.rawValue) }
+    // Not to open it says nothing about what is in it; a failed sync does.
+    let descriptor = try attempt(.open, path) { () throws(Errno) in
+      try call { unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
     }
+    let directory = Descriptor(owning: descriptor)
+    try attempt(.syncDirectory, path) { () throws(Errno) in try call { fsync(directory.rawValue) } }
   }
 
   package mutating func list(_ directory: String) throws(StorageError) -> [String] {
@@ -182,6 +184,12 @@ package struct PosixFileSystem: FileSystem, ~Copyable {
 
   package mutating func unlink(_ path: String) throws(StorageError) {
     try attempt(.unlink, path) { () throws(Errno) in try call { unsafe Glibc.unlink(path) } }
+  }
+
+  package mutating func freeBytes(at path: String) throws(StorageError) -> UInt64 {
+    var facts = statvfs()
+    try attempt(.measure, path) { () throws(Errno) in try call { unsafe statvfs(path, &facts) } }
+    return UInt64(facts.f_bavail).multipliedReportingOverflow(by: UInt64(facts.f_frsize)).partialValue
   }
 
   package mutating func lock(_ path: String) throws(StorageError) {

@@ -49,6 +49,11 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var nextRead: UInt64 = 1
 
   // What waits for the disk
+  /// Operations whose own copy stands in no file yet, in order of position: until the end of the turn, or, when the disk
+  /// is full, for longer.
+  var flushWaiters: [(position: LogPosition, operation: UInt64, stamp: Stamp)] = []
+  /// Effects that say that a write up to a position stands in a file, in order of position.
+  var unflushed: [(position: LogPosition, effect: Effect)] = []
   /// Effects that promise durability up to a position, in order of position.
   var held: [(position: LogPosition, effect: Effect)] = []
   /// Operations whose own copy is not durable yet, in order of position.
@@ -72,6 +77,11 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var waitingPages: [(question: PeerList, from: NodeID)] = []
   /// As last told to the operator.
   var clockWasInDoubt = false
+  var diskWasFull = false
+  /// When the operator was last told that the disk refuses something.
+  var lastDiskComplaint: Instant?
+  /// The identity file found no room; it is not written again before then.
+  var renewalPausedUntil: Instant?
 
   package var disk: Disk
 
@@ -137,7 +147,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     case .peer(let message, let node): receive(message, from: node, at: now)
     case .link(let node, let up): linkChanged(node, up: up, at: now)
     case .synced(let ticket): synced(ticket, at: now)
-    case .syncFailed(_, let error), .jobFailed(_, let error): stopReason = .failed(error)
+    case .syncFailed(_, let error): stopReason = .failed(error)
+    case .jobFailed(let id, let error): jobFailed(id, error, at: now)
     case .read(let ticket, let bytes): coldReadFinished(ticket, .success(bytes), at: now)
     case .readFailed(let ticket, let error): coldReadFinished(ticket, .failure(error), at: now)
     case .jobDone(let id): jobFinished(id, at: now)
@@ -162,15 +173,16 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
       // Whatever this turn wanted to say may rest on a write that did not happen.
       free.removeAll()
       held.removeAll()
+      unflushed.removeAll()
       batch.wantsTurn = false
       batch.free = [.stop(stopReason)]
       return batch
     }
+    releaseFlushed()
     releaseHeld()
     if let engine, options.sync == .always || !held.isEmpty || !syncWaiters.isEmpty, let request = engine.beginSync() {
       batch.sync = request
-      batch.afterSync = held.map(\.effect)
-      held.removeAll(keepingCapacity: true)
+      batch.afterSync = takeHeld(upTo: engine.flushed)
       counters.syncs += 1
     }
     swap(&batch.free, &free)

@@ -29,6 +29,7 @@ enum AdminDocuments {
       "tombstones": .count(status.tombstones),
       "clock_in_doubt": .bool(status.clockInDoubt),
       "operations_in_progress": .count(status.operationsInProgress),
+      "disk": .optional(status.space, disk),
       "sync": .string(configuration.sync.rawValue),
       "peers": .array(status.peers.map(peer)),
       "counters": counters(status.counters),
@@ -69,6 +70,16 @@ enum AdminDocuments {
     case .serving: ("serving", "")
     case .stopping: ("stopping", "")
     }
+  }
+
+  private static func disk(_ space: SpaceStatus) -> JSON {
+    .object([
+      "free_bytes": .optional(space.freeBytes) { .count($0) },
+      "reserve_bytes": .count(space.reserveBytes),
+      "resume_bytes": .count(space.resumeBytes),
+      "puts_refused": .bool(space.isShort),
+      "refusal": .string(space.refusal?.description ?? ""),
+    ])
   }
 
   private static func peer(_ peer: NodeStatus.Peer) -> JSON {

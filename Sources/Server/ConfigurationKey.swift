@@ -51,6 +51,15 @@ extension Configuration {
       "max_file_size", \.fileBytesMax, (1 << 16)...StorageLimits.fileBytesMax,
       "a data file that has grown to this is sealed"),
     ConfigurationKey(
+      name: "disk_reserve", unit: "size", range: "0 to 1024GiB; twice max_file_size where nothing is set",
+      documentation: "free bytes of the disk that puts leave alone; with less free they are answered 507",
+      isIdentity: false,
+      parse: { text, target in
+        guard let value = parseSize(text), value <= 1 << 40 else { return "a size from 0 to 1024GiB, like 512MiB" }
+        target.diskReserveBytes = value
+        return nil
+      }, show: { showSize($0.diskReserveBytes ?? EngineOptions.reserveBytes(fileBytesMax: $0.fileBytesMax)) }),
+    ConfigurationKey(
       name: "merge_window", unit: "always|never|hours", range: "hours like 22-6, of the day in UTC",
       documentation: "when merges begin by themselves; one that is asked for always does", isIdentity: false,
       parse: parseMergeWindow, show: { showMergeWindow($0.merge.window) }),

@@ -52,6 +52,17 @@ package struct SimulatedDisk: FileSystem, Sendable {
   package var wouldBlockChance = 0
   /// The operation of this number fails with this error number; later ones work.
   package var failure: (operation: Int, errno: Int32)?
+  /// What the operation of `failure` was, once it has failed.
+  package private(set) var failedOperation: FileOperation?
+  /// No file can be opened: too many are open.
+  package var refusesFiles = false
+  /// Bytes that may still be written; nil: any number. What is cut off or unlinked comes back.
+  package var spaceLeft: Int?
+  /// What `freeBytes` says while `spaceLeft` is nil.
+  package static let plenty: UInt64 = 1 << 50
+  /// Calls of `sync` and `syncDirectory` that were made after one had failed.
+  package private(set) var syncsAfterFailure = 0
+  private var hasFailedSync = false
   /// The operation of this number and all later ones fail: the process is dead. An append is performed by half.
   package var diesAtOperation: Int?
   /// Whether `diesAtOperation` was reached.
@@ -68,11 +79,13 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   package mutating func open(_ path: String, _ mode: OpenMode) throws(StorageError) -> FileID {
     try begin(.open, path)
+    if refusesFiles { throw .io(.open, path: path, errno: Errno.tooManyFiles) }
     let inode: Int
     switch mode {
     case .create:
       guard names[path] == nil else { throw .io(.open, path: path, errno: Errno.exists) }
       guard directories.contains(Self.parent(of: path)) else { throw .io(.open, path: path, errno: Errno.noEntry) }
+      if spaceLeft == 0 { throw .io(.open, path: path, errno: Errno.noSpace) }
       inodes.append(Inode())
       inode = inodes.count - 1
       names[path] = inode
@@ -98,13 +111,24 @@ package struct SimulatedDisk: FileSystem, Sendable {
     do throws(StorageError) {
       let handle = try handle(file, .append)
       guard handle.isWritable else { throw .io(.append, path: handle.path, errno: Errno.badFile) }
-      inodes[handle.inode].bytes.append(contentsOf: bytes)
+      if let spaceLeft, spaceLeft < bytes.count {
+        append(bytes[..<spaceLeft], to: handle.inode)
+        throw StorageError.io(.append, path: handle.path, errno: Errno.noSpace)
+      }
+      append(bytes[...], to: handle.inode)
     } catch {
-      if isDead && !wasDead, let handle = handles[file.rawValue] {
-        inodes[handle.inode].bytes.append(contentsOf: bytes[..<(bytes.count / 2)])
+      // A refused append may have been performed in part.
+      if (isDead && !wasDead) || failure?.operation == operationCount, let handle = handles[file.rawValue] {
+        let count = bytes.count / 2
+        append(bytes[..<min(count, spaceLeft ?? count)], to: handle.inode)
       }
       throw error
     }
+  }
+
+  private mutating func append(_ bytes: ArraySlice<UInt8>, to inode: Int) {
+    inodes[inode].bytes.append(contentsOf: bytes)
+    if let spaceLeft { self.spaceLeft = spaceLeft - bytes.count }
   }
 
   package mutating func read(
@@ -129,6 +153,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
       inodes[handle.inode].truncated.insert(contentsOf: taken, at: 0)
       inodes[handle.inode].syncedLength = size
     }
+    if let spaceLeft { self.spaceLeft = spaceLeft + inodes[handle.inode].bytes.count - size }
     inodes[handle.inode].bytes.removeLast(inodes[handle.inode].bytes.count - size)
   }
 
@@ -196,8 +221,16 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   package mutating func unlink(_ path: String) throws(StorageError) {
     try begin(.unlink, path)
-    guard names.removeValue(forKey: path) != nil else { throw .io(.unlink, path: path, errno: Errno.noEntry) }
+    guard let inode = names.removeValue(forKey: path) else {
+      throw .io(.unlink, path: path, errno: Errno.noEntry)
+    }
+    if let spaceLeft, !names.values.contains(inode) { self.spaceLeft = spaceLeft + inodes[inode].bytes.count }
     pending.append(.remove(path))
+  }
+
+  package mutating func freeBytes(at path: String) throws(StorageError) -> UInt64 {
+    try begin(.measure, path)
+    return spaceLeft.map { UInt64($0) } ?? SimulatedDisk.plenty
   }
 
   package mutating func lock(_ path: String) throws(StorageError) {
@@ -242,6 +275,8 @@ package struct SimulatedDisk: FileSystem, Sendable {
     handles = [:]
     locks = []
     failure = nil
+    refusesFiles = false
+    hasFailedSync = false
     diesAtOperation = nil
   }
 
@@ -285,14 +320,19 @@ package struct SimulatedDisk: FileSystem, Sendable {
     static let badFile: Int32 = 9
     static let exists: Int32 = 17
     static let invalid: Int32 = 22
+    static let tooManyFiles: Int32 = 24
+    static let noSpace: Int32 = 28
   }
 
   private mutating func begin(_ operation: FileOperation, _ path: String) throws(StorageError) {
     operationCount += 1
+    let isSync = operation == .sync || operation == .syncDirectory
+    if isSync && hasFailedSync { syncsAfterFailure += 1 }
     if isDead { throw .io(operation, path: path, errno: Errno.failed) }
-    if let failure, failure.operation == operationCount {
-      throw .io(operation, path: path, errno: failure.errno)
-    }
+    guard let failure, failure.operation == operationCount else { return }
+    failedOperation = operation
+    hasFailedSync = hasFailedSync || isSync
+    throw .io(operation, path: path, errno: failure.errno)
   }
 
   private mutating func handle(_ file: FileID, _ operation: FileOperation) throws(StorageError) -> Handle {

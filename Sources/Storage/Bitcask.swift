@@ -72,7 +72,7 @@ package final class Bitcask {
     invariant(
       key.count <= StorageLimits.keyBytesMax && version.value.count <= StorageLimits.valueBytesMax,
       "a record of \(key.count) + \(version.value.count) bytes")
-    var replaced: Keydir.Position?
+    var replaced: (position: Keydir.Position, location: Location, header: RecordHeader)?
     switch try find(key, hash: hash, warm: warm, mayBlock: mayBlock, on: &files) {
     case .cold(let read): return .cold(read)
     case .absent:
@@ -82,10 +82,9 @@ package final class Bitcask {
       let isSynced = location.offset < dataFiles[location.file].syncedLength
       if header.stamp == version.stamp { return .equal(isSynced: isSynced) }
       if header.stamp > version.stamp { return .newer(header.stamp, isSynced: isSynced) }
-      replaced = position
-      dataFiles[location.file].removeLive(header.byteCount)
-      count(isTombstone: header.isTombstone, by: -1)
+      replaced = (position, location, header)
     }
+    // Before anything changes: a new file may be refused.
     let file = try activeFile(on: &files)
     let start = buffer.count
     let tsn = version.isTombstone ? tsn ?? manifest.tsnHead + 1 : 0
@@ -93,7 +92,13 @@ package final class Bitcask {
     let byteCount = buffer.count - start
     let location = Location(
       file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: version.isTombstone)
-    if let replaced { keydir.replace(at: replaced, with: location) } else { keydir.insert(hash, location) }
+    if let (position, old, header) = replaced {
+      dataFiles[old.file].removeLive(header.byteCount)
+      count(isTombstone: header.isTombstone, by: -1)
+      keydir.replace(at: position, with: location)
+    } else {
+      keydir.insert(hash, location)
+    }
     note(version, tsn: tsn, byteCount: byteCount, in: file)
     return .appended(start..<buffer.count, fileID: dataFiles[file].id)
   }
@@ -114,7 +119,7 @@ package final class Bitcask {
   /// Hands the buffer to the file system.
   func flush<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     guard let active, !buffer.isEmpty else { return }
-    try files.append(buffer, to: try handle(active, on: &files))
+    try files.appendWhole(buffer, to: try handle(active, on: &files), at: dataFiles[active].flushedLength)
     dataFiles[active].flushedLength += UInt64(buffer.count)
     hasStaleManifest = true
     if buffer.capacity > Bitcask.keptBufferBytes {

@@ -106,6 +106,8 @@ extension Engine {
       try replaySegment(id, StorePath.segment(journal, id), &expected, &gap, on: &files)
     }
     try flush(on: &files)
+    // Nothing may be dropped that has found no room elsewhere.
+    if let refusal = space.refusal { throw refusal }
     return ids
   }
 
@@ -162,7 +164,7 @@ extension Engine {
       store.manifest.tsnHead = header.tsn
       store.hasStaleManifest = true
     }
-    try prepare(store, on: &files)
+    if try !prepare(store, on: &files), let refusal = space.refusal { throw refusal }
     do throws(StorageError) {
       let tsn = header.isTombstone ? header.tsn : nil
       let outcome = try store.apply(

@@ -2,10 +2,11 @@
 
 package enum FileOperation: String, Sendable {
   case open, close, size, append, read, truncate, sync, syncDirectory, list, createDirectory, rename, link, unlink, lock
+  case measure
 }
 
 package enum StorageError: Error, Equatable, Sendable {
-  /// The operating system refused. The store that saw it for a write or a sync is done for.
+  /// The operating system refused. The store that saw it for a write or a sync is done for, unless `isRefusal`.
   case io(FileOperation, path: String, errno: Int32)
   /// Another process works on this directory.
   case locked(path: String)
@@ -16,6 +17,57 @@ package enum StorageError: Error, Equatable, Sendable {
   case incompatible(path: String, reason: String)
   /// Something the manifest names is not there.
   case missing(path: String, reason: String)
+}
+
+// What a number means for the caller. Which operation met it matters as much: a sync that fails has lost bytes, whatever
+// the reason is, and is never called again.
+extension StorageError {
+  private enum Number {
+    static let tooManyFilesInSystem: Int32 = 23
+    static let tooManyFiles: Int32 = 24
+    static let noSpace: Int32 = 28
+    static let readOnly: Int32 = 30
+    static let quota: Int32 = 122
+  }
+
+  /// There is no room for what was to be written (ENOSPC, EDQUOT): nothing is lost, and it can be tried again.
+  package var isOutOfSpace: Bool {
+    switch self {
+    case .io(let operation, _, Number.noSpace), .io(let operation, _, Number.quota): operation.mayLackSpace
+    case .io, .locked, .damaged, .incompatible, .missing: false
+    }
+  }
+
+  /// The process or the system has too many files open (EMFILE, ENFILE): says nothing about any file.
+  package var isOutOfFiles: Bool {
+    switch self {
+    case .io(let operation, _, Number.tooManyFiles), .io(let operation, _, Number.tooManyFilesInSystem):
+      operation == .open || operation == .read
+    case .io, .locked, .damaged, .incompatible, .missing: false
+    }
+  }
+
+  /// The operation was refused and has changed nothing.
+  package var isRefusal: Bool { isOutOfSpace || isOutOfFiles }
+
+  /// Bytes could not be read; nothing was written.
+  var isFailedRead: Bool { if case .io(.read, _, _) = self { true } else { false } }
+
+  /// No new file can be made here now; what is in open files is not concerned.
+  var refusesNewFile: Bool {
+    if case .io(.open, _, Number.readOnly) = self { return true }
+    return isRefusal
+  }
+}
+
+extension FileOperation {
+  /// Whether the want of space leaves things as they were before. After a sync nobody knows what is on the device.
+  fileprivate var mayLackSpace: Bool {
+    switch self {
+    case .open, .append, .createDirectory, .rename, .link, .unlink: true
+    case .close, .size, .read, .truncate, .sync, .syncDirectory, .list, .lock, .measure: false
+    }
+  }
 }
 
 extension StorageError: CustomStringConvertible {
@@ -74,9 +126,11 @@ extension StorageError: CustomStringConvertible {
     case 13: " (permission denied: check owner and mode)"
     case 17: " (already exists)"
     case 20: " (not a directory)"
+    case 23: " (too many open files in the system: raise fs.file-max)"
     case 24: " (too many open files: raise the limit)"
     case 28: " (no space left on the device: free some)"
-    case 30: " (read-only file system)"
+    case 30: " (read-only file system: check the device, then mount it writable)"
+    case 122: " (disk quota exceeded: raise it, or free some space)"
     default: ""
     }
   }
