@@ -69,5 +69,7 @@ int64_t cairn_pread_cached(int descriptor, void *bytes, size_t count, uint64_t o
 int cairn_random(void *bytes, size_t count);
 /// Raises the soft limit of open files to the hard one and returns it (at most INT32_MAX).
 int cairn_raise_open_files(void);
+/// Gives memory that was freed back to the system.
+void cairn_release_freed_memory(void);
 
 #endif
