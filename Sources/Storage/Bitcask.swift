@@ -11,28 +11,30 @@ package final class Bitcask {
   let id: StoreID
   let directory: String
   let options: EngineOptions
+  // Properties that every operation touches are not checked for overlapping accesses at run time: nothing here hands one
+  // of them to a function that could reach it by another way.
   /// Identity and the facts of the delete protocol as the next manifest will say them; `files` is filled in then.
-  var manifest: StoreManifest
+  @safe @exclusivity(unchecked) var manifest: StoreManifest
   /// What the store is now; a role that is on its way to disk is in `manifest` already.
   var role: StoreRole
   var promises: [PeerPromise]
   /// Why the store is fenced, when its bytes are the reason.
-  var damage: StorageError?
+  @safe @exclusivity(unchecked) var damage: StorageError?
   /// False when recovery gave up: the files stay as they are, and the manifest goes on listing them.
   var isOpen = true
   /// Something was flushed that the last manifest does not know.
-  var hasStaleManifest = false
+  @safe @exclusivity(unchecked) var hasStaleManifest = false
   /// In the engine's list of stores to flush.
-  var isTouched = false
+  @safe @exclusivity(unchecked) var isTouched = false
 
   let keydir: Keydir
-  var dataFiles: [DataFile] = []
+  @safe @exclusivity(unchecked) var dataFiles: [DataFile] = []
   /// The file that takes records: the last one, unless that is sealed or there is none.
-  var active: Int?
+  @safe @exclusivity(unchecked) var active: Int?
   /// What was appended to the active file since the last flush.
-  var buffer: [UInt8] = []
-  var keysLive = 0
-  var tombstones = 0
+  @safe @exclusivity(unchecked) var buffer: [UInt8] = []
+  @safe @exclusivity(unchecked) var keysLive = 0
+  @safe @exclusivity(unchecked) var tombstones = 0
 
   init(_ manifest: StoreManifest, directory: String, options: EngineOptions) {
     id = manifest.store

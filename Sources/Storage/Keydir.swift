@@ -54,12 +54,14 @@ package final class Keydir {
     let index: Int
   }
 
-  package private(set) var count = 0
+  // Nothing is called while one of these is accessed that could access it again; the check at run time, per access,
+  // cost a sixth of a put.
+  @safe @exclusivity(unchecked) package private(set) var count = 0
   private let ringBits: UInt64
   /// A power of two of indices into `segments`, by the top `globalDepth` bits of the hash.
-  private var directory: [UInt32] = []
-  private var globalDepth = 0
-  private var segments: [Segment] = []
+  @safe @exclusivity(unchecked) private var directory: [UInt32] = []
+  @safe @exclusivity(unchecked) private var globalDepth = 0
+  @safe @exclusivity(unchecked) private var segments: [Segment] = []
 
   /// Slots of a segment from which on it is split instead of grown.
   private static let splitCapacity = 2048
