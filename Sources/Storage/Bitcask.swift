@@ -104,10 +104,17 @@ package final class Bitcask {
     switch try find(key, hash: hash, warm: warm, mayBlock: false, on: &files) {
     case .cold(let read): return .cold(read)
     case .absent: return .absent
-    case .record(_, let bytes, let header):
-      let value = Array(bytes[header.valueOffset..<header.valueOffset + header.valueLength])
-      return .found(StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: value))
+    case .record(_, var bytes, let header):
+      Bitcask.keepValue(of: &bytes, header)
+      return .found(StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: bytes))
     }
+  }
+
+  /// Leaves only the value of a record, in the memory that the record was read to.
+  private static func keepValue(of bytes: inout [UInt8], _ header: RecordHeader) {
+    let value = header.valueOffset..<header.valueOffset + header.valueLength
+    unsafe bytes.withUnsafeMutableBytes { unsafe $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[value])) }
+    bytes.removeLast(bytes.count - value.count)
   }
 
   /// Hands the buffer to the file system.
