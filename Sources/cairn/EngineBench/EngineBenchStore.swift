@@ -54,7 +54,7 @@ struct EngineBenchStore: ~Copyable {
   var turn: Int
   private let clock = SystemClock()
   private let partitionShift: UInt64
-  private var key: BenchKey
+  private let key: BenchKey
   private var version: StoredVersion
   /// Stamps rise with every write.
   private var writes: UInt64 = 0
@@ -131,6 +131,9 @@ struct EngineBenchStore: ~Copyable {
 
   /// Writes the keys with these numbers, or with those that `order` makes of them.
   mutating func write(_ numbers: Range<Int>, order: KeyShuffle? = nil, _ meter: inout EngineBenchMeter) throws {
+    let engine = engine
+    var key = key
+    var version = version
     var next = numbers.lowerBound
     while next < numbers.upperBound {
       let end = min(next + EngineBenchStore.portion, numbers.upperBound)
@@ -138,8 +141,7 @@ struct EngineBenchStore: ~Copyable {
       var begin = clock.instant().nanoseconds
       while next < end {
         let count = min(turn, end - next)
-        for number in next..<next + count { try apply(order?(number) ?? number) }
-        try engine.flush(on: &files)
+        try writeTurn(next..<next + count, order, &key, &version, on: engine)
         next += count
         let now = clock.instant().nanoseconds
         meter.note(now - begin, operations: count)
@@ -149,13 +151,12 @@ struct EngineBenchStore: ~Copyable {
     }
   }
 
-  private mutating func apply(_ number: Int) throws {
-    key.set(number)
-    writes += 1
-    version.stamp = Stamp(time: HybridTime(writes), actor: ActorID(1))
+  /// The key and the version are the caller's own, so that passing them costs nothing.
+  private mutating func apply(_ version: StoredVersion, _ key: borrowing BenchKey, on engine: Engine) throws {
     var warm: WarmBytes?
     while true {
-      let outcome = try engine.apply(version, key: key.bytes, hash: key.hash, to: store, warm: warm, on: &files)
+      let outcome = try engine.apply(
+        version, key: key.bytes, hash: key.hash, to: store(of: key.hash), warm: warm, on: &files)
       switch outcome {
       case .applied: return
       case .cold(let read): warm = try self.warm(read)
@@ -164,14 +165,31 @@ struct EngineBenchStore: ~Copyable {
     }
   }
 
+  /// Applies writes of one turn and flushes them.
+  private mutating func writeTurn(
+    _ numbers: Range<Int>, _ order: KeyShuffle?, _ key: inout BenchKey, _ version: inout StoredVersion,
+    on engine: Engine
+  ) throws {
+    for number in numbers {
+      key.set(order?(number) ?? number)
+      writes += 1
+      version.stamp = Stamp(time: HybridTime(writes), actor: ActorID(1))
+      try apply(version, key, on: engine)
+    }
+    try engine.flush(on: &files)
+  }
+
   /// Reads the keys with the numbers that `order` makes of `numbers`.
   mutating func read(_ numbers: Range<Int>, order: KeyShuffle, _ meter: inout EngineBenchMeter) throws {
+    let engine = engine
+    var key = key
     var next = numbers.lowerBound
     while next < numbers.upperBound {
       let end = min(next + EngineBenchStore.portion, numbers.upperBound)
       var begin = clock.instant().nanoseconds
       for number in next..<end {
-        try lookup(order(number))
+        key.set(order(number))
+        try lookup(key, on: engine)
         let now = clock.instant().nanoseconds
         meter.note(now - begin, operations: 1)
         begin = now
@@ -181,11 +199,10 @@ struct EngineBenchStore: ~Copyable {
     }
   }
 
-  private mutating func lookup(_ number: Int) throws {
-    key.set(number)
+  private mutating func lookup(_ key: borrowing BenchKey, on engine: Engine) throws {
     var warm: WarmBytes?
     while true {
-      let outcome = try engine.lookup(key: key.bytes, hash: key.hash, in: store, warm: warm, on: &files)
+      let outcome = try engine.lookup(key: key.bytes, hash: key.hash, in: store(of: key.hash), warm: warm, on: &files)
       switch outcome {
       case .found(let found):
         guard found.value.count == plan.valueByteCount else {
@@ -198,9 +215,8 @@ struct EngineBenchStore: ~Copyable {
     }
   }
 
-  /// The store of the current key.
-  private var store: StoreID {
-    StoreID(partition: UInt16(truncatingIfNeeded: key.hash >> partitionShift), replicas: EngineBenchStore.replicas)
+  private func store(of hash: UInt64) -> StoreID {
+    StoreID(partition: UInt16(truncatingIfNeeded: hash >> partitionShift), replicas: EngineBenchStore.replicas)
   }
 
   private func warm(_ read: ColdRead) throws -> WarmBytes {
@@ -215,12 +231,14 @@ struct EngineBenchStore: ~Copyable {
   mutating func writeDurably(
     _ numbers: Range<Int>, until deadline: Instant, jobs: EngineBenchJobs, _ meter: inout EngineBenchMeter
   ) throws -> Int {
+    let engine = engine
+    var key = key
+    var version = version
     var next = numbers.lowerBound
     var begin = clock.instant()
     while next < numbers.upperBound && begin < deadline {
       let count = min(turn, numbers.upperBound - next)
-      for number in next..<next + count { try apply(number) }
-      try engine.flush(on: &files)
+      try writeTurn(next..<next + count, nil, &key, &version, on: engine)
       try sync()
       next += count
       if try jobs.takeAnswer() { engine.completeWork() }
