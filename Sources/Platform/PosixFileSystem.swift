@@ -8,8 +8,15 @@ package import Storage
 
 /// Open files by `FileID`. Closing the value closes the files and drops the locks.
 package struct PosixFileSystem: FileSystem, ~Copyable {
-  /// By `FileID.rawValue`; -1 once closed. Ids are never reused, so this grows by four bytes per opened file.
-  private var descriptors: [Int32] = []
+  /// One place of the table; a file's id is its place and how often that was taken, so that no id is ever given twice.
+  private struct Place {
+    /// -1: nothing is open here.
+    var descriptor: Int32
+    var generation: UInt32
+  }
+
+  private var places: [Place] = []
+  private var vacant: [Int] = []
   /// Names of the open files, for errors only.
   private var paths: [FileID: String] = [:]
   private var locks: [Int32] = []
@@ -19,15 +26,16 @@ package struct PosixFileSystem: FileSystem, ~Copyable {
   package init() {}
 
   deinit {
-    for descriptor in descriptors where descriptor >= 0 { _ = Glibc.close(descriptor) }
+    for place in places where place.descriptor >= 0 { _ = Glibc.close(place.descriptor) }
     for descriptor in locks { _ = Glibc.close(descriptor) }
   }
 
   /// The descriptor of an open file, for the threads that sync and read; it stays the file system's.
   package func rawDescriptor(of file: FileID) -> Int32 {
-    let descriptor = Int(file.rawValue) < descriptors.count ? descriptors[Int(file.rawValue)] : -1
-    precondition(descriptor >= 0, "file \(file.rawValue) is not open")
-    return descriptor
+    let place = places[Int(truncatingIfNeeded: file.rawValue & 0xFFFF_FFFF)]
+    precondition(
+      place.descriptor >= 0 && UInt64(place.generation) == file.rawValue >> 32, "file \(file.rawValue) is not open")
+    return place.descriptor
   }
 
   /// The name of an open file, for messages.
@@ -43,15 +51,20 @@ package struct PosixFileSystem: FileSystem, ~Copyable {
     let descriptor = try attempt(.open, path) { () throws(Errno) in
       try call { unsafe Glibc.open(path, flags | O_CLOEXEC, 0o644) }
     }
-    let file = FileID(UInt32(descriptors.count))
-    descriptors.append(descriptor)
+    let index = vacant.popLast() ?? places.count
+    if index == places.count { places.append(Place(descriptor: -1, generation: 0)) }
+    places[index].descriptor = descriptor
+    let file = FileID(UInt64(places[index].generation) << 32 | UInt64(index))
     paths[file] = path
     return file
   }
 
   package mutating func close(_ file: FileID) {
     _ = Glibc.close(rawDescriptor(of: file))
-    descriptors[Int(file.rawValue)] = -1
+    let index = Int(truncatingIfNeeded: file.rawValue & 0xFFFF_FFFF)
+    places[index].descriptor = -1
+    places[index].generation &+= 1
+    vacant.append(index)
     paths[file] = nil
   }
 
@@ -161,6 +174,10 @@ package struct PosixFileSystem: FileSystem, ~Copyable {
 
   package mutating func rename(_ from: String, to: String) throws(StorageError) {
     try attempt(.rename, from) { () throws(Errno) in try call { unsafe Glibc.rename(from, to) } }
+  }
+
+  package mutating func link(_ from: String, to: String) throws(StorageError) {
+    try attempt(.link, to) { () throws(Errno) in try call { unsafe Glibc.link(from, to) } }
   }
 
   package mutating func unlink(_ path: String) throws(StorageError) {

@@ -46,6 +46,8 @@ struct MountedDisk: FileSystem {
 
   mutating func rename(_ from: String, to: String) throws(StorageError) { try platter.disk.rename(from, to: to) }
 
+  mutating func link(_ from: String, to: String) throws(StorageError) { try platter.disk.link(from, to: to) }
+
   mutating func unlink(_ path: String) throws(StorageError) { try platter.disk.unlink(path) }
 
   mutating func lock(_ path: String) throws(StorageError) { try platter.disk.lock(path) }

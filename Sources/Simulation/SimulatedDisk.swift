@@ -41,8 +41,8 @@ package struct SimulatedDisk: FileSystem, Sendable {
   private var durableDirectories: Set<String> = []
   /// Changes of names that no directory sync covers yet, in order.
   private var pending: [NameChange] = []
-  private var handles: [UInt32: Handle] = [:]
-  private var lastHandle: UInt32 = 0
+  private var handles: [UInt64: Handle] = [:]
+  private var lastHandle: UInt64 = 0
   private var locks: Set<String> = []
   private var generator: SeededGenerator
 
@@ -175,6 +175,23 @@ package struct SimulatedDisk: FileSystem, Sendable {
     invariant(Self.parent(of: from) == Self.parent(of: to), "a rename from \(from) to another directory, \(to)")
     names[to] = inode
     pending.append(.rename(from, to, inode))
+  }
+
+  package mutating func link(_ from: String, to: String) throws(StorageError) {
+    try begin(.link, to)
+    guard let inode = names[from] else { throw .io(.link, path: from, errno: Errno.noEntry) }
+    guard names[to] == nil else { throw .io(.link, path: to, errno: Errno.exists) }
+    guard directories.contains(Self.parent(of: to)) else { throw .io(.link, path: to, errno: Errno.noEntry) }
+    names[to] = inode
+    pending.append(.set(to, inode))
+  }
+
+  /// Another handle of an open file, as a thread gets that outlives the first; nil when the file is not open.
+  package mutating func duplicate(_ file: FileID) -> FileID? {
+    guard let handle = handles[file.rawValue] else { return nil }
+    lastHandle += 1
+    handles[lastHandle] = handle
+    return FileID(lastHandle)
   }
 
   package mutating func unlink(_ path: String) throws(StorageError) {

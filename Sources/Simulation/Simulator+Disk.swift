@@ -92,6 +92,7 @@ extension Simulator {
 
   func coldRead(_ life: Life, _ ticket: ReadTicket, _ read: ColdRead) {
     guard let machine = machine(life) else { return }
+    defer { machine.platter.disk.close(read.file) }
     do throws(StorageError) {
       let result = try machine.platter.disk.read(read.file, at: read.offset, count: read.count, mayBlock: true)
       guard case .bytes(let bytes) = result else {

@@ -96,7 +96,13 @@ extension Simulator {
       case .disconnect(let node): drop(machine, to: Int(node.rawValue) - 1)
       case .read(let ticket, let read):
         let delay = generator.duration(microseconds: diskPace.syncMicroseconds)
-        schedule(.coldRead(machine.life, ticket, read), after: delay)
+        // As the reading thread does: the store may close its handle while the read waits.
+        guard let file = machine.platter.disk.duplicate(read.file) else {
+          report(.unavailable, "n\(machine.number): a read of a file that is not open")
+          continue
+        }
+        let own = ColdRead(file: file, offset: read.offset, count: read.count)
+        schedule(.coldRead(machine.life, ticket, own), after: delay)
       case .job(let job): add(job, to: machine)
       case .log(let level, let text):
         note(.log, machine, traceDigest(text.utf8), "says (\(level)) \(text)")

@@ -60,7 +60,14 @@ extension Bitcask {
   func read<FS: FileSystem & ~Copyable>(
     _ location: Location, count: Int, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
   ) throws(StorageError) -> Fetched {
-    let request = ColdRead(file: dataFiles[location.file].handle, offset: location.offset, count: count)
+    let handle = try handle(location.file, on: &files)
+    return try read(handle, at: location.offset, count: count, warm: warm, mayBlock: mayBlock, on: &files)
+  }
+
+  func read<FS: FileSystem & ~Copyable>(
+    _ handle: FileID, at offset: UInt64, count: Int, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
+  ) throws(StorageError) -> Fetched {
+    let request = ColdRead(file: handle, offset: offset, count: count)
     if let warm, warm.read.file == request.file, warm.read.offset == request.offset, warm.read.count >= count {
       return .bytes(warm.bytes)
     }
@@ -68,6 +75,21 @@ extension Bitcask {
     case .bytes(let bytes): return .bytes(bytes)
     case .wouldBlock: return .cold(request)
     }
+  }
+
+  /// The data file, open: it is opened again when it was closed to spare descriptors.
+  func handle<FS: FileSystem & ~Copyable>(_ index: Int, on files: inout FS) throws(StorageError) -> FileID {
+    dataFiles[index].lastUse = openFiles.turn
+    if let handle = dataFiles[index].handle { return handle }
+    let handle = try files.open(dataFiles[index].path, .append)
+    dataFiles[index].handle = handle
+    openFiles.add(self, index, on: &files)
+    return handle
+  }
+
+  /// The handle of a file that may be closed for a while: nobody waits for it to be synced.
+  func handleToSpare(_ index: Int) -> FileID? {
+    dataFiles[index].syncedLength == dataFiles[index].length ? dataFiles[index].handle : nil
   }
 
   private func buffered(_ location: Location) -> [UInt8] {

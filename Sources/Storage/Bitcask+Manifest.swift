@@ -5,51 +5,62 @@ import Primitives
 
 /// A length of one data file that a checkpoint or sync makes durable.
 struct SyncTarget: Equatable {
-  let index: Int
+  let fileID: UInt32
+  let path: String
   let length: UInt64
 }
 
 extension Bitcask {
   /// Bytes are in files of this store that are not known to be durable.
-  var isDirty: Bool { dataFiles.contains { $0.flushedLength > $0.syncedLength } }
+  var isDirty: Bool { dataFiles.indices.contains { dataFiles[$0].flushedLength > dataFiles[$0].syncedLength } }
 
   /// A file of this store whose name is not known to be durable.
-  var hasUnnamedFile: Bool { dataFiles.contains { !$0.isNamed && $0.flushedLength > 0 } }
+  var hasUnnamedFile: Bool {
+    dataFiles.indices.contains { !dataFiles[$0].isNamed && dataFiles[$0].flushedLength > 0 }
+  }
 
   /// The lengths to sync now, of files that have grown since the last sync.
   var syncTargets: [SyncTarget] {
     dataFiles.indices.compactMap { index in
       let file = dataFiles[index]
-      return file.flushedLength > file.syncedLength ? SyncTarget(index: index, length: file.flushedLength) : nil
+      guard file.flushedLength > file.syncedLength else { return nil }
+      return SyncTarget(fileID: file.id, path: file.path, length: file.flushedLength)
     }
+  }
+
+  /// Files that are not synced are never closed.
+  func openHandles(of targets: [SyncTarget]) -> [FileID] {
+    targets.compactMap { target in dataFiles.index(ofFile: target.fileID).flatMap { dataFiles[$0].handle } }
   }
 
   /// The manifest as it stands, once `targets` are durable.
   func manifestBytes(afterSyncing targets: [SyncTarget]) -> [UInt8] {
     guard isOpen else { return manifest.encoded() }
     var snapshot = manifest
-    snapshot.files = dataFiles.map { file in
-      ManifestFile(
-        id: file.id, isSealed: file.isSealed, syncedLength: file.syncedLength, valueStamps: file.valueStamps)
-    }
-    for target in targets {
-      let id = dataFiles[target.index].id
-      guard let index = snapshot.files.firstIndex(where: { $0.id == id }) else { continue }
-      snapshot.files[index].syncedLength = target.length
+    let synced = Dictionary(uniqueKeysWithValues: targets.map { ($0.fileID, $0.length) })
+    snapshot.files = dataFiles.indices.filter { !dataFiles[$0].isRetired }.map { index in
+      let file = dataFiles[index]
+      return ManifestFile(
+        id: file.id, isSealed: file.isSealed, syncedLength: synced[file.id] ?? file.syncedLength,
+        valueStamps: file.valueStamps)
     }
     return snapshot.encoded()
   }
 
   func markSynced(_ targets: [SyncTarget], named: Bool) {
     for target in targets {
-      dataFiles[target.index].syncedLength = max(dataFiles[target.index].syncedLength, target.length)
-      if named { dataFiles[target.index].isNamed = true }
+      guard let index = dataFiles.index(ofFile: target.fileID) else { continue }
+      dataFiles[index].syncedLength = max(dataFiles[index].syncedLength, target.length)
+      if named { dataFiles[index].isNamed = true }
     }
   }
 
   /// A durable sealed file whose hint does not cover it.
   var sealedFileWithoutHint: Int? {
-    dataFiles.firstIndex { $0.isSealed && $0.syncedLength == $0.length && $0.hintLength < $0.length }
+    dataFiles.indices.first {
+      let file = dataFiles[$0]
+      return file.isSealed && !file.isRetired && file.syncedLength == file.length && file.hintLength < file.length
+    }
   }
 
   /// Files whose hint does not cover them, the active one included.

@@ -21,12 +21,18 @@ extension Bitcask {
     var recovery = StoreRecovery()
     do throws(StorageError) {
       let listed = manifest.files.sorted { $0.id < $1.id }
-      for file in listed { try openListed(file, &recovery, on: &files) }
+      for file in listed {
+        openFiles.endTurn(on: &files)
+        try openListed(file, &recovery, on: &files)
+      }
       try adoptUnlisted(besides: Set(listed.map(\.id)), &recovery, on: &files)
-      for index in dataFiles.indices { try load(index, &recovery, on: &files) }
+      for index in dataFiles.indices {
+        openFiles.endTurn(on: &files)
+        try load(index, &recovery, on: &files)
+      }
       if keydir.isSparse { keydir.rebuild(for: keydir.count) }
       for index in dataFiles.indices { try cutTail(index, &recovery, on: &files) }
-      settle()
+      try settle(on: &files)
     } catch {
       // A device that refuses a read may do better at the next start: that is no reason to give up what it holds.
       switch error {
@@ -38,16 +44,28 @@ extension Bitcask {
   }
 
   private func giveUp<FS: FileSystem & ~Copyable>(_ error: StorageError, on files: inout FS) {
-    for file in dataFiles { files.close(file.handle) }
-    dataFiles = []
-    isOpen = false
+    close(on: &files)
     fence(error)
   }
 
+  /// The store works no more; what lies on the disk stays as it is.
+  func close<FS: FileSystem & ~Copyable>(on files: inout FS) {
+    for index in dataFiles.indices {
+      openFiles.forget(self, index)
+      if let handle = dataFiles[index].handle { files.close(handle) }
+    }
+    dataFiles.removeAll()
+    active = nil
+    isOpen = false
+  }
+
   /// The last file goes on taking records; all others are done.
-  private func settle() {
+  private func settle<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     for index in dataFiles.indices.dropLast() { dataFiles[index].isSealed = true }
-    if let last = dataFiles.indices.last, !dataFiles[last].isSealed { active = last }
+    guard let last = dataFiles.last, !dataFiles[last].isSealed else { return }
+    _ = try handle(last, on: &files)
+    openFiles.forget(self, last)
+    active = last
   }
 
   // MARK: Which files
@@ -68,7 +86,8 @@ extension Bitcask {
     }
     do throws(StorageError) {
       let header = try readHeader(handle, path, id: file.id, on: &files)
-      addFile(file.id, handle, path, header, size: size, synced: file.syncedLength, isSealed: file.isSealed)
+      addFile(
+        file.id, handle, path, header, size: size, synced: file.syncedLength, isSealed: file.isSealed, on: &files)
     } catch {
       files.close(handle)
       guard case .damaged = error, file.syncedLength == 0 else { throw error }
@@ -95,7 +114,7 @@ extension Bitcask {
       let size = try files.size(of: handle)
       do throws(StorageError) {
         let header = try readHeader(handle, path, id: id, on: &files)
-        addFile(id, handle, path, header, size: size, synced: 0, isSealed: false)
+        addFile(id, handle, path, header, size: size, synced: 0, isSealed: false, on: &files)
       } catch {
         files.close(handle)
         switch error {
@@ -105,7 +124,6 @@ extension Bitcask {
         }
       }
     }
-    dataFiles.sort { $0.id < $1.id }
   }
 
   private func removeTorn<FS: FileSystem & ~Copyable>(
@@ -133,13 +151,15 @@ extension Bitcask {
     throw .incompatible(path: path, reason: "it belongs to another store or file; it was copied here by mistake")
   }
 
-  private func addFile(
-    _ id: UInt32, _ handle: FileID, _ path: String, _ header: FileHeader, size: UInt64, synced: UInt64, isSealed: Bool
+  private func addFile<FS: FileSystem & ~Copyable>(
+    _ id: UInt32, _ handle: FileID, _ path: String, _ header: FileHeader, size: UInt64, synced: UInt64, isSealed: Bool,
+    on files: inout FS
   ) {
-    dataFiles.append(
+    let index = dataFiles.insert(
       DataFile(
         id: id, handle: handle, path: path, salt: header.salt, length: size, flushedLength: size,
-        syncedLength: synced, isNamed: synced > 0, isSealed: isSealed))
+        syncedLength: synced, isNamed: synced > 0, isSealed: isSealed, lastUse: openFiles.turn))
+    openFiles.add(self, index, on: &files)
   }
 
   // MARK: What they hold
@@ -148,8 +168,9 @@ extension Bitcask {
     _ index: Int, _ recovery: inout StoreRecovery, on files: inout FS
   ) throws(StorageError) {
     let from = try loadHint(index, &recovery, on: &files) ?? UInt64(FileHeader.byteCount)
+    let handle = try handle(index, on: &files)
     let file = dataFiles[index]
-    var scan = DataScan(file.handle, from: from, to: file.flushedLength, salt: file.salt, hash: options.hash)
+    var scan = DataScan(handle, from: from, to: file.flushedLength, salt: file.salt, hash: options.hash)
     while try scan.next(on: &files) {
       for record in scan.records { try load(record, of: scan, in: index, &recovery, on: &files) }
     }
@@ -176,6 +197,7 @@ extension Bitcask {
     }
     recovery.highestTime = max(recovery.highestTime, header.stamp.time)
     recovery.records += 1
+    dataFiles[index].records += 1
     if keydir.first(entry.hash) == nil {
       place(entry, in: index, replacing: nil)
     } else {
@@ -193,9 +215,10 @@ extension Bitcask {
     guard try files.exists(path) else { return nil }
     let hint = try files.open(path, .read)
     defer { files.close(hint) }
+    let handle = try handle(index, on: &files)
     guard
       let header = try HintFile.verify(
-        hint, data: file.handle, salt: file.salt, dataLength: file.flushedLength, hash: options.hash, on: &files),
+        hint, data: handle, salt: file.salt, dataLength: file.flushedLength, hash: options.hash, on: &files),
       let covered = try loadEntries(hint, header, in: index, on: &files)
     else { return nil }
     if let range = header.valueStamps {
@@ -205,6 +228,7 @@ extension Bitcask {
     manifest.tsnHead = max(manifest.tsnHead, header.tsnMax)
     recovery.highestTime = max(recovery.highestTime, header.highestTime)
     recovery.records += Int(header.count)
+    dataFiles[index].records += Int(header.records)
     dataFiles[index].hintLength = covered
     return covered
   }
@@ -238,7 +262,7 @@ extension Bitcask {
       if Array(bytes[header.keyOffset..<header.valueOffset]) == key {
         guard entry.stamp > header.stamp else { return }
         let file = keydir.location(at: candidate).file
-        dataFiles[file].liveBytes -= UInt64(header.byteCount)
+        dataFiles[file].removeLive(header.byteCount)
         count(isTombstone: header.isTombstone, by: -1)
         return place(entry, in: index, replacing: candidate)
       }
@@ -257,7 +281,7 @@ extension Bitcask {
     } else {
       keydir.insert(entry.hash, location(entry, in: index))
     }
-    dataFiles[index].liveBytes += UInt64(entry.byteCount)
+    dataFiles[index].addLive(entry.byteCount)
     count(isTombstone: entry.isTombstone, by: 1)
   }
 
@@ -268,7 +292,7 @@ extension Bitcask {
   ) throws(StorageError) {
     let file = dataFiles[index]
     guard file.length < file.flushedLength else { return }
-    try files.truncate(file.handle, to: file.length)
+    try files.truncate(try handle(index, on: &files), to: file.length)
     recovery.bytesCut += file.flushedLength - file.length
     recovery.isChanged = true
     dataFiles[index].flushedLength = file.length

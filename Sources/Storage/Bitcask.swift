@@ -5,7 +5,6 @@ import Primitives
 // holds neither keys nor stamps, so the record confirms both; the highest stamp wins, never the last written; and a
 // delete is a record with the tombstone flag and a place in the store's feed. Invariant: the keydir points to the
 // record with the highest stamp of every key, whose bytes are in its file or, from the flushed length on, in `buffer`.
-// Merging files and forgetting tombstones are not here.
 
 package final class Bitcask {
   let id: StoreID
@@ -28,18 +27,22 @@ package final class Bitcask {
   @safe @exclusivity(unchecked) var isTouched = false
 
   let keydir: Keydir
-  @safe @exclusivity(unchecked) var dataFiles: [DataFile] = []
-  /// The file that takes records: the last one, unless that is sealed or there is none.
+  @safe @exclusivity(unchecked) var dataFiles = FileTable()
+  let openFiles: OpenFiles
+  /// Index of the file that takes records; nil when the next record begins one.
   @safe @exclusivity(unchecked) var active: Int?
   /// What was appended to the active file since the last flush.
   @safe @exclusivity(unchecked) var buffer: [UInt8] = []
+  /// The merge under way.
+  var merge: MergeRun?
   @safe @exclusivity(unchecked) var keysLive = 0
   @safe @exclusivity(unchecked) var tombstones = 0
 
-  init(_ manifest: StoreManifest, directory: String, options: EngineOptions) {
+  init(_ manifest: StoreManifest, directory: String, options: EngineOptions, openFiles: OpenFiles) {
     id = manifest.store
     self.directory = directory
     self.options = options
+    self.openFiles = openFiles
     self.manifest = manifest
     role = manifest.role
     promises = manifest.promises
@@ -82,7 +85,7 @@ package final class Bitcask {
       if header.stamp == version.stamp { return .equal(isSynced: isSynced) }
       if header.stamp > version.stamp { return .newer(header.stamp, isSynced: isSynced) }
       replaced = position
-      dataFiles[location.file].liveBytes -= UInt64(header.byteCount)
+      dataFiles[location.file].removeLive(header.byteCount)
       count(isTombstone: header.isTombstone, by: -1)
     }
     let file = try activeFile(on: &files)
@@ -120,7 +123,7 @@ package final class Bitcask {
   /// Hands the buffer to the file system.
   func flush<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     guard let active, !buffer.isEmpty else { return }
-    try files.append(buffer, to: dataFiles[active].handle)
+    try files.append(buffer, to: try handle(active, on: &files))
     dataFiles[active].flushedLength += UInt64(buffer.count)
     hasStaleManifest = true
     if buffer.capacity > Bitcask.keptBufferBytes {
@@ -131,11 +134,18 @@ package final class Bitcask {
   }
 
   var status: StoreStatus {
-    StoreStatus(
+    var status = StoreStatus(
       id: id, role: role, incarnation: manifest.incarnation, keysLive: keysLive, tombstones: tombstones,
-      floor: manifest.floor, tsnHead: manifest.tsnHead,
-      deadBytes: dataFiles.reduce(0) { $0 + $1.deadBytes }, liveBytes: dataFiles.reduce(0) { $0 + $1.liveBytes },
-      totalBytes: dataFiles.reduce(0) { $0 + $1.length }, files: dataFiles.count)
+      floor: manifest.floor, tsnHead: manifest.tsnHead, deadBytes: 0, liveBytes: 0, totalBytes: 0, deadRecords: 0,
+      files: dataFiles.count)
+    for index in dataFiles.indices {
+      let file = dataFiles[index]
+      status.deadBytes += file.deadBytes
+      status.liveBytes += file.liveBytes
+      status.totalBytes += file.length
+      status.deadRecords += file.records - file.liveRecords
+    }
+    return status
   }
 
   /// A larger buffer is given back after the turn, so that many idle stores stay small.
@@ -148,7 +158,8 @@ package final class Bitcask {
   private func note(_ version: StoredVersion, tsn: UInt64, byteCount: Int, in file: Int) {
     count(isTombstone: version.isTombstone, by: 1)
     dataFiles[file].length += UInt64(byteCount)
-    dataFiles[file].liveBytes += UInt64(byteCount)
+    dataFiles[file].records += 1
+    dataFiles[file].addLive(byteCount)
     if version.isTombstone {
       manifest.tsnHead = max(manifest.tsnHead, tsn)
     } else {
@@ -160,27 +171,45 @@ package final class Bitcask {
   private func activeFile<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> Int {
     if let active, !mustRoll { return active }
     invariant(buffer.isEmpty, "store \(id) rolls over with \(buffer.count) bytes unflushed")
+    let (index, header) = try newFile(on: &files)
+    seal(on: &files)
+    buffer.append(contentsOf: header)
+    active = index
+    return index
+  }
+
+  /// Creates the next data file, empty, and returns its index and the header that must come first in it.
+  func newFile<FS: FileSystem & ~Copyable>(
+    on files: inout FS
+  ) throws(StorageError) -> (index: Int, header: [UInt8]) {
     let id = manifest.nextFileID
     let path = StorePath.data(directory, id)
-    guard dataFiles.count < StorageLimits.filesMax, id < UInt32.max else {
+    guard !dataFiles.isFull, id < UInt32.max else {
       throw .incompatible(path: path, reason: "the store has the most data files it can; raise max_file_size")
     }
     let header = fileHeader(id)
     let handle = try files.open(path, .create)
-    if let active { dataFiles[active].isSealed = true }
-    buffer.append(contentsOf: header.encoded())
-    dataFiles.append(
+    manifest.nextFileID = id + 1
+    let index = dataFiles.insert(
       DataFile(
         id: id, handle: handle, path: path, salt: header.salt, length: UInt64(FileHeader.byteCount), flushedLength: 0,
         syncedLength: 0, isNamed: false, isSealed: false))
-    manifest.nextFileID = id + 1
-    active = dataFiles.count - 1
-    return dataFiles.count - 1
+    return (index, header.encoded())
+  }
+
+  /// The active file takes no more records. What is buffered must be flushed before.
+  func seal<FS: FileSystem & ~Copyable>(on files: inout FS) {
+    guard let active else { return }
+    invariant(buffer.isEmpty, "store \(id) seals a file with \(buffer.count) bytes unflushed")
+    dataFiles[active].isSealed = true
+    dataFiles[active].lastUse = openFiles.turn
+    openFiles.add(self, active, on: &files)
+    self.active = nil
   }
 
   /// Where the checksums of records in the data file of this id begin, whether it is still there or not.
   func salt(ofFile id: UInt32) -> UInt32 {
-    if let last = dataFiles.last, last.id == id { return last.salt }
+    if let active, dataFiles[active].id == id { return dataFiles[active].salt }
     return fileHeader(id).salt
   }
 

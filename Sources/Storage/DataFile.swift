@@ -6,7 +6,8 @@ package import Primitives
 /// A live data file. `syncedLength ≤ flushedLength ≤ length`.
 struct DataFile {
   let id: UInt32
-  let handle: FileID
+  /// Nil while the file is closed: see `Bitcask.handle(_:on:)`.
+  var handle: FileID?
   let path: String
   let salt: UInt32
   /// Bytes in the file and in the store's buffer behind it.
@@ -20,11 +21,31 @@ struct DataFile {
   var isSealed: Bool
   /// Bytes that the hint file covers, or that no hint is to be tried for any more; 0 when there is none.
   var hintLength: UInt64 = 0
-  /// Bytes of records that the keydir points to.
+  /// The turn of `OpenFiles` in which it was last read.
+  var lastUse: UInt64 = 0
+  /// Records in the file, superseded ones included.
+  var records = 0
+  /// Of these, those that the keydir points to, and their bytes.
+  var liveRecords = 0
   var liveBytes: UInt64 = 0
+  /// Of the dead bytes, those of tombstones that the last merge had to keep (rule OVERLAP), because of these files.
+  var blockedBytes: UInt64 = 0
+  var blockers: Set<UInt32> = []
+  /// A merge has emptied it: manifests list it no more, and it goes as soon as that is durable.
+  var isRetired = false
   var valueStamps: ClosedRange<Stamp>?
 
   var deadBytes: UInt64 { length - min(length, UInt64(FileHeader.byteCount)) - liveBytes }
+
+  mutating func addLive(_ byteCount: Int) {
+    liveRecords += 1
+    liveBytes += UInt64(byteCount)
+  }
+
+  mutating func removeLive(_ byteCount: Int) {
+    liveRecords -= 1
+    liveBytes -= UInt64(byteCount)
+  }
 
   mutating func noteValue(_ stamp: Stamp) {
     guard let range = valueStamps else {

@@ -12,7 +12,9 @@ struct CheckpointState {
     var position: UInt64?
     var spare: UInt32?
     var dropped: [UInt32] = []
-    var hint: (store: Bitcask, index: Int, length: UInt64)?
+    /// The merge whose outputs take the place of its inputs.
+    var merged: MergeRun?
+    var hint: (store: Bitcask, fileID: UInt32, length: UInt64)?
   }
   var job: Job?
   /// Appended since the last checkpoint with manifests began.
@@ -40,7 +42,10 @@ extension Engine {
     journal?.closeFiles(durable: sync.journalDurable, isSyncing: sync.inFlight != nil, on: &files)
     var job = CheckpointState.Job()
     var steps: [DiskStep] = []
-    if isCheckpointDue(at: now, since: lastCheckpoint) {
+    addMerge(&job, &steps, on: &files)
+    if !steps.isEmpty {
+      // Nothing else: the store's manifest is written once.
+    } else if isCheckpointDue(at: now, since: lastCheckpoint) {
       checkpoint.lastCheckpoint = now
       checkpoint.lastSync = now
       beginCheckpoint(&job, &steps, withManifests: true)
@@ -69,7 +74,10 @@ extension Engine {
     }
     if let spare = job.spare { journal?.adoptSpare(spare) }
     journal?.dropped(job.dropped)
-    if let hint = job.hint, hint.store.isOpen { hint.store.dataFiles[hint.index].hintLength = hint.length }
+    if let merged = job.merged { completeMerge(merged) }
+    if let hint = job.hint, let index = hint.store.dataFiles.index(ofFile: hint.fileID) {
+      hint.store.dataFiles[index].hintLength = hint.length
+    }
   }
 
   /// Steps that leave nothing to recover: everything durable, a hint for every file, no journal. Flush before; nothing
@@ -78,7 +86,7 @@ extension Engine {
     var steps: [DiskStep] = []
     for store in stores where store.isOpen {
       let targets = store.syncTargets
-      for target in targets { steps.append(.sync(path: store.dataFiles[target.index].path)) }
+      for target in targets { steps.append(.sync(path: target.path)) }
       for index in store.filesWithoutHint { steps.append(store.hintStep(index)) }
       guard !targets.isEmpty || store.hasStaleManifest else { continue }
       steps.append(.syncDirectory(store.directory))
@@ -92,13 +100,14 @@ extension Engine {
   // MARK: What is due
 
   private func isCheckpointDue(at now: Instant, since last: Instant) -> Bool {
+    if checkpoint.isUrgent { return true }
     guard checkpoint.bytes > 0 else { return false }
     let isLate = now.milliseconds(since: last) >= options.checkpointSeconds &* 1000
     let isLarge = checkpoint.bytes >= options.checkpointBytes
     switch options.sync {
     case .always: return isLate || isLarge
-    case .interval: return isLate || isLarge || checkpoint.hasRolled || checkpoint.isUrgent
-    case .never: return checkpoint.hasRolled || checkpoint.isUrgent
+    case .interval: return isLate || isLarge || checkpoint.hasRolled
+    case .never: return checkpoint.hasRolled
     }
   }
 
@@ -116,7 +125,7 @@ extension Engine {
     for store in stores where store.isOpen {
       let targets = store.syncTargets
       guard !targets.isEmpty || (withManifests && store.hasStaleManifest) else { continue }
-      for target in targets { steps.append(.sync(path: store.dataFiles[target.index].path)) }
+      for target in targets { steps.append(.sync(path: target.path)) }
       if store.hasUnnamedFile { steps.append(.syncDirectory(store.directory)) }
       if withManifests {
         steps.append(
@@ -155,7 +164,7 @@ extension Engine {
     for store in stores where store.isOpen {
       guard let index = store.sealedFileWithoutHint else { continue }
       steps.append(store.hintStep(index))
-      job.hint = (store: store, index: index, length: store.dataFiles[index].length)
+      job.hint = (store: store, fileID: store.dataFiles[index].id, length: store.dataFiles[index].length)
       return
     }
     checkpoint.mayNeedHints = false

@@ -54,7 +54,7 @@ extension Engine {
     } catch {
       guard case .damaged = error else { throw error }
       let fenced = StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: .fenced)
-      let store = Bitcask(fenced, directory: path, options: options)
+      let store = Bitcask(fenced, directory: path, options: options, openFiles: openFiles)
       store.isOpen = false
       store.fence(error)
       recovery.damaged.append("store \(seed.id): \(error)")
@@ -70,7 +70,7 @@ extension Engine {
     // A process that was killed may have renamed the manifest and not synced the directory. From here on this store
     // acts upon what the manifest says, so no power loss may take it back.
     try files.syncDirectory(path)
-    let store = Bitcask(manifest, directory: path, options: options)
+    let store = Bitcask(manifest, directory: path, options: options, openFiles: openFiles)
     let found = try store.recover(on: &files)
     recovery.records += found.records
     recovery.bytesCut += found.bytesCut
@@ -189,7 +189,7 @@ extension Engine {
   private func settle<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     for store in stores where store.isOpen && (store.isDirty || store.hasStaleManifest) {
       let targets = store.syncTargets
-      for target in targets { try files.sync(store.dataFiles[target.index].handle) }
+      for target in targets { try DiskStep.sync(path: target.path).perform(on: &files) }
       try files.syncDirectory(store.directory)
       let bytes = store.manifestBytes(afterSyncing: targets)
       try DiskStep.replace(path: StorePath.manifest(store.directory), bytes: bytes).perform(on: &files)

@@ -32,7 +32,8 @@ extension Engine {
         return nil
       }
       targets = dirty.map { (store: $0, targets: $0.syncTargets) }
-      handles = targets.flatMap { entry in entry.targets.map { entry.store.dataFiles[$0.index].handle } }
+      handles = targets.flatMap { $0.store.openHandles(of: $0.targets) }
+      openFiles.pinned = handles
     }
     sync.lastTicket += 1
     let ticket = SyncTicket(sync.lastTicket)
@@ -44,6 +45,7 @@ extension Engine {
   package func completeSync(_ ticket: SyncTicket) {
     guard let done = sync.inFlight, done.ticket == ticket else { return }
     sync.inFlight = nil
+    openFiles.pinned = []
     if journal != nil {
       sync.journalDurable = max(sync.journalDurable, done.position)
     } else {

@@ -28,12 +28,15 @@ package final class Engine {
   /// The append that failed.
   @safe @exclusivity(unchecked) private var failure: StorageError?
 
+  let openFiles: OpenFiles
   var sync = SyncState()
   var checkpoint = CheckpointState()
+  var merge = MergeState()
 
   init(_ directory: String, options: EngineOptions) {
     self.directory = directory
     self.options = options
+    openFiles = OpenFiles(countMax: options.openFilesMax)
   }
 
   // MARK: Stores
@@ -81,7 +84,7 @@ package final class Engine {
     for seed in seeds {
       let path = StorePath.store(directory, seed.id)
       let manifest = newManifest(seed, promises: promises[seed.id] ?? [])
-      let store = Bitcask(manifest, directory: path, options: options)
+      let store = Bitcask(manifest, directory: path, options: options, openFiles: openFiles)
       for name in try files.list(path) {
         guard let id = StorePath.number(name, suffix: ".data"), id < UInt32.max else { continue }
         store.manifest.nextFileID = max(store.manifest.nextFileID, id + 1)
@@ -118,9 +121,7 @@ package final class Engine {
 
   private func giveUp<FS: FileSystem & ~Copyable>(_ store: Bitcask, on files: inout FS) {
     touched.removeAll { $0 === store }
-    for file in store.dataFiles { files.close(file.handle) }
-    store.dataFiles = []
-    store.isOpen = false
+    store.close(on: &files)
   }
 
   func find(_ id: StoreID) -> Int? {
@@ -168,6 +169,19 @@ package final class Engine {
       case .belowFloor(let floor): return .belowFloor(floor)
       case .cold(let read): return .cold(read)
       }
+    } catch {
+      throw refuse(error, by: store)
+    }
+  }
+
+  /// Forgets the tombstone of a key if it is exactly the one of this stamp, and raises the floor of its store above it.
+  /// The conditions of rule PURGE (Docs/Delete.md) are the caller's.
+  package func purge<FS: FileSystem & ~Copyable>(
+    key: [UInt8], hash: UInt64, stamp: Stamp, in id: StoreID, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> PurgeOutcome {
+    let store = store(id)
+    do throws(StorageError) {
+      return try store.purge(key, hash: hash, stamp: stamp, warm: warm, on: &files)
     } catch {
       throw refuse(error, by: store)
     }
@@ -222,6 +236,7 @@ package final class Engine {
     checkpoint.bytes += UInt64(bufferedBytes)
     bufferedBytes = 0
     flushedCount = appendedCount
+    openFiles.endTurn(on: &files)
   }
 
   /// Everything applied so far.
@@ -255,7 +270,7 @@ package final class Engine {
   }
 
   /// A read that fails fences its store; a failed write ends the engine.
-  private func refuse(_ error: StorageError, by store: Bitcask) -> StorageError {
+  func refuse(_ error: StorageError, by store: Bitcask) -> StorageError {
     switch error {
     case .io(.read, _, _): store.fence(error)
     case .io: failure = error

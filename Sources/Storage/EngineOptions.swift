@@ -20,11 +20,15 @@ package struct EngineOptions: Sendable {
   package var checkpointBytes: UInt64
   /// With `interval`: the longest time that written records are not durable.
   package var syncIntervalMilliseconds: UInt64
+  /// Sealed data files open at once, over all stores.
+  package var openFilesMax: Int
+  package var merge: MergePolicy
 
   package init(
     clusterID: Identity128, nodeID: NodeID, hash: RingHash, ringBits: Int, sync: SyncMode = .always,
     fileBytesMax: UInt64 = 256 << 20, journalSegmentBytes: UInt64 = 32 << 20, checkpointSeconds: UInt64 = 60,
-    checkpointBytes: UInt64 = 32 << 20, syncIntervalMilliseconds: UInt64 = 1000
+    checkpointBytes: UInt64 = 32 << 20, syncIntervalMilliseconds: UInt64 = 1000,
+    openFilesMax: Int = 512, merge: MergePolicy = MergePolicy()
   ) {
     self.clusterID = clusterID
     self.nodeID = nodeID
@@ -36,6 +40,8 @@ package struct EngineOptions: Sendable {
     self.checkpointSeconds = checkpointSeconds
     self.checkpointBytes = checkpointBytes
     self.syncIntervalMilliseconds = syncIntervalMilliseconds
+    self.openFilesMax = openFilesMax
+    self.merge = merge
   }
 }
 

@@ -78,6 +78,15 @@ package enum ApplyOutcome: Equatable, Sendable {
   case cold(ColdRead)
 }
 
+/// What became of a request to forget a tombstone.
+package enum PurgeOutcome: Equatable, Sendable {
+  case purged
+  /// The key is absent, or the store holds another version of it.
+  case isNotThere
+  /// Nothing happened yet: the existing record must be read first.
+  case cold(ColdRead)
+}
+
 /// What a store holds for a key.
 package enum LookupOutcome: Equatable, Sendable {
   case absent
@@ -166,10 +175,12 @@ package struct StoreStatus: Equatable, Sendable {
   package var liveBytes: UInt64
   /// Of all data files, their headers included.
   package var totalBytes: UInt64
+  package var deadRecords: Int
   package var files: Int
   package init(
     id: StoreID, role: StoreRole, incarnation: Identity128, keysLive: Int, tombstones: Int, floor: Stamp,
-    tsnHead: UInt64, deadBytes: UInt64, liveBytes: UInt64, totalBytes: UInt64, files: Int
+    tsnHead: UInt64, deadBytes: UInt64, liveBytes: UInt64, totalBytes: UInt64, deadRecords: Int,
+    files: Int
   ) {
     self.id = id
     self.role = role
@@ -181,6 +192,7 @@ package struct StoreStatus: Equatable, Sendable {
     self.deadBytes = deadBytes
     self.liveBytes = liveBytes
     self.totalBytes = totalBytes
+    self.deadRecords = deadRecords
     self.files = files
   }
 }

@@ -5,8 +5,8 @@ package import Primitives
 
 /// An open file of one file system; never reused while that file system lives.
 package struct FileID: Hashable, Comparable, Sendable {
-  package let rawValue: UInt32
-  package init(_ rawValue: UInt32) { self.rawValue = rawValue }
+  package let rawValue: UInt64
+  package init(_ rawValue: UInt64) { self.rawValue = rawValue }
   package static func < (a: FileID, b: FileID) -> Bool { a.rawValue < b.rawValue }
 }
 
@@ -51,6 +51,8 @@ package protocol FileSystem: ~Copyable {
   /// Creates a directory; its parent exists. An existing directory is fine.
   mutating func createDirectory(_ path: String) throws(StorageError)
   mutating func rename(_ from: String, to: String) throws(StorageError)
+  /// Gives the file `from` a second name; throws `.io` with `EEXIST` when that is taken.
+  mutating func link(_ from: String, to: String) throws(StorageError)
   mutating func unlink(_ path: String) throws(StorageError)
   /// Locks `path` (created when missing) for this process; throws `.locked` when another holds it. Held until the
   /// file system goes away; it does not survive a crash.

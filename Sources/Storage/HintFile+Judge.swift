@@ -32,9 +32,9 @@ extension HintFile {
       let header = HintHeader(decoding: bytes)
     else { return .damaged(reason: "its header does not read back") }
     guard header.count <= header.dataLength / UInt64(RecordHeader.fixedByteCount),
-      try files.size(of: file) == UInt64(HintHeader.byteCount) + header.count * UInt64(HintEntry.byteCount)
+      try files.size(of: file) == header.fileByteCount
     else { return .damaged(reason: "it is not as long as it says") }
-    guard try checksum(of: file, header, on: &files) == header.entriesChecksum else {
+    guard try checksum(of: file, to: header.fileByteCount, on: &files) == header.entriesChecksum else {
       return .damaged(reason: "the checksum of its entries does not match")
     }
     guard header.dataSalt == salt else { return .stale(header, reason: "it belongs to another data file") }
@@ -47,13 +47,19 @@ extension HintFile {
     return .fits(header)
   }
 
+  /// Of everything behind the header.
   private static func checksum<FS: FileSystem & ~Copyable>(
-    of file: FileID, _ header: HintHeader, on files: inout FS
-  ) throws(StorageError) -> UInt32 {
-    var scan = HintScan(file, count: header.count)
+    of file: FileID, to end: UInt64, on files: inout FS
+  ) throws(StorageError) -> UInt32? {
     var checksum: UInt32 = 0
-    while let chunk = try scan.next(on: &files) {
+    var offset = UInt64(HintHeader.byteCount)
+    while offset < end {
+      let count = Int(min(UInt64(StorageLimits.chunkBytes), end - offset))
+      guard case .bytes(let chunk) = try files.read(file, at: offset, count: count, mayBlock: true),
+        chunk.count == count
+      else { return nil }
       unsafe checksum = chunk.withUnsafeBytes { unsafe crc32c($0, continuing: checksum) }
+      offset += UInt64(count)
     }
     return checksum
   }

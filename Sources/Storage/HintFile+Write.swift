@@ -14,12 +14,14 @@ extension HintFile {
     entries.sort { ($0.hash, $0.offset) < ($1.hash, $1.offset) }
     try keepNewest(&entries, data: data, salt: header.dataSalt, on: &files)
     header.count = UInt64(entries.count)
-    header.entriesChecksum = checksum(entries)
-    let sorted = entries
+    let table = blockTable(entries, header)
+    header.entriesChecksum = checksum(entries, table)
+    let (sorted, head) = (entries, header.encoded())
     let file = try DiskStep.createTemporary(for: hintPath, on: &files)
     try DiskStep.finish(file, becoming: hintPath, on: &files) { (files: inout FS) throws(StorageError) in
-      try files.append(header.encoded(), to: file)
+      try files.append(head, to: file)
       for chunk in chunks(sorted.count) { try files.append(bytes(sorted[chunk]), to: file) }
+      if !table.isEmpty { try files.append(table, to: file) }
     }
   }
 
@@ -86,12 +88,24 @@ extension HintFile {
     return Array(bytes[header.keyOffset..<header.valueOffset])
   }
 
-  private static func checksum(_ entries: [HintEntry]) -> UInt32 {
+  private static func checksum(_ entries: [HintEntry], _ table: [UInt8]) -> UInt32 {
     var checksum: UInt32 = 0
     for chunk in chunks(entries.count) {
       unsafe checksum = bytes(entries[chunk]).withUnsafeBytes { unsafe crc32c($0, continuing: checksum) }
     }
-    return checksum
+    return unsafe table.withUnsafeBytes { unsafe crc32c($0, continuing: checksum) }
+  }
+
+  /// The checksums of all blocks, one behind the other.
+  private static func blockTable(_ entries: [HintEntry], _ header: HintHeader) -> [UInt8] {
+    var table: [UInt8] = []
+    table.reserveCapacity(header.blockCount * 4)
+    for block in 0..<header.blockCount {
+      let start = block * HintHeader.blockEntries
+      let bytes = bytes(entries[start..<min(start + HintHeader.blockEntries, entries.count)])
+      table.appendLittleEndian(unsafe bytes.withUnsafeBytes { unsafe header.blockChecksum($0, block) })
+    }
+    return table
   }
 
   private static func chunks(_ count: Int) -> [Range<Int>] {
@@ -109,6 +123,7 @@ extension HintFile {
 
 extension HintHeader {
   mutating func note(_ entry: HintEntry) {
+    records += 1
     highestTime = max(highestTime, entry.stamp.time)
     if entry.isTombstone {
       tsnMax = max(tsnMax, entry.tsn)

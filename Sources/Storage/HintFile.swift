@@ -4,17 +4,18 @@ import Primitives
 // A digest of a data file that lets a store open without reading it: where each key's newest record in that file is.
 // A hint is never believed over its data file: one that is missing, damaged, or of other bytes costs a scan.
 
-/// Little-endian, 104 bytes, then `count` entries sorted by hash:
+/// Little-endian, 112 bytes, then `count` entries sorted by hash, then the checksum u32 of every block of entries:
 ///     magic 8 | version u32 | dataSalt u32 | dataLength u64 | lastOffset u64 | lastChecksum u32 | flags u32 (1 values)
-///     | lowest stamp 12 | highest stamp 12 | highestTime u64 | tsnMax u64 | hashProbe u64 | count u64
-///     | entries crc32c u32 | crc32c u32
+///     | lowest stamp 12 | highest stamp 12 | highestTime u64 | tsnMax u64 | hashProbe u64 | records u64 | count u64
+///     | crc32c u32 of everything behind the header | crc32c u32
 /// `dataSalt` is the checksum of the data file's header: it binds cluster, node, store, incarnation and file id. Length
 /// and checksum of the last record bind the bytes: a file that was cut, or cut and continued, does not fit. A flipped
-/// bit in between is not seen here; reading the record sees it.
+/// bit in between is not seen here; reading the record sees it. The checksums of the blocks let one block be believed
+/// without reading the others (`HintLookup`).
 struct HintHeader: Equatable {
-  static let byteCount = 104
+  static let byteCount = 112
   private static let magic = Array("CairnHnt".utf8)
-  private static let version: UInt32 = 1
+  private static let version: UInt32 = 2
 
   var dataSalt: UInt32 = 0
   /// The data file's bytes that the entries cover.
@@ -26,6 +27,8 @@ struct HintHeader: Equatable {
   var tsnMax: UInt64 = 0
   /// The hash of no bytes: hints of another ring seed do not fit.
   var hashProbe: UInt64 = 0
+  /// Records that the covered bytes hold, superseded ones included.
+  var records: UInt64 = 0
   var count: UInt64 = 0
   var entriesChecksum: UInt32 = 0
 
@@ -39,7 +42,7 @@ struct HintHeader: Equatable {
     bytes.appendLittleEndian(UInt32(valueStamps == nil ? 0 : 1))
     (valueStamps?.lowerBound ?? .zero).append(to: &bytes)
     (valueStamps?.upperBound ?? .zero).append(to: &bytes)
-    for field in [highestTime.rawValue, tsnMax, hashProbe, count] { bytes.appendLittleEndian(field) }
+    for field in [highestTime.rawValue, tsnMax, hashProbe, records, count] { bytes.appendLittleEndian(field) }
     bytes.appendLittleEndian(entriesChecksum)
     bytes.appendLittleEndian(crc32c(bytes))
     return bytes
@@ -50,7 +53,7 @@ struct HintHeader: Equatable {
   /// Nil when the bytes are not a hint of this format: it is then rebuilt, so nobody asks why.
   init?(decoding bytes: [UInt8]) {
     guard bytes.count == HintHeader.byteCount, Array(bytes[0..<8]) == HintHeader.magic,
-      crc32c(bytes, 0..<100) == bytes.littleEndian(UInt32.self, at: 100)
+      crc32c(bytes, 0..<108) == bytes.littleEndian(UInt32.self, at: 108)
     else { return nil }
     var reader = ByteReader(bytes, from: 8)
     guard reader.read(UInt32.self) == HintHeader.version, let salt = reader.read(UInt32.self),
@@ -58,12 +61,30 @@ struct HintHeader: Equatable {
       let lastChecksum = reader.read(UInt32.self), let flags = reader.read(UInt32.self), flags <= 1,
       let low = reader.readStamp(), let high = reader.readStamp(), low <= high,
       let time = reader.read(UInt64.self), let tsn = reader.read(UInt64.self), let probe = reader.read(UInt64.self),
-      let count = reader.read(UInt64.self), let entries = reader.read(UInt32.self)
+      let records = reader.read(UInt64.self), let count = reader.read(UInt64.self), let entries = reader.read(UInt32.self)
     else { return nil }
     (dataSalt, dataLength, self.lastOffset, self.lastChecksum) = (salt, length, lastOffset, lastChecksum)
     valueStamps = flags == 1 ? low...high : nil
-    (highestTime, tsnMax, hashProbe, self.count) = (HybridTime(time), tsn, probe, count)
+    (highestTime, tsnMax, hashProbe) = (HybridTime(time), tsn, probe)
+    (self.records, self.count) = (records, count)
     entriesChecksum = entries
+  }
+}
+
+extension HintHeader {
+  /// Entries of one block: as many as a page of a disk holds.
+  static let blockEntries = 102
+
+  var blockCount: Int { (Int(count) + HintHeader.blockEntries - 1) / HintHeader.blockEntries }
+
+  /// Bytes of the whole file.
+  var fileByteCount: UInt64 {
+    UInt64(HintHeader.byteCount) + count * UInt64(HintEntry.byteCount) + UInt64(blockCount) * 4
+  }
+
+  /// The checksum of a block's bytes: it is bound to the data file and to the block's place.
+  func blockChecksum(_ bytes: UnsafeRawBufferPointer, _ block: Int) -> UInt32 {
+    unsafe crc32c(bytes, continuing: dataSalt &+ UInt32(truncatingIfNeeded: block))
   }
 }
 

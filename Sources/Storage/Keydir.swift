@@ -22,6 +22,12 @@ package struct Location: Equatable, Sendable {
     rawValue = UInt64(file) << 50 | (offset >> 3) << 22 | units << 10 | (isTombstone ? 1 << 9 : 0)
   }
 
+  /// The place alone, as an unwritten record of no length has it.
+  init(file: Int, offset: UInt64) { rawValue = UInt64(file) << 50 | (offset >> 3) << 22 }
+
+  /// File and offset.
+  var place: UInt64 { rawValue >> 22 }
+
   /// Index into the store's table of live files.
   package var file: Int { Int(rawValue >> 50) }
   package var offset: UInt64 { (rawValue >> 22 & 0xFFF_FFFF) << 3 }
@@ -89,6 +95,16 @@ package final class Keydir {
   /// The slot after `position` with the same hash.
   package func next(after position: Position, _ hash: UInt64) -> Position? {
     self.position(position.segment, from: position.index + 1, rotate(hash))
+  }
+
+  /// The slot that points to the record at this place; nil when none does, because the record does not count any more.
+  func position(of hash: UInt64, file: Int, offset: UInt64) -> Position? {
+    let wanted = Location(file: file, offset: offset)
+    var position = first(hash)
+    while let candidate = position, location(at: candidate).place != wanted.place {
+      position = next(after: candidate, hash)
+    }
+    return position
   }
 
   /// The first slot whose hash is not below this one.

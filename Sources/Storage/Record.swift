@@ -60,6 +60,13 @@ package enum Record {
     bytes.setLittleEndian(checksum(bytes, start + 4..<bytes.count, salt: salt), at: start)
   }
 
+  /// Appends the whole record at `offset` of `source`, with a checksum that starts from the salt of another file.
+  static func copy(_ source: [UInt8], at offset: Int, byteCount: Int, salt: UInt32, to bytes: inout [UInt8]) {
+    let start = bytes.count
+    bytes.append(contentsOf: source[offset..<offset + byteCount])
+    bytes.setLittleEndian(checksum(bytes, start + 4..<bytes.count, salt: salt), at: start)
+  }
+
   /// Checks the record at `offset` of `bytes`: lengths first, then the checksum, then the meaning. Without a salt the
   /// checksum is not looked at: something around the record vouches for it.
   package static func check(_ bytes: [UInt8], at offset: Int, salt: UInt32?) -> RecordCheck {

@@ -1,7 +1,7 @@
 // What can go wrong with a disk, each case with what an operator needs to act on it.
 
 package enum FileOperation: String, Sendable {
-  case open, close, size, append, read, truncate, sync, syncDirectory, list, createDirectory, rename, unlink, lock
+  case open, close, size, append, read, truncate, sync, syncDirectory, list, createDirectory, rename, link, unlink, lock
 }
 
 package enum StorageError: Error, Equatable, Sendable {

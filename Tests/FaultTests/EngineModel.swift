@@ -1,8 +1,9 @@
 import Causality
 import Primitives
 import Simulation
-import Storage
 import Testing
+
+@testable import Storage
 
 // What an engine may hold, kept by a dictionary: for every key the versions that were applied, and how far each was
 // promised. After a restart each key must hold one of them, none below the newest that was durable.
@@ -19,6 +20,21 @@ struct EngineModel {
   /// Roles that are durable, and all those that were asked for since.
   var roles: [StoreID: StoreRole] = [:]
   var askedRoles: [StoreID: [StoreRole]] = [:]
+  /// Tombstones that were durable and then forgotten, by key: the highest.
+  var purged: [[UInt8]: Stamp] = [:]
+  /// By store, of the tombstones forgotten since it was opened, and before, as far as that is durable.
+  var floors: [StoreID: Stamp] = [:]
+
+  /// The tombstone that the store forgets now.
+  mutating func purge(_ key: [UInt8], _ stamp: Stamp, in store: StoreID) {
+    purged[key] = max(purged[key] ?? .zero, stamp)
+    floors[store] = max(floors[store] ?? .zero, stamp)
+  }
+
+  /// What the store must hold of the key now.
+  func current(_ key: [UInt8]) -> StoredVersion? {
+    newest(key).flatMap { version in purged[key].map { $0 >= version.stamp } ?? false ? nil : version }
+  }
 
   func newest(_ key: [UInt8]) -> StoredVersion? { applied[key]?.max { $0.version.stamp < $1.version.stamp }?.version }
 
@@ -42,17 +58,25 @@ struct EngineModel {
       var held: StoredVersion?
       if case .found(let version) = outcome { held = version }
       if let least = newest(key, upTo: durable) {
-        #expect(held.map { $0.stamp >= least.stamp } == true, "\(label): lost \(least.stamp) of \(key)")
+        let isForgotten = held == nil && purged[key].map { $0 >= least.stamp } ?? false
+        #expect(
+          isForgotten || held.map { $0.stamp >= least.stamp } == true, "\(label): lost \(least.stamp) of \(key)")
+        if isForgotten {
+          let floor = rig.engine.floor(rig.store(of: key))
+          #expect(floor >= least.stamp, "\(label): the floor went below \(least.stamp) of \(key)")
+        }
       }
       if let held {
         #expect(applied[key]?.contains { $0.version == held } == true, "\(label): \(key) holds what was never written")
         applied[key] = [Entry(version: held, position: 0)]
         if held.isTombstone { dead += 1 } else { live += 1 }
+        purged[key] = nil
       } else {
         applied[key] = nil
       }
     }
     flushed = 0
+    for seed in Rig.seeds { floors[seed.id] = rig.engine.floor(seed.id) }
     for seed in Rig.seeds {
       let role = rig.engine.role(seed.id)
       let asked = askedRoles[seed.id] ?? []
@@ -68,6 +92,7 @@ struct EngineModel {
     let statuses = Rig.seeds.map { rig.engine.status($0.id) }
     #expect(statuses.reduce(0) { $0 + $1.keysLive } == live, "\(label): live keys")
     #expect(statuses.reduce(0) { $0 + $1.tombstones } == dead, "\(label): tombstones")
+    #expect(try rig.statisticsDefect() == nil, "\(label)")
   }
 }
 
@@ -81,6 +106,8 @@ struct RandomDrive {
   /// Jobs asked for and not finished, in order; a step at a time is performed.
   private var jobs: [(steps: [DiskStep], done: JobDone)] = []
   private var syncing: (request: SyncRequest, left: [FileID])?
+  /// What the merge waits for.
+  private var mergeRead: ColdRead?
 
   private enum JobDone {
     case work
@@ -90,13 +117,27 @@ struct RandomDrive {
   init(seed: UInt64, sync: SyncMode, mask: UInt64 = .max) throws {
     generator = SeededGenerator(seed: seed)
     rig = try Rig(seed: seed, sync: sync, fileBytesMax: 700, segmentBytes: 1500, mask: mask)
+    rig.options.merge = RandomDrive.policy
+    rig.options.openFilesMax = 3
+    try rig.reopen()
     rig.disk.wouldBlockChance = 100
     keys = (0..<14).map { Array("key-\($0)".utf8) }
   }
 
+  /// Merges as often as the steps let them.
+  private static var policy: MergePolicy {
+    var policy = MergePolicy()
+    policy.checkIntervalMilliseconds = 1000
+    policy.smallFileBytes = 200
+    return policy
+  }
+
   mutating func step() throws {
-    switch generator.below(40) {
+    switch generator.below(50) {
     case 0..<15: try write()
+    case 40..<47: try advanceMerge()
+    case 47: rig.engine.requestMerge()
+    case 48..<50: try purge()
     case 15..<17: rig.now = rig.now.adding(milliseconds: 300)
     case 17..<19: try read()
     case 19..<25: try flush()
@@ -106,6 +147,36 @@ struct RandomDrive {
     default: rig.now = rig.now.adding(milliseconds: UInt64([1200, 1200, 70_000][generator.below(3)]))
     }
     if let steps = rig.engine.work(at: rig.now, on: &rig.disk) { jobs.append((steps, .work)) }
+  }
+
+  private mutating func advanceMerge() throws {
+    let budget = [1, 100, 400, 5000][generator.below(4)]
+    var warm: WarmBytes?
+    if let read = mergeRead {
+      // The process may have closed the file meanwhile: the answer then brings nothing, as when it fails.
+      if let result = try? rig.disk.read(read.file, at: read.offset, count: read.count, mayBlock: true),
+        case .bytes(let bytes) = result
+      {
+        warm = WarmBytes(read: read, bytes: bytes)
+      }
+      mergeRead = nil
+    }
+    let step = try rig.engine.continueMerge(at: rig.now, hour: 12, budget: budget, warm: warm, on: &rig.disk)
+    if case .cold(let read) = step { mergeRead = read }
+    if generator.chance(1, in: 40) { rig.engine.cancelMerge(on: &rig.disk) }
+    #expect(try rig.statisticsDefect() == nil)
+  }
+
+  /// Forgets a tombstone that is durable.
+  private mutating func purge() throws {
+    let key = keys[generator.below(keys.count)]
+    guard let version = model.current(key), version.isTombstone,
+      model.newest(key, upTo: rig.engine.durable.rawValue) == version
+    else { return }
+    let outcome = try rig.purge(key, version.stamp)
+    #expect(outcome == .purged)
+    model.purge(key, version.stamp, in: rig.store(of: key))
+    #expect(try rig.purge(key, version.stamp) == .isNotThere)
   }
 
   /// Begins a sync, syncs one file of the one in flight, or completes it.
@@ -159,7 +230,12 @@ struct RandomDrive {
     let byte = UInt8(truncatingIfNeeded: generator.next())
     let version = StoredVersion(
       stamp: at, isTombstone: isTombstone, value: isTombstone ? [] : Array(repeating: byte, count: count))
-    let known = model.newest(key)
+    let known = model.current(key)
+    let floor = model.floors[rig.store(of: key)] ?? .zero
+    if known == nil && at <= floor {
+      #expect(try rig.apply(version, key: key) == .belowFloor(floor))
+      return
+    }
     switch try rig.apply(version, key: key) {
     case .applied(let position):
       #expect(known.map { $0.stamp < at } ?? true)
@@ -175,8 +251,8 @@ struct RandomDrive {
   private mutating func read() throws {
     let key = keys[generator.below(keys.count)]
     switch try rig.lookup(key) {
-    case .absent: #expect(model.newest(key) == nil)
-    case .found(let version): #expect(model.newest(key) == version)
+    case .absent: #expect(model.current(key) == nil)
+    case .found(let version): #expect(model.current(key) == version)
     case .cold: Issue.record("cold after a blocking read")
     }
   }
@@ -191,6 +267,7 @@ struct RandomDrive {
   private mutating func reopen(power: Bool) throws {
     jobs = []
     syncing = nil
+    mergeRead = nil
     while true {
       if power { rig.disk.crash(using: &generator) } else { rig.disk.killProcess() }
       if generator.chance(1, in: 3) {

@@ -109,7 +109,7 @@ struct StoreNamesTests {
     let rig = try closed()
     let path = Rig.store + "/000001.hint"
     let whole = try #require(rig.disk.contents(path))
-    let entries = (whole.count - 104) / 40
+    let entries = Int(try #require(whole.littleEndian(UInt64.self, at: 96)))
     #expect(entries > 1)
     func check(_ bytes: [UInt8], _ what: String) throws {
       var copy = rig
@@ -120,28 +120,37 @@ struct StoreNamesTests {
       #expect(isTold, "\(what)")
     }
     for entry in 0..<entries {
-      for field in [0, 8, 12, 16, 24, 28, 32] where field != 28 || whole[104 + entry * 40 + 28] < 2 {
+      for field in [0, 8, 12, 16, 24, 28, 32] where field != 28 || whole[112 + entry * 40 + 28] < 2 {
         var bytes = whole
-        bytes[104 + entry * 40 + field] ^= 1
+        bytes[112 + entry * 40 + field] ^= 1
         try check(bytes, "entry \(entry), field \(field)")
       }
       var bytes = whole
-      bytes.removeSubrange(104 + entry * 40..<144 + entry * 40)
-      bytes.setLittleEndian(UInt64(entries - 1), at: 88)
+      bytes.removeSubrange(112 + entry * 40..<152 + entry * 40)
+      bytes.setLittleEndian(UInt64(entries - 1), at: 96)
       try check(bytes, "entry \(entry) left out")
     }
-    for field in [40, 52, 64, 72] {
+    for field in [40, 52, 64, 72, 88] {
       var bytes = whole
       bytes[field] ^= 1
       try check(bytes, "header field \(field)")
     }
   }
 
-  /// A hint with the checksums that its bytes ask for.
+  /// A hint with the checksums that its entries ask for.
   private func sealed(_ hint: [UInt8]) -> [UInt8] {
-    var bytes = hint
-    bytes.setLittleEndian(crc32c(hint, 104..<hint.count), at: 96)
-    bytes.setLittleEndian(crc32c(bytes, 0..<100), at: 100)
+    let entries = Int(hint.littleEndian(UInt64.self, at: 96) ?? 0)
+    let salt = hint.littleEndian(UInt32.self, at: 12) ?? 0
+    var bytes = Array(hint[..<(112 + entries * 40)])
+    for (block, start) in stride(from: 0, to: entries, by: 102).enumerated() {
+      let range = 112 + start * 40..<112 + min(entries, start + 102) * 40
+      bytes.appendLittleEndian(
+        unsafe hint.withUnsafeBytes {
+          unsafe crc32c(UnsafeRawBufferPointer(rebasing: $0[range]), continuing: salt &+ UInt32(block))
+        })
+    }
+    bytes.setLittleEndian(crc32c(bytes, 112..<bytes.count), at: 104)
+    bytes.setLittleEndian(crc32c(bytes, 0..<108), at: 108)
     return bytes
   }
 

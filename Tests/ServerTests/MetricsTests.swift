@@ -25,7 +25,7 @@ import Testing
     let stores = roles.enumerated().map { index, role in
       StoreStatus(
         id: StoreID(partition: UInt16(index), replicas: 3), role: role, incarnation: .none, keysLive: 10, tombstones: 2,
-        floor: .zero, tsnHead: 0, deadBytes: 100, liveBytes: 200, totalBytes: 332, files: 1)
+        floor: .zero, tsnHead: 0, deadBytes: 100, liveBytes: 200, totalBytes: 332, deadRecords: 1, files: 1)
     }
     var queues = NodeQueues()
     queues.forwards = 4

@@ -1,7 +1,8 @@
 import Causality
 import Primitives
 import Simulation
-import Storage
+
+@testable import Storage
 
 // An engine on a simulated disk, and the short words that tests speak with it.
 
@@ -68,6 +69,58 @@ struct Rig {
       guard case .cold(let read) = outcome else { return outcome }
       warm = try perform(read)
     }
+  }
+
+  mutating func purge(_ key: [UInt8], _ stamp: Stamp) throws(StorageError) -> PurgeOutcome {
+    var warm: WarmBytes?
+    while true {
+      let outcome = try engine.purge(
+        key: key, hash: hash(key), stamp: stamp, in: store(of: key), warm: warm, on: &disk)
+      guard case .cold(let read) = outcome else { return outcome }
+      warm = try perform(read)
+    }
+  }
+
+  /// Merges every store once, with all the jobs that this takes.
+  mutating func mergeAll(rule: any MergeRule = OverlapRule()) throws(StorageError) {
+    engine.requestMerge()
+    var warm: WarmBytes?
+    while engine.isMergeRequested {
+      let step = try engine.continueMerge(at: now, hour: 12, budget: 300, warm: warm, rule: rule, on: &disk)
+      warm = nil
+      if case .cold(let read) = step { warm = try perform(read) }
+      try work()
+    }
+  }
+
+  /// What the statistics of a store's files say wrongly: counted anew from the files and the keydir.
+  mutating func statisticsDefect() throws(StorageError) -> String? {
+    for store in engine.stores where store.isOpen {
+      var live: [Int: (records: Int, bytes: UInt64)] = [:]
+      var places: [Location] = []
+      store.keydir.visitAll { places.append($1) }
+      for place in places {
+        let header = try store.record(at: place, on: &disk).header
+        live[place.file, default: (0, 0)].records += 1
+        live[place.file, default: (0, 0)].bytes += UInt64(header.byteCount)
+      }
+      for index in store.dataFiles.indices where !store.dataFiles[index].isRetired {
+        let file = store.dataFiles[index]
+        let (records, bytes) = live[index] ?? (0, 0)
+        guard file.liveRecords == records, file.liveBytes == bytes else {
+          return "file \(file.id) of \(store.id): \(file.liveRecords) live records, and there are \(records)"
+        }
+        var counted = 0
+        var scan = DataScan(
+          try store.handle(index, on: &disk), from: 64, to: file.flushedLength, salt: file.salt, hash: options.hash)
+        while try scan.next(on: &disk) { counted += scan.records.count }
+        if index != store.active || store.buffer.isEmpty, file.records != counted {
+          return "file \(file.id) of \(store.id): \(file.records) records, and there are \(counted)"
+        }
+      }
+      if let defect = store.keydir.defect() { return defect }
+    }
+    return nil
   }
 
   private mutating func perform(_ read: ColdRead) throws(StorageError) -> WarmBytes? {

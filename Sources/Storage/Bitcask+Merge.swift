@@ -1,0 +1,291 @@
+import Causality
+import Primitives
+
+// Merging: the records that count move from sealed files into new ones, a slice at a time, while the store goes on. A
+// slice reads a chunk of an input, appends what stays to the output with one call, and then points the keydir there; so
+// at any moment every key is in exactly one place, and a merge that is broken off leaves ordinary files. The inputs go
+// only when a manifest without them is durable (rule MANIFEST; `Engine+Merge.swift`).
+
+extension Bitcask {
+  /// Sealed files that are durable under their names: what a merge may read.
+  var mergeable: [Int] {
+    dataFiles.indices.filter {
+      let file = dataFiles[$0]
+      return file.isSealed && !file.isRetired && file.isNamed && file.syncedLength == file.length
+    }
+  }
+
+  func beginMerge(of inputs: [UInt32], rule: any MergeRule) {
+    invariant(merge == nil && !inputs.isEmpty, "store \(id) begins a second merge, or one of nothing")
+    merge = MergeRun(inputs, rule: rule)
+  }
+
+  /// Goes on with the merge for about `budget` bytes of input, at least one record.
+  /// - Throws: `damaged` when a record does not read back: the store is fenced then.
+  func mergeSlice<FS: FileSystem & ~Copyable>(
+    budget: Int, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> MergeSlice {
+    guard var run = merge else { return .copied }
+    defer { if merge != nil { merge = run } }
+    if run.lookups.count > MergeRun.lookupsMax { close(&run.lookups, on: &files) }
+    while !run.isCopied {
+      guard let index = dataFiles.index(ofFile: run.inputs[run.position]) else {
+        fatalError("invariant: file \(run.inputs[run.position]) left store \(id) while it was merged")
+      }
+      let left = dataFiles[index].length - run.offset
+      guard left == 0 else {
+        return try copy(from: index, min(max(budget, run.bytesWanted), Int(left)), &run, warm: warm, on: &files)
+      }
+      run.position += 1
+      run.offset = UInt64(FileHeader.byteCount)
+    }
+    return .copied
+  }
+
+  /// The merge ends here. What it moved stays where it is; what it has not read stays in the inputs.
+  func cancelMerge<FS: FileSystem & ~Copyable>(on files: inout FS) {
+    guard var run = merge else { return }
+    close(&run.lookups, on: &files)
+    merge = nil
+  }
+
+  /// All inputs were read: from here on manifests list the outputs in their place.
+  func retireInputs<FS: FileSystem & ~Copyable>(on files: inout FS) -> MergeRun? {
+    guard var run = merge, run.isCopied else { return nil }
+    close(&run.lookups, on: &files)
+    for id in run.inputs {
+      guard let index = dataFiles.index(ofFile: id) else { continue }
+      invariant(dataFiles[index].liveRecords == 0, "store \(self.id): keys are left in file \(id), which was merged")
+      dataFiles[index].isRetired = true
+    }
+    hasStaleManifest = true
+    merge = nil
+    return run
+  }
+
+  /// The files are gone from the disk, or will be at the next start, and nothing in them counts.
+  func dropFiles(_ ids: [UInt32]) {
+    for id in ids {
+      guard let index = dataFiles.index(ofFile: id) else { continue }
+      openFiles.forget(self, index)
+      if let handle = dataFiles[index].handle { openFiles.retire(handle) }
+      dataFiles.remove(index)
+    }
+  }
+
+  private func close<FS: FileSystem & ~Copyable>(_ lookups: inout [UInt32: HintLookup], on files: inout FS) {
+    for lookup in lookups.values { files.close(lookup.file) }
+    lookups.removeAll()
+  }
+
+  // MARK: A slice
+
+  /// What a slice moves, until the output has it.
+  private struct Moves {
+    /// Index of the file that takes them; nil before the first.
+    var output: Int?
+    var bytes: [UInt8] = []
+    var slots: [(Keydir.Position, Location)] = []
+    /// Tombstones that the rule drops although they count: their hashes, places and headers.
+    var forgotten: [(hash: UInt64, offset: UInt64, header: RecordHeader)] = []
+    var records = 0
+    var blocked: (bytes: UInt64, files: Set<UInt32>) = (0, [])
+  }
+
+  private func copy<FS: FileSystem & ~Copyable>(
+    from input: Int, _ count: Int, _ run: inout MergeRun, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> MergeSlice {
+    let handle = try handle(input, on: &files)
+    let chunk: [UInt8]
+    switch try read(handle, at: run.offset, count: count, warm: warm, mayBlock: false, on: &files) {
+    case .cold(let read): return .cold(read)
+    case .bytes(let bytes): chunk = bytes
+    }
+    if let output = run.output, dataFiles[output].length >= options.fileBytesMax { run.output = nil }
+    var moves = Moves(output: run.output)
+    moves.bytes.reserveCapacity(chunk.count)
+    var at = 0
+    var cold: ColdRead?
+    scanning: while at < chunk.count {
+      let offset = run.offset + UInt64(at)
+      switch Record.check(chunk, at: at, salt: dataFiles[input].salt) {
+      case .whole(let header):
+        if let read = try take(chunk, at, header, from: input, offset, &moves, &run, warm: warm, on: &files) {
+          cold = read
+          break scanning
+        }
+        at += header.byteCount
+      case .short(let total):
+        guard offset + UInt64(total) <= dataFiles[input].length else {
+          throw fenced(input, offset, "a record that the file ends in")
+        }
+        run.bytesWanted = total
+        break scanning
+      case .damaged(let reason), .unknown(let reason): throw fenced(input, offset, reason)
+      }
+    }
+    try finish(moves, from: input, on: &files)
+    if at > 0 { run.bytesWanted = 0 }
+    run.offset += UInt64(at)
+    run.totals.bytesRead += UInt64(at)
+    run.totals.bytesCopied += UInt64(moves.bytes.count)
+    return cold.map { .cold($0) } ?? .worked
+  }
+
+  /// Decides about one record. - Returns: What must be read before it can be decided.
+  private func take<FS: FileSystem & ~Copyable>(
+    _ chunk: [UInt8], _ at: Int, _ header: RecordHeader, from input: Int, _ offset: UInt64,
+    _ moves: inout Moves, _ run: inout MergeRun, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> ColdRead? {
+    let key = at + header.keyOffset..<at + header.valueOffset
+    let hash = unsafe chunk.withUnsafeBytes { unsafe options.hash(UnsafeRawBufferPointer(rebasing: $0[key])) }
+    let slot = keydir.position(of: hash, file: input, offset: offset)
+    var isDropped = slot == nil && !header.isTombstone
+    var blockers: Set<UInt32> = []
+    if header.isTombstone {
+      switch run.rule.verdict(onTombstone: header.stamp, isCurrent: slot != nil, role: role) {
+      case .keep: break
+      case .drop:
+        isDropped = true
+        if slot != nil { moves.forgotten.append((hash, offset, header)) }
+      case .dropUnlessOverlapping:
+        switch try holders(of: hash, below: header.stamp, &run, warm: warm, on: &files) {
+        case .cold(let read): return read
+        case .files(let found):
+          blockers = found
+          isDropped = found.isEmpty
+        }
+      }
+    }
+    guard !isDropped else {
+      run.totals.recordsDropped += 1
+      if header.isTombstone { run.totals.tombstonesDropped += 1 }
+      return nil
+    }
+    let output: Int
+    if let begun = moves.output { output = begun } else { output = try beginOutput(&run, on: &files) }
+    moves.output = output
+    let place = Location(
+      file: output, offset: dataFiles[output].length + UInt64(moves.bytes.count), byteCount: header.byteCount,
+      isTombstone: header.isTombstone)
+    Record.copy(chunk, at: at, byteCount: header.byteCount, salt: dataFiles[output].salt, to: &moves.bytes)
+    moves.records += 1
+    run.totals.recordsCopied += 1
+    if !header.isTombstone { dataFiles[output].noteValue(header.stamp) }
+    if let slot {
+      moves.slots.append((slot, place))
+    } else {
+      moves.blocked.bytes += UInt64(header.byteCount)
+      moves.blocked.files.formUnion(blockers)
+      run.totals.tombstonesBlocked += 1
+    }
+    return nil
+  }
+
+  /// Appends what was moved and points the keydir to it.
+  private func finish<FS: FileSystem & ~Copyable>(
+    _ moves: Moves, from input: Int, on files: inout FS
+  ) throws(StorageError) {
+    if let output = moves.output, !moves.bytes.isEmpty { try move(moves, from: input, to: output, on: &files) }
+    // Last, because removing a slot may move others.
+    for gone in moves.forgotten {
+      if let slot = keydir.position(of: gone.hash, file: input, offset: gone.offset) { forget(slot, gone.header) }
+    }
+  }
+
+  private func move<FS: FileSystem & ~Copyable>(
+    _ moves: Moves, from input: Int, to output: Int, on files: inout FS
+  ) throws(StorageError) {
+    try files.append(moves.bytes, to: try handle(output, on: &files))
+    dataFiles[output].length += UInt64(moves.bytes.count)
+    dataFiles[output].flushedLength = dataFiles[output].length
+    dataFiles[output].records += moves.records
+    dataFiles[output].blockedBytes += moves.blocked.bytes
+    dataFiles[output].blockers.formUnion(moves.blocked.files)
+    hasStaleManifest = true
+    for (slot, place) in moves.slots {
+      let byteCount = place.isSaturated ? recordByteCount(moves, place, in: output) : place.byteCount
+      keydir.replace(at: slot, with: place)
+      dataFiles[input].removeLive(byteCount)
+      dataFiles[output].addLive(byteCount)
+    }
+  }
+
+  private func recordByteCount(_ moves: Moves, _ place: Location, in output: Int) -> Int {
+    let start = moves.bytes.count - Int(dataFiles[output].length - place.offset)
+    guard case .whole(let header) = Record.check(moves.bytes, at: start, salt: nil) else { return place.byteCount }
+    return header.byteCount
+  }
+
+  private func beginOutput<FS: FileSystem & ~Copyable>(
+    _ run: inout MergeRun, on files: inout FS
+  ) throws(StorageError) -> Int {
+    let (index, header) = try newFile(on: &files)
+    do throws(StorageError) {
+      try files.append(header, to: try handle(index, on: &files))
+    } catch {
+      dropFiles([dataFiles[index].id])
+      throw error
+    }
+    dataFiles[index].isSealed = true
+    dataFiles[index].flushedLength = UInt64(header.count)
+    openFiles.add(self, index, on: &files)
+    run.output = index
+    run.outputs.append(dataFiles[index].id)
+    return index
+  }
+
+  // MARK: Rule OVERLAP
+
+  private enum Holders {
+    /// Files that may hold a lower version of the key.
+    case files(Set<UInt32>)
+    case cold(ColdRead)
+  }
+
+  /// Which files that stay may hold the key at a lower stamp: those whose lowest value stamp is lower and whose hint
+  /// has the key's hash, or that have no hint to ask. One is enough to keep the tombstone. The outputs of this merge
+  /// are not asked: the tombstone was there before the merge began, so no lower version counted, and none was moved.
+  private func holders<FS: FileSystem & ~Copyable>(
+    of hash: UInt64, below stamp: Stamp, _ run: inout MergeRun, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> Holders {
+    for index in dataFiles.indices {
+      let file = dataFiles[index]
+      guard !file.isRetired, let lowest = file.valueStamps?.lowerBound, lowest < stamp,
+        !run.inputs.contains(file.id), !run.outputs.contains(file.id)
+      else { continue }
+      guard let lookup = try lookup(index, &run, on: &files) else { return .files([file.id]) }
+      switch try lookup.ask(hash, warm: warm, on: &files) {
+      case .cannotHold: continue
+      case .mayHold: return .files([file.id])
+      case .cold(let read): return .cold(read)
+      }
+    }
+    return .files([])
+  }
+
+  private func lookup<FS: FileSystem & ~Copyable>(
+    _ index: Int, _ run: inout MergeRun, on files: inout FS
+  ) throws(StorageError) -> HintLookup? {
+    let file = dataFiles[index]
+    if let lookup = run.lookups[file.id] { return lookup }
+    let path = StorePath.hint(directory, file.id)
+    guard file.isSealed, !run.unreadable.contains(file.id) else { return nil }
+    guard try files.exists(path) else {
+      run.unreadable.insert(file.id)
+      return nil
+    }
+    let handle = try files.open(path, .read)
+    guard let lookup = try HintLookup(handle, of: file, options: options, on: &files) else {
+      files.close(handle)
+      run.unreadable.insert(file.id)
+      return nil
+    }
+    run.lookups[file.id] = lookup
+    return lookup
+  }
+
+  private func fenced(_ file: Int, _ offset: UInt64, _ reason: String) -> StorageError {
+    fence(.damaged(path: dataFiles[file].path, offset: offset, reason: reason))
+  }
+}

@@ -1,0 +1,248 @@
+package import Primitives
+
+// Merges of all stores: one at a time, a slice per turn of the loop, as fast as the node allows. When a merge has read
+// its inputs, a job makes the outputs durable, replaces the manifest and then removes the inputs, in this order (rule
+// MANIFEST, Docs/Storage.md); the steps are part of `work`.
+
+struct MergeState {
+  /// The store that is being merged, until its inputs are gone.
+  var store: Bitcask?
+  /// What had been appended when its inputs were read: what the merge left behind may have lost to any of it.
+  var copiedAt: UInt64?
+  /// A round over all stores that somebody asked for: those not merged yet.
+  var round: [StoreID]?
+  var lastCheck: Instant?
+  var totals = MergeTotals()
+  var merges = 0
+  /// Why the last merge was broken off.
+  var postponement: StorageError?
+}
+
+/// What a step of merging came to.
+package enum MergeStep: Equatable, Sendable {
+  /// Nothing is to be merged now.
+  case idle
+  /// A slice was merged.
+  case worked
+  /// The next step waits for a job of `work`.
+  case waiting
+  /// Nothing goes on before these bytes are there; give them to the next call.
+  case cold(ColdRead)
+}
+
+extension Engine {
+  /// Asks for a round: every store is merged once, whatever its state, beginning with the next `continueMerge`.
+  package func requestMerge() { merge.round = stores.filter(\.isOpen).map(\.id) }
+
+  /// A round that was asked for has not ended.
+  package var isMergeRequested: Bool { merge.round != nil }
+
+  package var mergeStatus: MergeStatus {
+    MergeStatus(
+      store: merge.store?.id, merges: merge.merges, totals: merge.totals,
+      postponement: merge.postponement?.description)
+  }
+
+  /// Begins a merge if one is due, or goes on with the one under way.
+  /// - Parameters:
+  ///   - hour: Of the day, UTC: merges that nobody asked for keep to the window.
+  ///   - budget: Bytes of input.
+  /// - Throws: What the file system said of a write: the engine is done for then. Damage fences the store and ends its
+  ///   merge; a shortage (of space, of descriptors) ends it as well. Neither is thrown.
+  package func continueMerge<FS: FileSystem & ~Copyable>(
+    at now: Instant, hour: Int, budget: Int, warm: WarmBytes?, rule: any MergeRule = OverlapRule(), on files: inout FS
+  ) throws(StorageError) -> MergeStep {
+    do throws(StorageError) {
+      if merge.store == nil, let step = try begin(at: now, hour: hour, rule: rule, on: &files) { return step }
+      guard let store = merge.store else { return .idle }
+      guard store.isOpen, store.damage == nil else {
+        endMerge(of: store, on: &files)
+        return .worked
+      }
+      switch try store.mergeSlice(budget: budget, warm: warm, on: &files) {
+      case .worked: return .worked
+      case .cold(let read): return .cold(read)
+      case .copied:
+        merge.copiedAt = merge.copiedAt ?? appended.rawValue
+        return .waiting
+      }
+    } catch {
+      guard let store = merge.store else { throw error }
+      if error.isShortage {
+        try store.undoTornMerge(on: &files)
+      } else {
+        _ = refuse(error, by: store)
+        guard store.damage != nil else { throw error }
+      }
+      merge.postponement = error
+      endMerge(of: store, on: &files)
+      return .worked
+    }
+  }
+
+  /// Breaks off the merge under way, unless only its last job is missing, and any round.
+  package func cancelMerge<FS: FileSystem & ~Copyable>(on files: inout FS) {
+    merge.round = nil
+    if let store = merge.store, store.merge != nil { endMerge(of: store, on: &files) }
+  }
+
+  private func endMerge<FS: FileSystem & ~Copyable>(of store: Bitcask, on files: inout FS) {
+    store.cancelMerge(on: &files)
+    merge.store = nil
+    merge.copiedAt = nil
+    merge.round?.removeAll { $0 == store.id }
+  }
+
+  // MARK: Which store
+
+  /// Nil when a merge was begun.
+  private func begin<FS: FileSystem & ~Copyable>(
+    at now: Instant, hour: Int, rule: any MergeRule, on files: inout FS
+  ) throws(StorageError) -> MergeStep? {
+    if merge.round != nil { return try beginRequested(rule: rule, on: &files) }
+    guard options.merge.window.contains(hour: hour) else { return .idle }
+    let last = merge.lastCheck ?? now
+    merge.lastCheck = last
+    guard now.milliseconds(since: last) >= options.merge.checkIntervalMilliseconds else { return .idle }
+    merge.lastCheck = now
+    try endActiveFiles(on: &files)
+    var best: (store: Bitcask, inputs: [UInt32], freeable: UInt64)?
+    for store in stores where store.isOpen && store.damage == nil {
+      let candidates = store.mergeable.map(store.mergeFacts)
+      let inputs = options.merge.choose(candidates, liveBytesMax: options.fileBytesMax)
+      let freeable = candidates.reduce(0) { inputs.contains($1.id) ? $0 + $1.freeableBytes : $0 }
+      if !inputs.isEmpty && freeable >= best?.freeable ?? 0 { best = (store, inputs, freeable) }
+    }
+    guard let best else { return .idle }
+    // More may be due: the next look comes as soon as this merge has ended.
+    merge.lastCheck = nil
+    best.store.beginMerge(of: best.inputs, rule: rule)
+    merge.store = best.store
+    return nil
+  }
+
+  /// Files that still take records and are mostly dead make room for new ones, to be merged when they are durable.
+  private func endActiveFiles<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
+    let ending = stores.filter { store in
+      store.active.map { options.merge.endsActive(store.mergeFacts($0)) } ?? false
+    }
+    try seal(ending, on: &files)
+  }
+
+  /// Ends the active files of these stores; the next checkpoint, at once, makes them durable.
+  func seal<FS: FileSystem & ~Copyable>(_ ending: [Bitcask], on files: inout FS) throws(StorageError) {
+    guard !ending.isEmpty else { return }
+    try flush(on: &files)
+    for store in ending {
+      store.seal(on: &files)
+      store.hasStaleManifest = true
+    }
+    checkpoint.isUrgent = true
+  }
+
+  /// The next store of the round: its active file is ended and made durable first, and every file that stays has its
+  /// hint, so that tombstones are judged exactly.
+  private func beginRequested<FS: FileSystem & ~Copyable>(
+    rule: any MergeRule, on files: inout FS
+  ) throws(StorageError) -> MergeStep? {
+    while let id = merge.round?.first, let index = find(id) {
+      let store = stores[index]
+      if store.isOpen, store.damage == nil, store.dataFiles.indices.contains(where: { store.isWorthMerging($0) }) {
+        if let active = store.active, store.isWorthMerging(active) { try seal([store], on: &files) }
+        let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || store.mergeable.contains($0) }
+        guard isSettled && store.sealedFileWithoutHint == nil else {
+          checkpoint.isUrgent = !isSettled
+          return .waiting
+        }
+        let inputs = store.mergeable.filter {
+          store.isWorthMerging($0) || store.dataFiles[$0].length < options.merge.smallFileBytes
+        }
+        store.beginMerge(of: inputs.map { store.dataFiles[$0].id }, rule: rule)
+        merge.store = store
+        return nil
+      }
+      merge.round?.removeFirst()
+    }
+    merge.round = nil
+    return .idle
+  }
+
+  // MARK: The job
+
+  /// The steps that put the outputs in place of the inputs, when a merge has got so far.
+  func addMerge<FS: FileSystem & ~Copyable>(
+    _ job: inout CheckpointState.Job, _ steps: inout [DiskStep], on files: inout FS
+  ) {
+    // What a record lost to must be in a file that this job syncs before the record goes.
+    guard let store = merge.store, let copiedAt = merge.copiedAt, copiedAt <= flushedCount,
+      let run = store.retireInputs(on: &files)
+    else { return }
+    let targets = store.syncTargets
+    for target in targets { steps.append(.sync(path: target.path)) }
+    steps.append(.syncDirectory(store.directory))
+    steps.append(
+      .replace(path: StorePath.manifest(store.directory), bytes: store.manifestBytes(afterSyncing: targets)))
+    store.hasStaleManifest = false
+    for id in run.inputs {
+      steps.append(.unlink(StorePath.hint(store.directory, id)))
+      steps.append(.unlink(StorePath.data(store.directory, id)))
+    }
+    steps.append(.syncDirectory(store.directory))
+    job.targets.append((store: store, targets: targets))
+    job.merged = run
+  }
+
+  func completeMerge(_ run: MergeRun) {
+    guard let store = merge.store else { return }
+    store.dropFiles(run.inputs)
+    merge.totals += run.totals
+    merge.merges += 1
+    merge.postponement = nil
+    merge.store = nil
+    merge.copiedAt = nil
+    merge.round?.removeAll { $0 == store.id }
+    checkpoint.mayNeedHints = true
+  }
+}
+
+extension Bitcask {
+  func mergeFacts(_ index: Int) -> MergePolicy.File {
+    let file = dataFiles[index]
+    return MergePolicy.File(
+      id: file.id, length: file.length, liveBytes: file.liveBytes,
+      freeableBytes: file.deadBytes - min(file.deadBytes, isBlocked(file) ? file.blockedBytes : 0))
+  }
+
+  /// Whether what the last merge could not free still cannot go.
+  private func isBlocked(_ file: DataFile) -> Bool {
+    role != .active || dataFiles.indices.contains { file.blockers.contains(dataFiles[$0].id) }
+  }
+
+  /// Somebody who asks for a merge means every dead byte.
+  func isWorthMerging(_ index: Int) -> Bool { mergeFacts(index).freeableBytes > 0 }
+
+  /// A write of the merge failed by half: what it left behind its last whole slice is cut off.
+  func undoTornMerge<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
+    guard let output = merge?.output else { return }
+    try files.truncate(try handle(output, on: &files), to: dataFiles[output].flushedLength)
+  }
+}
+
+/// What `/admin/status` says of merges.
+package struct MergeStatus: Equatable, Sendable {
+  /// The store being merged now.
+  package var store: StoreID?
+  /// Merges completed since the engine was opened, and what they did.
+  package var merges: Int
+  package var totals: MergeTotals
+  /// Why the last one was broken off, when it was.
+  package var postponement: String?
+}
+
+extension StorageError {
+  /// The system lacks something that may come back: space (ENOSPC, EDQUOT) or descriptors (ENFILE, EMFILE).
+  var isShortage: Bool {
+    if case .io(_, _, let errno) = self { return [28, 122, 23, 24].contains(errno) }
+    return false
+  }
+}
