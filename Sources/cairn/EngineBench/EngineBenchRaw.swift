@@ -95,6 +95,28 @@ struct EngineBenchRaw {
     return (total, max(1, clock.instant().nanoseconds - begin))
   }
 
+  /// Reads files from front to back in slices, and appends so much of each that `written` bytes are written in the end.
+  func readAndWriteWhole(_ paths: [String], to path: String, written: Double, sliceBytes: Int) throws -> Double {
+    let output = try RawFile(creating: path)
+    let total = paths.reduce(UInt64(0)) { $0 + (FileTree.facts($1)?.bytes ?? 0) }
+    var buffer = [UInt8](repeating: 0, count: sliceBytes)
+    let kept = [UInt8](repeating: 0, count: min(sliceBytes, Int(Double(sliceBytes) * written / Double(max(1, total)))))
+    let begin = clock.instant().nanoseconds
+    for path in paths {
+      let file = try RawFile(reading: path)
+      var offset: UInt64 = 0
+      while true {
+        let count = try file.read(at: offset, count: buffer.count, into: &buffer)
+        if count == 0 { break }
+        offset += UInt64(count)
+        try output.append(kept)
+      }
+    }
+    let nanoseconds = clock.instant().nanoseconds - begin
+    try watch.advance(by: 0)
+    return Double(total) * 1e9 / Double(max(1, nanoseconds))
+  }
+
   /// Turns of one write and one sync, until `deadline`; they are counted in `meter`.
   func writeDurably(_ file: RawFile, until deadline: Instant, _ meter: inout EngineBenchMeter) throws {
     let bytes = [UInt8](repeating: UInt8(ascii: "r"), count: plan.recordBytes * plan.turn)

@@ -66,6 +66,7 @@ final class EngineBenchRun {
     case .get, .getAfterOverwrite: try get()
     case .openHints: try open(suffix: ".hint")
     case .openScan: try open(suffix: ".data")
+    case .merge: try merge()
     case .fsyncEach, .groupCommit: try sync()
     case .memory: try memory()
     }
@@ -179,6 +180,25 @@ final class EngineBenchRun {
     try watch.advance(by: 0)
     return EngineBenchSample(
       perSecond: amount * 1e9 / Double(nanoseconds), rawPerSecond: amount * 1e9 / Double(whole.nanoseconds))
+  }
+
+  // MARK: Merging
+
+  /// Half of the keys are written twice.
+  private func merge() throws -> EngineBenchSample {
+    var store = try filledStore()
+    var unused = EngineBenchMeter()
+    show("overwriting", total: plan.keyCount / 2)
+    try store.write(0..<plan.keyCount / 2, order: order, &unused)
+    show("raw loop", total: nil)
+    let rawRate = try raw.readAndWriteWhole(
+      storeFiles(".data"), to: rawPath, written: Double(plan.dataBytes), sliceBytes: EngineBenchStore.mergeSliceBytes)
+    show("merging", total: nil)
+    var meter = EngineBenchMeter()
+    let bytes = try store.merge(&meter)
+    return EngineBenchSample(
+      perSecond: Double(bytes) * 1e9 / Double(max(1, meter.nanoseconds)), rawPerSecond: rawRate,
+      latencies: meter.latencies)
   }
 
   // MARK: The device

@@ -224,6 +224,37 @@ struct EngineBenchStore: ~Copyable {
     return WarmBytes(read: read, bytes: bytes)
   }
 
+  // MARK: Merging
+
+  /// Bytes that a merge reads between two looks at anything else.
+  static let mergeSliceBytes = 256 << 10
+
+  /// Merges every store. Only the slices count, which hold a node up; what a node's other thread does is not measured.
+  /// - Returns: Bytes of records that were read.
+  mutating func merge(_ meter: inout EngineBenchMeter) throws -> UInt64 {
+    engine.requestMerge()
+    var warm: WarmBytes?
+    while engine.isMergeRequested {
+      let begin = clock.instant()
+      let step = try engine.continueMerge(
+        at: begin, hour: 0, budget: EngineBenchStore.mergeSliceBytes, warm: warm, on: &files)
+      warm = nil
+      switch step {
+      case .worked:
+        meter.note(clock.instant().nanoseconds - begin.nanoseconds, operations: 1)
+        try watch.advance(by: 1)
+      case .cold(let read): warm = try self.warm(read)
+      case .idle: break
+      case .waiting:
+        guard let steps = engine.work(at: begin, on: &files) else { throw Failure("a merge waits for nothing") }
+        for step in steps { try step.perform(on: &files) }
+        engine.completeWork()
+      }
+    }
+    if let reason = engine.mergeStatus.postponement { throw Failure("a merge was broken off: \(reason)") }
+    return engine.mergeStatus.totals.bytesRead
+  }
+
   // MARK: Durability
 
   /// Writes turns of keys, each made durable before the next, until `deadline` or until there are no more.

@@ -12,6 +12,7 @@ enum EngineWorkload: String, CaseIterable, Sendable {
   case delete
   case openHints = "open_hints"
   case openScan = "open_scan"
+  case merge
   case fsyncEach = "fsync_each"
   case groupCommit = "group_commit"
   case memory
@@ -27,6 +28,7 @@ enum EngineWorkload: String, CaseIterable, Sendable {
     case .delete: "keys that are there, in another order; raw: write of as many bytes"
     case .openHints: "opening a store with hint files; raw: reading those from front to back"
     case .openScan: "opening a store without; raw: reading its data files from front to back"
+    case .merge: "files of which a third is dead, without syncs; raw: reading all and writing what stays"
     case .fsyncEach: "a put and a sync, in turn; raw: write and fdatasync"
     case .groupCommit: "puts of many writers with one sync, over many stores; raw: one write and fdatasync for them"
     case .memory: "RAM and disk per key, and how long a put takes at worst, with many keys"
@@ -56,7 +58,7 @@ enum EngineWorkload: String, CaseIterable, Sendable {
     switch self {
     case .put, .overwrite, .overwriteCold, .get, .getAfterOverwrite, .delete, .fsyncEach, .groupCommit: "operations"
     case .openHints: "keys"
-    case .openScan: "bytes"
+    case .openScan, .merge: "bytes"
     case .memory: "operations"
     }
   }
@@ -83,6 +85,7 @@ enum EngineGoal: Equatable, Sendable {
     case .get: return isSmall ? [.perSecond(1.1e6), .ofRaw(0.6)] : [.perSecond(0.6e6)]
     case .openHints: return [.perSecond(5e6)]
     case .openScan: return [.perSecond(450e6)]
+    case .merge: return [.perSecond(isSmall ? 300e6 : 800e6)]
     case .fsyncEach: return [.ofRaw(0.9)]
     case .groupCommit where turn == 64: return [.ofRaw(0.5)]
     case .memory: return [.bytesPerKey(28), .pause(5_000_000)]
