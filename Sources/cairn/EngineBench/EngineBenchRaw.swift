@@ -40,24 +40,26 @@ struct EngineBenchRaw {
     return Double(count) * 1e9 / Double(max(1, nanoseconds))
   }
 
-  /// Reads the last `count` records of the store's own files, in the order that `order` gives.
+  /// Reads records of the store's own files, in the order that `order` gives, each timed as the engine's are.
   func read(_ places: RecordPlaces, _ numbers: Range<Int>, order: KeyShuffle) throws -> Double {
     var buffer = [UInt8](repeating: 0, count: plan.recordBytes)
-    var nanoseconds: UInt64 = 0
+    var meter = EngineBenchMeter()
     var next = numbers.lowerBound
     while next < numbers.upperBound {
       let end = min(next + EngineBenchRaw.portion, numbers.upperBound)
-      let begin = clock.instant().nanoseconds
+      var begin = clock.instant().nanoseconds
       for number in next..<end {
         let place = places[order(number)]
         let count = try places.files[place.file].read(at: place.offset, count: plan.recordBytes, into: &buffer)
         guard count == plan.recordBytes else { throw Failure("a data file is shorter than its records") }
+        let now = clock.instant().nanoseconds
+        meter.note(now - begin, operations: 1)
+        begin = now
       }
-      nanoseconds += clock.instant().nanoseconds - begin
       try watch.advance(by: end - next)
       next = end
     }
-    return Double(numbers.count) * 1e9 / Double(max(1, nanoseconds))
+    return meter.perSecond
   }
 
   /// Reads places as `read` does, and appends a record for each.
