@@ -33,14 +33,16 @@ package enum MergeStep: Equatable, Sendable {
 }
 
 extension Engine {
-  /// Asks for a round: every store is merged once, whatever its state, beginning with the next `continueMerge`.
-  package func requestMerge() {
-    merge.round = stores.filter(\.isOpen).map(\.id)
+  /// Asks for a round: every store, or each of these, is merged once, beginning with the next `continueMerge`.
+  package func requestMerge(in ids: [StoreID]? = nil) {
+    merge.round = stores.filter { $0.isOpen && ids?.contains($0.id) ?? true }.map(\.id)
     merge.roundFiles = nil
   }
 
-  /// Asks for a merge of exactly these files of one store, whatever is in them. Those that are gone are left out.
+  /// Asks for a merge of exactly these files of one store, whatever is in them. Those that are gone are left out. No
+  /// merge is under way.
   package func requestMerge(of files: [UInt32], in id: StoreID) {
+    invariant(merge.store == nil, "files of \(id) are to be merged while another merge is under way")
     merge.round = [id]
     merge.roundFiles = Set(files)
   }
@@ -169,7 +171,7 @@ extension Engine {
         if let active = store.active, isWanted(active) { try seal([store], on: &files) }
         let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || store.mergeable.contains($0) }
         guard isSettled && store.sealedFileWithoutHint == nil else {
-          checkpoint.isUrgent = !isSettled
+          if isSettled { checkpoint.mayNeedHints = true } else { checkpoint.isUrgent = true }
           return .waiting
         }
         let inputs = store.mergeable.filter {
