@@ -144,9 +144,10 @@ final class EngineBenchRun {
   private func get() throws -> EngineBenchSample {
     var store = try filledStore()
     if plan.workload == .getAfterOverwrite {
+      // In the order they were put: read in the order of the second writes, the files would be read front to back.
       show("overwriting", total: plan.keyCount)
       var unused = EngineBenchMeter()
-      try store.write(keys, order: order, &unused)
+      try store.write(keys, &unused)
     }
     store.turn = plan.turn
     show("reading", total: plan.keyCount)
