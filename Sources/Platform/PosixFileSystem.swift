@@ -230,27 +230,26 @@ private enum CachedRead {
 
 /// Reads without waiting for the device. A part that is cached and a rest that is not is `wouldBlock`.
 private func readNow(_ descriptor: Int32, at offset: UInt64, count: Int) throws(Errno) -> CachedRead {
-  var failure: Errno?
-  let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-    do throws(Errno) {
-      while filled < count {
-        let got = try callNegated {
-          unsafe cairn_pread_cached(
-            descriptor, buffer.baseAddress! + filled, count - filled, offset &+ UInt64(filled))
+  // For a record the zeros are cheaper than asking the runtime for an array without them.
+  var bytes = [UInt8](repeating: 0, count: count)
+  var filled = 0
+  do throws(Errno) {
+    while filled < count {
+      let got = try callNegated {
+        unsafe bytes.withUnsafeMutableBytes {
+          unsafe cairn_pread_cached(descriptor, $0.baseAddress! + filled, count - filled, offset &+ UInt64(filled))
         }
-        if got == 0 { return }
-        filled += Int(got)
       }
-    } catch {
-      failure = error
+      if got == 0 { break }
+      filled += Int(got)
     }
+  } catch .wouldBlock {
+    return .wouldBlock
+  } catch .notSupported {
+    return .unsupported
   }
-  switch failure {
-  case nil: return .cached(bytes)
-  case .wouldBlock?: return .wouldBlock
-  case .notSupported?: return .unsupported
-  case let error?: throw error
-  }
+  if filled < count { bytes.removeLast(count - filled) }
+  return .cached(bytes)
 }
 
 /// Reads up to `count` bytes at `offset`, waiting for the device; fewer only at the end of the file.

@@ -11,21 +11,22 @@ package final class Engine {
   package let options: EngineOptions
   package internal(set) var recovery = RecoveryReport()
   let directory: String
+  // Unchecked for the same reason as those of `Bitcask`.
   /// Sorted by id.
-  private(set) var stores: [Bitcask] = []
+  @safe @exclusivity(unchecked) private(set) var stores: [Bitcask] = []
   /// Index of the first store of a partition, or that of the next partition's.
-  private var firstOfPartition: [Int] = []
-  var journal: Journal?
+  @safe @exclusivity(unchecked) private var firstOfPartition: [Int] = []
+  @safe @exclusivity(unchecked) var journal: Journal?
 
   /// Appends since the engine was opened; those of them in files; those in durable data files; those durable anyhow.
-  private var appendedCount: UInt64 = 0
-  private(set) var flushedCount: UInt64 = 0
+  @safe @exclusivity(unchecked) private var appendedCount: UInt64 = 0
+  @safe @exclusivity(unchecked) private(set) var flushedCount: UInt64 = 0
   var checkpointedCount: UInt64 = 0
   var durableCount: UInt64 = 0
-  private var touched: [Bitcask] = []
-  private var bufferedBytes = 0
+  @safe @exclusivity(unchecked) private var touched: [Bitcask] = []
+  @safe @exclusivity(unchecked) private var bufferedBytes = 0
   /// The append that failed.
-  private var failure: StorageError?
+  @safe @exclusivity(unchecked) private var failure: StorageError?
 
   let openFiles: OpenFiles
   var sync = SyncState()
