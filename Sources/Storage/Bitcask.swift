@@ -12,6 +12,8 @@ package final class Bitcask {
   let options: EngineOptions
   /// Identity and the facts of the delete protocol as the next manifest will say them; `files` is filled in then.
   var manifest: StoreManifest
+  /// The floor that manifests tell: see `manifestBytes(afterSyncing:)`.
+  private(set) var settledFloor: Stamp
   /// What the store is now; a role that is on its way to disk is in `manifest` already.
   var role: StoreRole
   var promises: [PeerPromise]
@@ -42,6 +44,7 @@ package final class Bitcask {
     self.options = options
     self.openFiles = openFiles
     self.manifest = manifest
+    settledFloor = manifest.floor
     role = manifest.role
     promises = manifest.promises
     keydir = Keydir(ringBits: options.ringBits)
@@ -72,7 +75,7 @@ package final class Bitcask {
     invariant(
       key.count <= StorageLimits.keyBytesMax && version.value.count <= StorageLimits.valueBytesMax,
       "a record of \(key.count) + \(version.value.count) bytes")
-    var replaced: Keydir.Position?
+    var replaced: (slot: Keydir.Position, header: RecordHeader)?
     switch try find(key, hash: hash, warm: warm, mayBlock: mayBlock, on: &files) {
     case .cold(let read): return .cold(read)
     case .absent:
@@ -82,9 +85,7 @@ package final class Bitcask {
       let isSynced = location.offset < dataFiles[location.file].syncedLength
       if header.stamp == version.stamp { return .equal(isSynced: isSynced) }
       if header.stamp > version.stamp { return .newer(header.stamp, isSynced: isSynced) }
-      replaced = position
-      dataFiles[location.file].removeLive(header.byteCount)
-      count(isTombstone: header.isTombstone, by: -1)
+      replaced = (position, header)
     }
     let file = try activeFile(on: &files)
     let start = buffer.count
@@ -93,7 +94,13 @@ package final class Bitcask {
     let byteCount = buffer.count - start
     let location = Location(
       file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: version.isTombstone)
-    if let replaced { keydir.replace(at: replaced, with: location) } else { keydir.insert(hash, location) }
+    if let (slot, header) = replaced {
+      dataFiles[keydir.location(at: slot).file].removeLive(header.byteCount)
+      count(isTombstone: header.isTombstone, by: -1)
+      keydir.replace(at: slot, with: location)
+    } else {
+      keydir.insert(hash, location)
+    }
     note(version, tsn: tsn, byteCount: byteCount, in: file)
     return .appended(start..<buffer.count, fileID: dataFiles[file].id)
   }
@@ -197,6 +204,8 @@ package final class Bitcask {
     openFiles.add(self, active, on: &files)
     self.active = nil
   }
+
+  func settleFloor() { settledFloor = manifest.floor }
 
   /// Where the checksums of records in the data file of this id begin, whether it is still there or not.
   func salt(ofFile id: UInt32) -> UInt32 {

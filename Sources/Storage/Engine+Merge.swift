@@ -11,6 +11,8 @@ struct MergeState {
   var copiedAt: UInt64?
   /// A round over all stores that somebody asked for: those not merged yet.
   var round: [StoreID]?
+  /// The store of the round whose active file was ended already.
+  var ended: StoreID?
   var lastCheck: Instant?
   var totals = MergeTotals()
   var merges = 0
@@ -32,7 +34,10 @@ package enum MergeStep: Equatable, Sendable {
 
 extension Engine {
   /// Asks for a round: every store is merged once, whatever its state, beginning with the next `continueMerge`.
-  package func requestMerge() { merge.round = stores.filter(\.isOpen).map(\.id) }
+  package func requestMerge() {
+    merge.round = stores.filter(\.isOpen).map(\.id)
+    merge.ended = nil
+  }
 
   /// A round that was asked for has not ended.
   package var isMergeRequested: Bool { merge.round != nil }
@@ -55,9 +60,16 @@ extension Engine {
     do throws(StorageError) {
       if merge.store == nil, let step = try begin(at: now, hour: hour, rule: rule, on: &files) { return step }
       guard let store = merge.store else { return .idle }
+      // Its last job is under way, which ends it whatever becomes of the store.
+      guard store.merge != nil else { return .waiting }
       guard store.isOpen, store.damage == nil else {
         endMerge(of: store, on: &files)
         return .worked
+      }
+      let outputs = store.merge?.outputs.count ?? 0
+      defer {
+        // An output that is full is made durable soon: only then may it be closed.
+        if let now = store.merge?.outputs.count, now > max(1, outputs) { checkpoint.isUrgent = true }
       }
       switch try store.mergeSlice(budget: budget, warm: warm, on: &files) {
       case .worked: return .worked
@@ -69,7 +81,7 @@ extension Engine {
     } catch {
       guard let store = merge.store else { throw error }
       if error.isShortage {
-        try store.undoTornMerge(on: &files)
+        do throws(StorageError) { try store.undoTornMerge(on: &files) } catch { throw refuse(error, by: store) }
       } else {
         _ = refuse(error, by: store)
         guard store.damage != nil else { throw error }
@@ -90,6 +102,7 @@ extension Engine {
     store.cancelMerge(on: &files)
     merge.store = nil
     merge.copiedAt = nil
+    merge.lastCheck = nil
     merge.round?.removeAll { $0 == store.id }
   }
 
@@ -108,15 +121,20 @@ extension Engine {
     try endActiveFiles(on: &files)
     var best: (store: Bitcask, inputs: [UInt32], freeable: UInt64)?
     for store in stores where store.isOpen && store.damage == nil {
+      // Without the hints of the files that stay, tombstones would stay as well.
+      guard store.sealedFileWithoutHint == nil else {
+        checkpoint.mayNeedHints = true
+        continue
+      }
       let candidates = store.mergeable.map(store.mergeFacts)
       let inputs = options.merge.choose(candidates, liveBytesMax: options.fileBytesMax)
       let freeable = candidates.reduce(0) { inputs.contains($1.id) ? $0 + $1.freeableBytes : $0 }
       if !inputs.isEmpty && freeable >= best?.freeable ?? 0 { best = (store, inputs, freeable) }
     }
     guard let best else { return .idle }
-    // More may be due: the next look comes as soon as this merge has ended.
-    merge.lastCheck = nil
-    best.store.beginMerge(of: best.inputs, rule: rule)
+    // More may be due: the next look comes as soon as this merge has ended, unless it is broken off.
+    merge.lastCheck = last
+    best.store.beginMerge(of: best.store.withBlocked(best.inputs, liveBytesMax: options.fileBytesMax), rule: rule)
     merge.store = best.store
     return nil
   }
@@ -148,14 +166,20 @@ extension Engine {
     while let id = merge.round?.first, let index = find(id) {
       let store = stores[index]
       if store.isOpen, store.damage == nil, store.dataFiles.indices.contains(where: { store.isWorthMerging($0) }) {
-        if let active = store.active, store.isWorthMerging(active) { try seal([store], on: &files) }
-        let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || store.mergeable.contains($0) }
+        // Once: a busy store has another such file at the next look.
+        if merge.ended != id, let active = store.active, store.isWorthMerging(active) {
+          try seal([store], on: &files)
+        }
+        merge.ended = id
+        let mergeable = Set(store.mergeable)
+        let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || mergeable.contains($0) }
         guard isSettled && store.sealedFileWithoutHint == nil else {
-          checkpoint.isUrgent = !isSettled
+          if !isSettled { checkpoint.isUrgent = true }
+          checkpoint.mayNeedHints = true
           return .waiting
         }
         let inputs = store.mergeable.filter {
-          store.isWorthMerging($0) || store.dataFiles[$0].length < options.merge.smallFileBytes
+          store.dataFiles[$0].deadBytes > 0 || store.dataFiles[$0].length < options.merge.smallFileBytes
         }
         store.beginMerge(of: inputs.map { store.dataFiles[$0].id }, rule: rule)
         merge.store = store
@@ -164,6 +188,7 @@ extension Engine {
       merge.round?.removeFirst()
     }
     merge.round = nil
+    merge.ended = nil
     return .idle
   }
 
@@ -174,8 +199,8 @@ extension Engine {
     _ job: inout CheckpointState.Job, _ steps: inout [DiskStep], on files: inout FS
   ) {
     // What a record lost to must be in a file that this job syncs before the record goes.
-    guard let store = merge.store, let copiedAt = merge.copiedAt, copiedAt <= flushedCount,
-      let run = store.retireInputs(on: &files)
+    guard let store = merge.store, store.isOpen, store.damage == nil, store.buffer.isEmpty,
+      let copiedAt = merge.copiedAt, copiedAt <= flushedCount, let run = store.retireInputs(on: &files)
     else { return }
     let targets = store.syncTargets
     for target in targets { steps.append(.sync(path: target.path)) }
@@ -189,11 +214,11 @@ extension Engine {
     }
     steps.append(.syncDirectory(store.directory))
     job.targets.append((store: store, targets: targets))
-    job.merged = run
+    job.merged = (store: store, run: run)
   }
 
-  func completeMerge(_ run: MergeRun) {
-    guard let store = merge.store else { return }
+  func completeMerge(of store: Bitcask, _ run: MergeRun) {
+    store.succeed(run.inputs, by: run.outputs)
     store.dropFiles(run.inputs)
     merge.totals += run.totals
     merge.merges += 1
@@ -240,9 +265,13 @@ package struct MergeStatus: Equatable, Sendable {
 }
 
 extension StorageError {
-  /// The system lacks something that may come back: space (ENOSPC, EDQUOT) or descriptors (ENFILE, EMFILE).
+  /// Something is lacking that may come back: space (ENOSPC, EDQUOT), descriptors (ENFILE, EMFILE), or data files that
+  /// the store may have.
   var isShortage: Bool {
-    if case .io(_, _, let errno) = self { return [28, 122, 23, 24].contains(errno) }
-    return false
+    switch self {
+    case .io(_, _, let errno): [28, 122, 23, 24].contains(errno)
+    case .incompatible: true
+    case .locked, .damaged, .missing: false
+    }
   }
 }
