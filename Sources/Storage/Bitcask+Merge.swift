@@ -242,7 +242,7 @@ extension Bitcask {
   private func beginOutput<FS: FileSystem & ~Copyable>(
     _ run: inout MergeRun, on files: inout FS
   ) throws(StorageError) -> Int {
-    let (index, header) = try newFile(on: &files)
+    let (index, header) = try newFile(reserve: 0, on: &files)
     do throws(StorageError) {
       try files.append(header, to: try handle(index, on: &files))
     } catch {

@@ -169,7 +169,7 @@ package final class Bitcask {
   private func activeFile<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> Int {
     if let active, !mustRoll { return active }
     invariant(buffer.isEmpty, "store \(id) rolls over with \(buffer.count) bytes unflushed")
-    let (index, header) = try newFile(on: &files)
+    let (index, header) = try newFile(reserve: StorageLimits.filesForMerges, on: &files)
     seal(on: &files)
     buffer.append(contentsOf: header)
     active = index
@@ -177,12 +177,13 @@ package final class Bitcask {
   }
 
   /// Creates the next data file, empty, and returns its index and the header that must come first in it.
+  /// - Parameter reserve: So many places for files stay free.
   func newFile<FS: FileSystem & ~Copyable>(
-    on files: inout FS
+    reserve: Int, on files: inout FS
   ) throws(StorageError) -> (index: Int, header: [UInt8]) {
     let id = manifest.nextFileID
     let path = StorePath.data(directory, id)
-    guard !dataFiles.isFull, id < UInt32.max else {
+    guard dataFiles.count + reserve < StorageLimits.filesMax, id < UInt32.max else {
       throw .incompatible(path: path, reason: "the store has the most data files it can; raise max_file_size")
     }
     let header = fileHeader(id)

@@ -114,13 +114,14 @@ struct RandomDrive {
     case role(StoreID, StoreRole)
   }
 
-  init(seed: UInt64, sync: SyncMode, mask: UInt64 = .max) throws {
+  /// - Parameter segmentBytes: With few, the journal goes soon; with many, it stands beside whatever merges leave.
+  init(seed: UInt64, sync: SyncMode, mask: UInt64 = .max, segmentBytes: UInt64 = 1500) throws {
     generator = SeededGenerator(seed: seed)
-    rig = try Rig(seed: seed, sync: sync, fileBytesMax: 700, segmentBytes: 1500, mask: mask)
+    rig = try Rig(seed: seed, sync: sync, fileBytesMax: 700, segmentBytes: segmentBytes, mask: mask)
     rig.options.merge = RandomDrive.policy
     rig.options.openFilesMax = 3
     try rig.reopen()
-    rig.disk.wouldBlockChance = 100
+    rig.disk.wouldBlockChance = [0, 100, 500][Int(seed % 3)]
     keys = (0..<14).map { Array("key-\($0)".utf8) }
   }
 
@@ -169,10 +170,12 @@ struct RandomDrive {
 
   /// Forgets a tombstone that is durable.
   private mutating func purge() throws {
-    let key = keys[generator.below(keys.count)]
-    guard let version = model.current(key), version.isTombstone,
-      model.newest(key, upTo: rig.engine.durable.rawValue) == version
-    else { return }
+    let start = generator.below(keys.count)
+    let candidates = (keys[start...] + keys[..<start]).filter { key in
+      guard let version = model.current(key), version.isTombstone else { return false }
+      return model.newest(key, upTo: rig.engine.durable.rawValue) == version
+    }
+    guard let key = candidates.first, let version = model.current(key) else { return }
     let outcome = try rig.purge(key, version.stamp)
     #expect(outcome == .purged)
     model.purge(key, version.stamp, in: rig.store(of: key))

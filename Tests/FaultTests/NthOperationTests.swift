@@ -85,15 +85,17 @@ struct NthOperationTests {
     }
   }
 
-  @Test("the disk is full there: the error comes out, nothing durable is lost", arguments: SyncMode.allCases)
-  func fails(mode: SyncMode) throws {
+  /// ENOSPC, EIO, EMFILE.
+  @Test(
+    "it fails there: the error comes out, nothing durable is lost", arguments: SyncMode.allCases, [28, 5, 24] as [Int32])
+  func fails(mode: SyncMode, errno: Int32) throws {
     for operation in 1... {
-      var story = try Story(mode: mode) { $0.failure = (operation: $0.operationCount + operation, errno: 28) }
+      var story = try Story(mode: mode) { $0.failure = (operation: $0.operationCount + operation, errno: errno) }
       let total = story.rig.disk.operationCount + operation
       do { try story.run() } catch { #expect(error is StorageError) }
       let isReached = story.rig.disk.operationCount >= total
       try story.rig.reopen()
-      if story.rig.engine.recovery.damaged.isEmpty { try story.check("operation \(operation)") }
+      if story.rig.engine.recovery.damaged.isEmpty { try story.check("errno \(errno), operation \(operation)") }
       if !isReached { return }
     }
   }
