@@ -273,7 +273,8 @@ extension Bitcask {
   ) throws(StorageError) -> Holders {
     for index in dataFiles.indices {
       let file = dataFiles[index]
-      guard !file.isRetired, let lowest = file.valueStamps?.lowerBound, lowest < stamp,
+      // Where every record counts, none is a lower version of anything.
+      guard !file.isRetired, file.liveRecords < file.records, let lowest = file.valueStamps?.lowerBound, lowest < stamp,
         !run.inputs.contains(file.id), !run.outputs.contains(file.id)
       else { continue }
       switch try ask(index, hash, &run, warm: warm, on: &files) {

@@ -44,7 +44,7 @@ struct FileLimitsTests {
     try rig.reopen()
     rig.store.manifest.nextFileID = UInt32(StorageLimits.filesMax) - 40
     var expected: [String: String] = [:]
-    for time in UInt64(1)...300 {
+    for time in UInt64(1)...600 {
       let key = Rig.keys[Int(time % 7)]
       expected[key] = "value \(time)"
       _ = try rig.put(key, "value \(time)", at: time)
@@ -91,7 +91,7 @@ struct FileLimitsTests {
     var rig = try Rig.active(openFilesMax: 2)
     rig.options.fileBytesMax = 300
     try rig.reopen()
-    var most = 0
+    var files = 0
     var time: UInt64 = 0
     // Active files, journal segments of which one is synced, hints: what is open besides sealed files.
     let others = 2 + 3
@@ -104,14 +104,14 @@ struct FileLimitsTests {
         // A turn that reads one file.
         _ = try rig.get(Rig.keys[Int(time % 20)])
         try rig.engine.flush(on: &rig.disk)
-        most = max(most, rig.disk.openPaths.count)
+        files = max(files, rig.fileIDs.count)
       }
       for _ in 0..<30 { try rig.work(afterMilliseconds: 10_000) }
       try rig.engine.flush(on: &rig.disk)
       #expect(rig.disk.openPaths.count <= 2 + others, "\(rig.disk.openPaths)")
       if round % 3 == 2 { try rig.mergeAll() }
     }
-    #expect(rig.engine.mergeStatus.merges > 2 && rig.fileIDs.count > 5)
+    #expect(rig.engine.mergeStatus.merges > 2 && files > 10)
     // A turn reads everything.
     for key in Rig.keys[..<20] { _ = try rig.get(key) }
     for _ in 0..<3 { try rig.engine.flush(on: &rig.disk) }

@@ -110,6 +110,7 @@ struct MergePolicyTests {
       return try rig.engine.continueMerge(at: rig.now, hour: hour, budget: 100, warm: nil, on: &rig.disk)
     }
     for _ in 0..<4 { #expect(try look(12) == .idle) }
+    #expect(try look(22) == .idle, "the first interval begins")
     #expect(try look(22) == .worked)
     #expect(try look(12) == .worked)
     rig.engine.cancelMerge(on: &rig.disk)

@@ -57,7 +57,8 @@ struct MergeScheduleTests {
     try rig.work()
     rig.disk.discardUnsynced()
     try rig.reopen()
-    #expect(try rig.get(k) == .absent && rig.engine.floor(Rig.seeds[0].id) == stamp(30))
+    // The older tombstone is still in its file.
+    #expect(try rig.get(k) != .absent && rig.value(k) == nil && rig.engine.floor(Rig.seeds[0].id) == stamp(30))
   }
 
   @Test("what a merge left behind waits until what it lost to is in a file that is synced")
@@ -201,7 +202,8 @@ struct MergeScheduleTests {
     try rig.mergeAll()
     for (key, outcome) in zip(Rig.keys, before) { #expect(try rig.get(key) == outcome) }
     #expect(rig.engine.status(Rig.seeds[0].id).deadBytes == 0)
-    #expect(rig.disk.openPaths.count <= 2 + 2 + 2)
+    for _ in 0..<3 { try rig.engine.flush(on: &rig.disk) }
+    #expect(rig.disk.openPaths.count <= 2 + 4, "\(rig.disk.openPaths)")
   }
 
   @Test("records longer than the budget, several versions of a key in one slice, keys with one hash", arguments: [1, 90])
