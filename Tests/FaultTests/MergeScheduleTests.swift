@@ -273,6 +273,7 @@ struct MergeScheduleTests {
   @Test("a hint that cannot be read keeps a tombstone, and fences nothing")
   func unreadableHint() throws {
     var rig = try Rig.active()
+    _ = try rig.put(a, "older", at: 4)
     _ = try rig.put(a, "value", at: 5)
     try rig.endFile()
     _ = try rig.put(k, "value", at: 6)
