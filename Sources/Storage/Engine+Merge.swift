@@ -13,6 +13,8 @@ struct MergeState {
   var round: [StoreID]?
   /// The store of the round whose active file was ended already.
   var ended: StoreID?
+  /// Ids of the files that the round is about; nil when it is about all that are worth it.
+  var roundFiles: Set<UInt32>?
   var lastCheck: Instant?
   var totals = MergeTotals()
   var merges = 0
@@ -33,19 +35,32 @@ package enum MergeStep: Equatable, Sendable {
 }
 
 extension Engine {
-  /// Asks for a round: every store is merged once, whatever its state, beginning with the next `continueMerge`.
-  package func requestMerge() {
-    merge.round = stores.filter(\.isOpen).map(\.id)
+  /// Asks for a round: every store, or each of these, is merged once, beginning with the next `continueMerge`.
+  package func requestMerge(in ids: [StoreID]? = nil) {
+    merge.round = stores.filter { $0.isOpen && ids?.contains($0.id) ?? true }.map(\.id)
     merge.ended = nil
+    merge.roundFiles = nil
+  }
+
+  /// Asks for a merge of exactly these files of one store, whatever is in them. Those that are gone are left out. No
+  /// merge is under way.
+  package func requestMerge(of files: [UInt32], in id: StoreID) {
+    invariant(merge.store == nil, "files of \(id) are to be merged while another merge is under way")
+    merge.round = [id]
+    merge.ended = nil
+    merge.roundFiles = Set(files)
   }
 
   /// A round that was asked for has not ended.
   package var isMergeRequested: Bool { merge.round != nil }
 
   package var mergeStatus: MergeStatus {
-    MergeStatus(
-      store: merge.store?.id, merges: merge.merges, totals: merge.totals,
-      postponement: merge.postponement?.description)
+    var status = MergeStatus()
+    status.store = merge.store?.id
+    status.merges = merge.merges
+    status.totals = merge.totals
+    status.postponement = merge.postponement?.description
+    return status
   }
 
   /// Begins a merge if one is due, or goes on with the one under way.
@@ -165,30 +180,33 @@ extension Engine {
   ) throws(StorageError) -> MergeStep? {
     while let id = merge.round?.first, let index = find(id) {
       let store = stores[index]
-      if store.isOpen, store.damage == nil, store.dataFiles.indices.contains(where: { store.isWorthMerging($0) }) {
+      let chosen = merge.roundFiles
+      func isWanted(_ file: Int) -> Bool {
+        chosen?.contains(store.dataFiles[file].id) ?? store.isWorthMerging(file)
+      }
+      if store.isOpen, store.damage == nil, store.dataFiles.indices.contains(where: isWanted) {
         // Once: a busy store has another such file at the next look.
-        if merge.ended != id, let active = store.active, store.isWorthMerging(active) {
-          try seal([store], on: &files)
-        }
+        if merge.ended != id, let active = store.active, isWanted(active) { try seal([store], on: &files) }
         merge.ended = id
         let mergeable = Set(store.mergeable)
         let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || mergeable.contains($0) }
         guard isSettled && store.sealedFileWithoutHint == nil else {
-          if !isSettled { checkpoint.isUrgent = true }
-          checkpoint.mayNeedHints = true
+          if isSettled { checkpoint.mayNeedHints = true } else { checkpoint.isUrgent = true }
           return .waiting
         }
         let inputs = store.mergeable.filter {
-          store.dataFiles[$0].deadBytes > 0 || store.dataFiles[$0].length < options.merge.smallFileBytes
+          isWanted($0) || chosen == nil && store.dataFiles[$0].length < options.merge.smallFileBytes
         }
-        store.beginMerge(of: inputs.map { store.dataFiles[$0].id }, rule: rule)
-        merge.store = store
-        return nil
+        if !inputs.isEmpty {
+          store.beginMerge(of: inputs.map { store.dataFiles[$0].id }, rule: rule)
+          merge.store = store
+          return nil
+        }
       }
       merge.round?.removeFirst()
+      merge.ended = nil
     }
     merge.round = nil
-    merge.ended = nil
     return .idle
   }
 
@@ -239,12 +257,15 @@ extension Bitcask {
   }
 
   /// Whether what the last merge could not free still cannot go.
-  private func isBlocked(_ file: DataFile) -> Bool {
+  func isBlocked(_ file: DataFile) -> Bool {
     role != .active || dataFiles.indices.contains { file.blockers.contains(dataFiles[$0].id) }
   }
 
   /// Somebody who asks for a merge means every dead byte.
-  func isWorthMerging(_ index: Int) -> Bool { mergeFacts(index).freeableBytes > 0 }
+  /// In an active store also the blocked ones: what blocks them has dead bytes itself, and is merged with them.
+  func isWorthMerging(_ index: Int) -> Bool {
+    role == .active ? dataFiles[index].deadBytes > 0 : mergeFacts(index).freeableBytes > 0
+  }
 
   /// A write of the merge failed by half: what it left behind its last whole slice is cut off.
   func undoTornMerge<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
@@ -258,10 +279,11 @@ package struct MergeStatus: Equatable, Sendable {
   /// The store being merged now.
   package var store: StoreID?
   /// Merges completed since the engine was opened, and what they did.
-  package var merges: Int
-  package var totals: MergeTotals
+  package var merges = 0
+  package var totals = MergeTotals()
   /// Why the last one was broken off, when it was.
   package var postponement: String?
+  package init() {}
 }
 
 extension StorageError {

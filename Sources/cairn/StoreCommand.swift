@@ -1,7 +1,7 @@
 import Platform
 import Storage
 
-// `cairn store`: looking at the files of a node that does not run. Nothing is changed, except by `hints --write`.
+// `cairn store`: the files of a node that does not run. Only `merge` and `hints --write` change anything.
 
 private let directoryNote =
   "DIR is a store's directory (DATA/stores/p000-n3) or a node's (DATA); no node may run on it meanwhile."
@@ -38,6 +38,16 @@ let storeCommand = Subcommand(
       options: [Option("--json", help: "print JSON")],
       examples: ["store verify ./.cairn/n1", "store verify ./.cairn/n1/stores/p000-n3 ./.cairn/n1/stores/p001-n3"],
       run: storeVerify),
+    Subcommand(
+      name: "merge", summary: "give back the bytes that superseded records take", operands: "DIR",
+      details: [
+        directoryNote, "",
+        "What a running node does by and by (merge_* in its configuration; curl -X POST URL/admin/merge asks for it at",
+        "once) is done for every file that holds anything superseded. Killed in the middle, it leaves the store whole.",
+      ],
+      options: [Option("--json", help: "print JSON")],
+      examples: ["store merge ./.cairn/n1", "store merge ./.cairn/n1/stores/p000-n3"],
+      run: storeMerge),
     Subcommand(
       name: "hints", summary: "show, or with --write make, the hint files that let a store open fast",
       operands: "DIR",

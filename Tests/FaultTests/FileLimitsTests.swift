@@ -72,7 +72,9 @@ struct FileLimitsTests {
     _ = try rig.put(Rig.keys[1], "value", at: 1)
     try rig.endFile()
     // Files that hold nothing, as far as the table goes.
-    while rig.store.dataFiles.count < most { _ = rig.store.dataFiles.insert(file(UInt32(rig.store.dataFiles.count + 9))) }
+    while rig.store.dataFiles.count < most {
+      _ = rig.store.dataFiles.insert(file(UInt32(rig.store.dataFiles.count + 9)))
+    }
     rig.store.manifest.nextFileID = 1 << 20
     for _ in 0..<2 {
       #expect(throws: StorageError.self) { try rig.put(Rig.keys[0], "newer", at: 2) }

@@ -16,7 +16,8 @@ struct HintLookupTests {
     header.hashProbe = options.hash([])
     let entries = hashes.sorted().enumerated().map { number, hash in
       HintEntry(
-        hash: hash, offset: UInt64(64 + number * 64), byteCount: 64, stamp: stamp(UInt64(number + 1)), isTombstone: false,
+        hash: hash, offset: UInt64(64 + number * 64), byteCount: 64, stamp: stamp(UInt64(number + 1)),
+        isTombstone: false,
         tsn: 0)
     }
     for entry in entries { header.note(entry) }
@@ -49,7 +50,8 @@ struct HintLookupTests {
       case .mayHold: return true
       case .cannotHold: return false
       case .cold(let read):
-        guard case .bytes(let bytes) = try disk.read(read.file, at: read.offset, count: read.count, mayBlock: true) else {
+        guard case .bytes(let bytes) = try disk.read(read.file, at: read.offset, count: read.count, mayBlock: true)
+        else {
           continue
         }
         warm = WarmBytes(read: read, bytes: bytes)

@@ -109,7 +109,8 @@ struct MergeFaultTests {
   }
 
   /// ENOSPC, EMFILE, EIO.
-  @Test("it fails: a shortage breaks the merge off and all goes on, anything else ends the engine or fences the store",
+  @Test(
+    "it fails: a shortage breaks the merge off and all goes on, anything else ends the engine or fences the store",
     arguments: [28, 24, 5] as [Int32])
   func fails(errno: Int32) throws {
     var postponed = 0

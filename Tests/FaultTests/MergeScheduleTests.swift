@@ -206,7 +206,8 @@ struct MergeScheduleTests {
     #expect(rig.disk.openPaths.count <= 2 + 4, "\(rig.disk.openPaths)")
   }
 
-  @Test("records longer than the budget, several versions of a key in one slice, keys with one hash", arguments: [1, 90])
+  @Test(
+    "records longer than the budget, several versions of a key in one slice, keys with one hash", arguments: [1, 90])
   func shapes(budget: Int) throws {
     for mask in [UInt64.max, 0x8000_0000_0000_0000] {
       var rig = try Rig(seed: 3, mask: mask)

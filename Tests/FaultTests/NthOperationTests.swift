@@ -87,7 +87,8 @@ struct NthOperationTests {
 
   /// ENOSPC, EIO, EMFILE.
   @Test(
-    "it fails there: the error comes out, nothing durable is lost", arguments: SyncMode.allCases, [28, 5, 24] as [Int32])
+    "it fails there: the error comes out, nothing durable is lost", arguments: SyncMode.allCases,
+    [28, 5, 24] as [Int32])
   func fails(mode: SyncMode, errno: Int32) throws {
     for operation in 1... {
       var story = try Story(mode: mode) { $0.failure = (operation: $0.operationCount + operation, errno: errno) }
