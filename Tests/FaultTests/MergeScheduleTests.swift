@@ -121,8 +121,8 @@ struct MergeScheduleTests {
     _ = try rig.put(k, "of the new one", at: 3)
     for _ in 0..<9 {
       try rig.engine.flush(on: &rig.disk)
-      try rig.slice()
       try rig.work(afterMilliseconds: 61_000)
+      try rig.slice()
     }
     rig.disk.discardUnsynced()
     let engine = try Engine.open(Rig.root, options: rig.options, stores: [seed, Rig.seeds[1]], on: &rig.disk)
