@@ -120,6 +120,11 @@ struct RandomDrive {
     rig = try Rig(seed: seed, sync: sync, fileBytesMax: 700, segmentBytes: segmentBytes, mask: mask)
     rig.options.merge = RandomDrive.policy
     rig.options.openFilesMax = 3
+    // Only a store that takes part drops tombstones.
+    for seed in Rig.seeds {
+      try rig.take(.active, in: seed.id)
+      model.roles[seed.id] = .active
+    }
     try rig.reopen()
     rig.disk.wouldBlockChance = [0, 100, 500][Int(seed % 3)]
     keys = (0..<14).map { Array("key-\($0)".utf8) }
@@ -137,7 +142,7 @@ struct RandomDrive {
     switch generator.below(50) {
     case 0..<15: try write()
     case 40..<47: try advanceMerge()
-    case 47: rig.engine.requestMerge()
+    case 47: requestMerge()
     case 48..<50: try purge()
     case 15..<17: rig.now = rig.now.adding(milliseconds: 300)
     case 17..<19: try read()
@@ -148,6 +153,14 @@ struct RandomDrive {
     default: rig.now = rig.now.adding(milliseconds: UInt64([1200, 1200, 70_000][generator.below(3)]))
     }
     if let steps = rig.engine.work(at: rig.now, on: &rig.disk) { jobs.append((steps, .work)) }
+  }
+
+  /// All that is dead, or some files whatever is in them: what stays may be older or newer than what goes.
+  private mutating func requestMerge() {
+    guard rig.engine.merge.store == nil, generator.chance(2, in: 3) else { return rig.engine.requestMerge() }
+    let store = rig.engine.stores[generator.below(2)]
+    let ids = store.dataFiles.indices.map { store.dataFiles[$0].id }
+    rig.engine.requestMerge(of: ids.filter { _ in generator.chance(1, in: 2) }, in: store.id)
   }
 
   private mutating func advanceMerge() throws {
@@ -213,7 +226,7 @@ struct RandomDrive {
 
   private mutating func changeRole() {
     let id = Rig.seeds[generator.below(2)].id
-    let role: StoreRole = generator.chance(1, in: 2) ? .active : .loading
+    let role: StoreRole = generator.chance(3, in: 4) ? .active : .loading
     jobs.append((rig.engine.setRole(id, role, promises: []), .role(id, role)))
     model.askedRoles[id, default: []].append(role)
   }
