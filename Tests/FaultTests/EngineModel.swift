@@ -142,7 +142,9 @@ struct RandomDrive {
     switch generator.below(50) {
     case 0..<15: try write()
     case 40..<47: try advanceMerge()
-    case 47: requestMerge()
+    case 47:
+      requestMerge()
+      if generator.chance(1, in: 2) { try finishMerge() }
     case 48..<50: try purge()
     case 15..<17: rig.now = rig.now.adding(milliseconds: 300)
     case 17..<19: try read()
@@ -161,6 +163,16 @@ struct RandomDrive {
     let store = rig.engine.stores[generator.below(2)]
     let ids = store.dataFiles.indices.map { store.dataFiles[$0].id }
     rig.engine.requestMerge(of: ids.filter { _ in generator.chance(1, in: 2) }, in: store.id)
+  }
+
+  /// What was asked for takes place at once, as far as so many turns get.
+  private mutating func finishMerge() throws {
+    for _ in 0..<120 where rig.engine.isMergeRequested {
+      if let steps = rig.engine.work(at: rig.now, on: &rig.disk) { jobs.append((steps, .work)) }
+      try advanceJobs()
+      try advanceMerge()
+      try flush()
+    }
   }
 
   private mutating func advanceMerge() throws {
