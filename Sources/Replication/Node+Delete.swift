@@ -64,7 +64,7 @@ extension Node where Disk: ~Copyable {
       }
     } catch {
       storeFailed(delete.store, error)
-      failDelete(operation, .damaged(detail: error.description))
+      failDelete(operation, .damaged(detail: error.text(naming: objectName)))
     }
   }
 

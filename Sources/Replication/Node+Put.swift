@@ -71,7 +71,7 @@ extension Node where Disk: ~Copyable {
       }
     } catch {
       storeFailed(put.store, error)
-      failPut(operation, .damaged(detail: error.description))
+      failPut(operation, .damaged(detail: error.text(naming: objectName)))
     }
   }
 

@@ -137,7 +137,7 @@ extension Node where Disk: ~Copyable {
   mutating func storeFailed(_ store: StoreID, _ error: StorageError) {
     switch error {
     case .damaged, .missing, .incompatible:
-      free.append(.log(.error, "store \(store) is fenced: \(error)"))
+      free.append(.log(.error, "store \(store) is fenced: \(error.text(naming: objectName))"))
     case .io, .locked: stopReason = .failed(error)
     }
   }

@@ -115,6 +115,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     lastListReview = now.instant
     self.generator = generator
     self.disk = disk
+    tellRecovery()
     if !start.missing.isEmpty {
       replaceMissingStores(start.missing)
     } else if engine != nil, identity.manifest.stores.isEmpty {

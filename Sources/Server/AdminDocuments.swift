@@ -1,5 +1,6 @@
 import Causality
 import Cluster
+import Messages
 import Platform
 import Primitives
 import Protocols
@@ -139,7 +140,7 @@ enum AdminDocuments {
       "journal_records": .count(report.journalRecords),
       "bytes_cut": .count(report.bytesCut),
       "missing": .array(report.missing.map { .string($0.description) }),
-      "damaged": .array(report.damaged.map { .string($0) }),
+      "damaged": .array(report.damaged.map { .string("store \($0.store): \($0.error.text(naming: objectName))") }),
     ])
   }
 

@@ -47,7 +47,9 @@ extension Configuration {
     duration(
       "sync_interval", \.syncIntervalMilliseconds, 10...3_600_000, "longest time to the device with sync = interval"),
     duration("request_timeout", \.requestTimeoutMilliseconds, 1...600_000, "deadline of a request that names none"),
-    size("max_file_size", \.fileBytesMax, (1 << 16)...(4 << 30), "a data file that has grown to this is sealed"),
+    size(
+      "max_file_size", \.fileBytesMax, (1 << 16)...StorageLimits.fileBytesMax,
+      "a data file that has grown to this is sealed"),
     ConfigurationKey(
       name: "merge_window", unit: "always|never|hours", range: "hours like 22-6, of the day in UTC",
       documentation: "when merges begin by themselves; one that is asked for always does", isIdentity: false,

@@ -187,7 +187,9 @@ extension Bitcask {
     case .unknown(let reason): throw .incompatible(path: file.path, reason: reason)
     case .damaged(let reason):
       guard scan.offset >= file.syncedLength else {
-        throw .damaged(path: file.path, offset: scan.offset, reason: reason)
+        let key = try SalvageScan.keyHit(
+          handle, at: scan.offset, to: file.flushedLength, salt: file.salt, on: &files)
+        throw .damaged(path: file.path, offset: scan.offset, reason: reason, key: key)
       }
       dataFiles[index].length = scan.offset
     }

@@ -237,7 +237,17 @@ package struct RecoveryReport: Equatable, Sendable {
   package var highestTime: HybridTime = .zero
   /// Stores that should be there and are not.
   package var missing: [StoreID] = []
-  /// Stores that are damaged, one line each.
-  package var damaged: [String] = []
+  /// Stores that are damaged.
+  package var damaged: [StoreDamage] = []
   package init() {}
+}
+
+/// Why a store did not open.
+package struct StoreDamage: Equatable, Sendable {
+  package let store: StoreID
+  package let error: StorageError
+  package init(_ store: StoreID, _ error: StorageError) {
+    self.store = store
+    self.error = error
+  }
 }

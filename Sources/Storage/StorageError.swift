@@ -9,8 +9,9 @@ package enum StorageError: Error, Equatable, Sendable {
   case io(FileOperation, path: String, errno: Int32)
   /// Another process works on this directory.
   case locked(path: String)
-  /// Bytes that were durable do not read back as they were written.
-  case damaged(path: String, offset: UInt64, reason: String)
+  /// Bytes that were durable do not read back as they were written. `key` is what the damaged bytes themselves say, when
+  /// they still look like a record: probably, not certainly, the key that was hit.
+  case damaged(path: String, offset: UInt64, reason: String, key: [UInt8]? = nil)
   /// A file says it is of another kind, a newer format, or belongs elsewhere.
   case incompatible(path: String, reason: String)
   /// Something the manifest names is not there.
@@ -18,17 +19,52 @@ package enum StorageError: Error, Equatable, Sendable {
 }
 
 extension StorageError: CustomStringConvertible {
-  /// One line for an operator: what, where, and what to do.
-  package var description: String {
+  /// One line for an operator: what, where, and what to do. A key stands in it byte by byte, because only the layers
+  /// above know what it is made of: they say `text(naming:)`.
+  package var description: String { text(naming: StorageError.bytesText) }
+
+  /// The same line with a key as `name` shows it, up to `keyTextBytesMax`.
+  package func text(naming name: ([UInt8]) -> String) -> String {
     switch self {
     case .io(let operation, let path, let errno):
       "cannot \(operation.rawValue) \(path): error \(errno)\(StorageError.advice(errno))"
     case .locked(let path):
       "\(path) is in use by another process; stop that one first, or give this node its own --data"
-    case .damaged(let path, let offset, let reason): "\(path) is damaged at byte \(offset): \(reason)"
+    case .damaged(let path, let offset, let reason, let key):
+      "\(path) is damaged at byte \(offset): \(reason)"
+        + (key.map { "; key hit, probably: " + StorageError.shortened(name($0)) } ?? "")
     case .incompatible(let path, let reason): "\(path): \(reason)"
     case .missing(let path, let reason): "\(path) is missing: \(reason)"
     }
+  }
+
+  /// A longer key is cut in a line.
+  package static let keyTextBytesMax = 200
+
+  private static func shortened(_ text: String) -> String {
+    if text.utf8.count <= keyTextBytesMax { return text }
+    var end = text.startIndex
+    var count = 0
+    while true {
+      let next = text.index(after: end)
+      count += text[end..<next].utf8.count
+      guard count <= keyTextBytesMax else { return text[..<end] + "…" }
+      end = next
+    }
+  }
+
+  /// Bytes as ASCII, all but the printable ones as `\xNN`.
+  private static func bytesText(_ bytes: [UInt8]) -> String {
+    let digits = Array("0123456789abcdef".unicodeScalars)
+    var text = String.UnicodeScalarView()
+    for byte in bytes.prefix(keyTextBytesMax + 1) {
+      if (0x20..<0x7F).contains(byte), byte != UInt8(ascii: "\\") {
+        text.append(Unicode.Scalar(byte))
+      } else {
+        text.append(contentsOf: ["\\", "x", digits[Int(byte >> 4)], digits[Int(byte & 15)]])
+      }
+    }
+    return String(text)
   }
 
   private static func advice(_ errno: Int32) -> String {

@@ -7,7 +7,7 @@ private let directoryNote =
   "DIR is a store's directory (DATA/stores/p000-n3) or a node's (DATA); no node may run on it meanwhile."
 
 let storeCommand = Subcommand(
-  name: "store", summary: "look at the files of a node that does not run",
+  name: "store", summary: "look at the files of a node that does not run, and salvage them",
   examples: ["store verify ./.cairn/n1", "store inspect ./.cairn/n1 --bucket fruit --key apple"],
   children: [
     Subcommand(
@@ -61,6 +61,25 @@ let storeCommand = Subcommand(
       ],
       examples: ["store hints ./.cairn/n1", "store hints ./.cairn/n1 --write"],
       run: storeHints),
+    Subcommand(
+      name: "repair", summary: "write a new store of all that is whole in a damaged one", operands: "DIR TO",
+      details: [
+        "DIR is a store's directory (DATA/stores/p000-n3), which is only read; TO is a new directory. No node may run on",
+        "DATA meanwhile.", "",
+        "Takes every whole record of the data files, also behind damage, and those that only the node's journal has, and",
+        "says exactly what it could not take: file, offset, length, reason, and the keys hit and around. The new store is",
+        "fenced: its node serves nothing from it, because what is missing must not pass for deleted or never written. Exit",
+        "code 0 when nothing that was durable is lost. A TO without a manifest is left from a repair that did not finish.",
+      ],
+      options: [
+        Option("--node", "DIR", help: "the node's directory, when DIR is a copy of its store"),
+        Option("--json", help: "print JSON"),
+      ],
+      examples: [
+        "store repair ./.cairn/n1/stores/p000-n3 ./p000-n3.new",
+        "store repair ./copy-of-p000-n3 ./p000-n3.new --node ./.cairn/n1",
+      ],
+      run: storeRepair),
   ])
 
 extension Arguments {

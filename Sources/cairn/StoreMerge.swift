@@ -1,3 +1,4 @@
+import Messages
 import Platform
 import Primitives
 import Protocols
@@ -19,7 +20,7 @@ import Storage
   let rows = try merger.run(&files)
   try printOut(arguments.has("--json") ? json(rows) : text(rows))
   if let damaged = merger.engine.recovery.damaged.first {
-    throw Failure("\(damaged): it was not merged; cairn store verify says more")
+    throw Failure("store \(damaged.store) was not merged: \(damaged.error.text(naming: objectName))")
   }
   return 0
 }
