@@ -122,7 +122,9 @@ extension Bitcask {
     case .cold(let read): return .cold(read)
     case .bytes(let bytes): chunk = bytes
     }
-    guard chunk.count >= count else { throw fenced(input, run.offset + UInt64(chunk.count), "the end of the file") }
+    guard chunk.count >= count else {
+      throw try fenced(input, run.offset + UInt64(chunk.count), "the file ends here", on: &files)
+    }
     if let output = run.output, dataFiles[output].length >= options.fileBytesMax { run.output = nil }
     var moves = Moves(output: run.output)
     moves.bytes.reserveCapacity(chunk.count)
