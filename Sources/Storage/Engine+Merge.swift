@@ -231,7 +231,8 @@ extension Engine {
   ) {
     // What a record lost to must be in a file that this job syncs before the record goes.
     guard let store = merge.store, store.isOpen, store.damage == nil, store.buffer.isEmpty,
-      let copiedAt = merge.copiedAt, copiedAt <= flushedCount, let run = merge.unfinished ?? store.retireInputs(on: &files)
+      let copiedAt = merge.copiedAt, copiedAt <= flushedCount,
+      let run = merge.unfinished ?? store.retireInputs(on: &files)
     else { return }
     merge.unfinished = nil
     let targets = store.syncTargets
