@@ -26,9 +26,12 @@ package struct SimulatedDisk: FileSystem, Sendable {
     case remove(String)
     case rename(String, String, Int)
     case makeDirectory(String)
+    case removeDirectory(String)
+    case renameDirectory(String, String)
     var directory: String {
       switch self {
-      case .set(let path, _), .remove(let path), .rename(_, let path, _), .makeDirectory(let path):
+      case .set(let path, _), .remove(let path), .rename(_, let path, _), .makeDirectory(let path),
+        .removeDirectory(let path), .renameDirectory(_, let path):
         SimulatedDisk.parent(of: path)
       }
     }
@@ -147,7 +150,9 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   package mutating func list(_ directory: String) throws(StorageError) -> [String] {
     try begin(.list, directory)
-    guard directories.contains(directory) else { throw .io(.list, path: directory, errno: Errno.noEntry) }
+    guard directories.contains(directory) else {
+      throw .io(.list, path: directory, errno: names[directory] == nil ? Errno.noEntry : Errno.notDirectory)
+    }
     let found =
       names.keys.filter { Self.parent(of: $0) == directory }
       + directories.filter { $0 != directory && Self.parent(of: $0) == directory }
@@ -169,12 +174,49 @@ package struct SimulatedDisk: FileSystem, Sendable {
     pending.append(.makeDirectory(path))
   }
 
+  package mutating func removeDirectory(_ path: String) throws(StorageError) {
+    try begin(.removeDirectory, path)
+    guard directories.contains(path) else { throw .io(.removeDirectory, path: path, errno: Errno.noEntry) }
+    guard !isInUse(path) else { throw .io(.removeDirectory, path: path, errno: Errno.notEmpty) }
+    directories.remove(path)
+    // Once it is gone durably so is what was in it, and not before.
+    pending.removeAll { $0.directory == path }
+    pending.append(.removeDirectory(path))
+  }
+
+  private func isInUse(_ directory: String) -> Bool {
+    names.keys.contains { $0.hasPrefix(directory + "/") } || directories.contains { $0.hasPrefix(directory + "/") }
+  }
+
   package mutating func rename(_ from: String, to: String) throws(StorageError) {
     try begin(.rename, from)
+    if directories.contains(from) { return try renameDirectory(from, to: to) }
     guard let inode = names.removeValue(forKey: from) else { throw .io(.rename, path: from, errno: Errno.noEntry) }
     invariant(Self.parent(of: from) == Self.parent(of: to), "a rename from \(from) to another directory, \(to)")
     names[to] = inode
     pending.append(.rename(from, to, inode))
+  }
+
+  private mutating func renameDirectory(_ from: String, to: String) throws(StorageError) {
+    guard names[to] == nil, !directories.contains(to) else { throw .io(.rename, path: from, errno: Errno.notEmpty) }
+    invariant(
+      Self.parent(of: from) == Self.parent(of: to) && !pending.contains { $0.directory.hasPrefix(from) },
+      "a directory is renamed, \(from) to \(to), before the names in it are durable")
+    names = Self.moving(names, from, to)
+    directories = Self.moving(directories, from, to)
+    pending.append(.renameDirectory(from, to))
+  }
+
+  private static func moving(_ names: [String: Int], _ from: String, _ to: String) -> [String: Int] {
+    Dictionary(uniqueKeysWithValues: names.map { (moving($0.key, from, to), $0.value) })
+  }
+
+  private static func moving(_ directories: Set<String>, _ from: String, _ to: String) -> Set<String> {
+    Set(directories.map { moving($0, from, to) })
+  }
+
+  private static func moving(_ path: String, _ from: String, _ to: String) -> String {
+    path == from || path.hasPrefix(from + "/") ? to + path.dropFirst(from.count) : path
   }
 
   package mutating func link(_ from: String, to: String) throws(StorageError) {
@@ -196,7 +238,9 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   package mutating func unlink(_ path: String) throws(StorageError) {
     try begin(.unlink, path)
-    guard names.removeValue(forKey: path) != nil else { throw .io(.unlink, path: path, errno: Errno.noEntry) }
+    guard names.removeValue(forKey: path) != nil else {
+      throw .io(.unlink, path: path, errno: directories.contains(path) ? Errno.isDirectory : Errno.noEntry)
+    }
     pending.append(.remove(path))
   }
 
@@ -284,7 +328,10 @@ package struct SimulatedDisk: FileSystem, Sendable {
     static let failed: Int32 = 5
     static let badFile: Int32 = 9
     static let exists: Int32 = 17
+    static let notDirectory: Int32 = 20
+    static let isDirectory: Int32 = 21
     static let invalid: Int32 = 22
+    static let notEmpty: Int32 = 39
   }
 
   private mutating func begin(_ operation: FileOperation, _ path: String) throws(StorageError) {
@@ -311,6 +358,12 @@ package struct SimulatedDisk: FileSystem, Sendable {
       durableNames[from] = nil
       durableNames[to] = inode
     case .makeDirectory(let path): durableDirectories.insert(path)
+    case .removeDirectory(let path):
+      durableDirectories.remove(path)
+      durableNames = durableNames.filter { Self.parent(of: $0.key) != path }
+    case .renameDirectory(let from, let to):
+      durableNames = Self.moving(durableNames, from, to)
+      durableDirectories = Self.moving(durableDirectories, from, to)
     }
   }
 

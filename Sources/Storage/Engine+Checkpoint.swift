@@ -40,6 +40,7 @@ extension Engine {
     checkpoint.lastCheckpoint = lastCheckpoint
     checkpoint.lastSync = lastSync
     journal?.closeFiles(durable: sync.journalDurable, isSyncing: sync.inFlight != nil, on: &files)
+    if let steps = snapshotSteps(on: &files) { return steps }
     var job = CheckpointState.Job()
     var steps: [DiskStep] = []
     addMerge(&job, &steps, on: &files)
@@ -66,6 +67,11 @@ extension Engine {
   package func completeWork() {
     guard let job = checkpoint.job else { return }
     checkpoint.job = nil
+    completeSnapshotSteps()
+    complete(job)
+  }
+
+  func complete(_ job: CheckpointState.Job) {
     for (store, targets) in job.targets where store.isOpen { store.markSynced(targets, named: true) }
     if let position = job.position {
       checkpointedCount = max(checkpointedCount, position)
@@ -119,7 +125,7 @@ extension Engine {
   // MARK: The parts of a job
 
   /// Syncs what has grown. With manifests, what a restart must read shrinks too, and the journal with it.
-  private func beginCheckpoint(
+  func beginCheckpoint(
     _ job: inout CheckpointState.Job, _ steps: inout [DiskStep], withManifests: Bool
   ) {
     for store in stores where store.isOpen {

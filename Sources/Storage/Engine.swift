@@ -31,6 +31,7 @@ package final class Engine {
   var sync = SyncState()
   var checkpoint = CheckpointState()
   var merge = MergeState()
+  var snapshot = SnapshotState()
 
   init(_ directory: String, options: EngineOptions) {
     self.directory = directory

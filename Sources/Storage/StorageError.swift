@@ -2,6 +2,7 @@
 
 package enum FileOperation: String, Sendable {
   case open, close, size, append, read, truncate, sync, syncDirectory, list, createDirectory, rename, link, unlink, lock
+  case removeDirectory
 }
 
 package enum StorageError: Error, Equatable, Sendable {
@@ -31,12 +32,18 @@ extension StorageError: CustomStringConvertible {
     }
   }
 
+  /// ENOENT.
+  static let noSuchFile: Int32 = 2
+  /// EISDIR.
+  static let isDirectory: Int32 = 21
+
   private static func advice(_ errno: Int32) -> String {
     switch errno {
     case 2: " (no such file or directory)"
     case 5: " (input/output error: check the device)"
     case 13: " (permission denied: check owner and mode)"
     case 17: " (already exists)"
+    case 18: " (on another file system: hard links do not reach there)"
     case 20: " (not a directory)"
     case 24: " (too many open files: raise the limit)"
     case 28: " (no space left on the device: free some)"
