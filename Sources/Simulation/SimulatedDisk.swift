@@ -37,6 +37,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
     }
   }
 
+  private let root: String
   private var inodes: [Inode] = []
   private var names: [String: Int] = [:]
   private var directories: Set<String> = []
@@ -63,6 +64,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
   /// - Parameter root: A directory that exists, durably.
   package init(seed: UInt64, root: String) {
     generator = SeededGenerator(seed: seed)
+    self.root = root
     directories = [root]
     durableDirectories = [root]
   }
@@ -291,10 +293,21 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   private mutating func restart() {
     pending = []
-    directories = durableDirectories
+    directories = durableDirectories.filter { isReachable($0) }
+    durableDirectories = directories
     names = durableNames.filter { durableDirectories.contains(Self.parent(of: $0.key)) }
     durableNames = names
     killProcess()
+  }
+
+  /// A durable name in a directory whose own name is lost leads nowhere.
+  private func isReachable(_ directory: String) -> Bool {
+    var path = directory
+    while path != root {
+      path = Self.parent(of: path)
+      guard durableDirectories.contains(path) else { return false }
+    }
+    return true
   }
 
   /// Files there are, sorted.

@@ -115,7 +115,7 @@ package struct SnapshotReport: Equatable, Sendable {
 /// What became of a snapshot.
 package enum SnapshotOutcome: Equatable, Sendable {
   case made(SnapshotReport)
-  /// Nothing of this name is there; the store is as it was.
+  /// It is not there; or it is, whole, and only its name is not known to be durable. The stores are as they were.
   case failed(SnapshotName, StorageError)
 }
 

@@ -277,6 +277,7 @@ struct SnapshotTests {
   @Test("the disk is full at the n-th file operation of a snapshot: the node goes on, or stops as for any checkpoint")
   func fails() throws {
     var survived = 0
+    var lateFailures = 0
     for operation in 1... {
       var rig = try rig()
       try rig.engine.flush(on: &rig.disk)
@@ -288,7 +289,8 @@ struct SnapshotTests {
       do {
         let outcome = try rig.finishSnapshot()
         if rig.disk.operationCount < number {
-          #expect(survived > 20)
+          // Only where the name of a whole snapshot was to become durable is it there and yet not promised.
+          #expect(survived > 20 && lateFailures == 1)
           return
         }
         if case .failed(_, let error) = outcome {
@@ -296,9 +298,13 @@ struct SnapshotTests {
           survived += 1
           // The rest goes by itself, and the next of this name is made.
           try rig.workOrFail()
-          #expect(try rig.entries().isEmpty)
-          try rig.requestSnapshot("one")
+          let names = try rig.entries().map(\.name)
+          #expect(names.isEmpty || names == ["one"], "operation \(operation)")
+          if !names.isEmpty { lateFailures += 1 }
+          try rig.requestSnapshot(names.isEmpty ? "one" : "two")
           guard case .made = try rig.finishSnapshot() else { return #expect(Bool(false), "operation \(operation)") }
+          var opened = try rig.opened("one")
+          #expect(try opened.all(Self.keys) == expected)
         }
         _ = try rig.put("another", "value", at: 1000)
         try rig.engine.flush(on: &rig.disk)
@@ -335,8 +341,8 @@ struct SnapshotTests {
     var drive = try RandomDrive(seed: seed, sync: .allCases[Int(seed % 3)], mask: seed % 4 == 3 ? 3 << 62 | 3 : .max)
     var witness = SnapshotWitness()
     for life in 0..<5 {
-      for _ in 0..<40 + drive.generator.below(120) {
-        if drive.generator.chance(1, in: 12) { witness.request(&drive) }
+      for _ in 0..<100 + drive.generator.below(150) {
+        if drive.generator.chance(1, in: 8) { witness.request(&drive) }
         try drive.step()
         try witness.observe(&drive)
       }
