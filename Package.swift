@@ -72,7 +72,7 @@ let package = Package(
     tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),
     tests("ProtocolsTests", ["Causality", "Messages", "Primitives", "Protocols"]),
     tests("ClientTests", ["cairn", "Client", "Platform", "Primitives", "Protocols"]),
-    tests("CommandTests", ["cairn", "Platform", "Primitives", "Protocols"]),
+    tests("CommandTests", ["Causality", "cairn", "Platform", "Primitives", "Protocols", "Storage"]),
     tests("StructureTests", ["Platform"]),
     tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols", "Storage"]),
     tests("PlatformTests", ["Platform", "Primitives", "Storage"]),

@@ -38,7 +38,10 @@ struct HTTPRequestHead: Sendable {
   /// How long the next header line may be.
   var lineBytesLeft: Int { HTTPLimits.headerBytesMax - headerBytes - 2 }
 
-  var isWrite: Bool { method == .put || method == .post }
+  var isWrite: Bool {
+    if case .admin = route { return false }
+    return method == .put || method == .post
+  }
   var isRead: Bool { method == .get || method == .head }
 
   /// Something is to be listed, which takes as long as it takes.
@@ -141,6 +144,9 @@ struct HTTPRequestHead: Sendable {
     case .properties:
       allow = "GET, HEAD"
       if method != .other { reason = fixedProperties }
+    case .admin(let admin) where admin.isTask:
+      allow = "POST"
+      isAllowed = method == .post
     case .buckets, .admin, .root, .problem: allow = "GET, HEAD"
     }
     return isAllowed ? nil : HTTPProblem(status: 405, text: "\(reason); allowed are \(allow)", allow: allow)

@@ -7,11 +7,16 @@ import Primitives
 /// What operators ask over HTTP; the server answers from the node's status.
 package enum AdminRoute: Sendable, Equatable, CaseIterable {
   case ping, ready, stats, metrics, status, ring, members, config
+  /// Something to do, by POST; answered when it is done.
+  case merge
+
+  /// Asked for by POST, because it does something.
+  package var isTask: Bool { self == .merge }
 
   /// What is no JSON is text, which nobody is refused.
   var isJSON: Bool {
     switch self {
-    case .stats, .status, .ring, .members, .config: true
+    case .stats, .status, .ring, .members, .config, .merge: true
     default: false
     }
   }
@@ -158,6 +163,7 @@ enum HTTPRoute: Equatable {
     case _ where HTTPText.equals(bytes, path, "admin/ring"): .ring
     case _ where HTTPText.equals(bytes, path, "admin/members"): .members
     case _ where HTTPText.equals(bytes, path, "admin/config"): .config
+    case _ where HTTPText.equals(bytes, path, "admin/merge"): .merge
     default: nil
     }
   }

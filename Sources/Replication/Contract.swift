@@ -34,6 +34,8 @@ package enum Event: Sendable {
   case listContinues(SessionID)
   /// The client of a listing is gone: nothing more is answered.
   case listAbandoned(SessionID)
+  /// An operator's; answered by `Effect.adminDone`, when it is done.
+  case admin(AdminRequest, session: SessionID)
   case peer(PeerMessage, from: NodeID)
   /// This node's own connection to the peer was made (and carries nothing yet), or was lost.
   case link(NodeID, up: Bool)
@@ -52,6 +54,7 @@ package enum Effect: Sendable {
   case respond(ClientResponse, session: SessionID)
   /// After names nothing follows but `end`, until the driver says `listContinues`.
   case listing(ListingPart, session: SessionID)
+  case adminDone(AdminOutcome, session: SessionID)
   /// Dropped by the driver when there is no connection or its queue is full; the node then relies on its deadlines.
   case send(PeerMessage, to: NodeID)
   /// Drop the connection to this peer and make a new one.
@@ -61,6 +64,20 @@ package enum Effect: Sendable {
   case job(DiskJob)
   case log(LogLevel, String)
   case stop(StopReason)
+}
+
+/// What an operator asks a node to do now.
+package enum AdminRequest: Equatable, Sendable {
+  /// Merge every store once.
+  case merge
+}
+
+/// What became of it.
+package enum AdminOutcome: Equatable, Sendable {
+  /// The round is over; what merges did since it was asked for.
+  case merged(MergeTotals, merges: Int)
+  /// Not now, and why.
+  case refused(String)
 }
 
 package enum LogLevel: UInt8, Comparable, Sendable, CaseIterable {
@@ -101,6 +118,9 @@ package struct NodeOptions: Sendable {
   package var sync: SyncMode = .always
   package var syncIntervalMilliseconds: UInt64 = 1000
   package var fileBytesMax: UInt64 = 256 << 20
+  package var merge = MergePolicy()
+  /// Sealed data files open at once.
+  package var openFilesMax: Int = 512
   /// A journal segment this long is followed by the next.
   package var journalSegmentBytes: UInt64 = 32 << 20
   /// Bytes, and age in seconds, at which written records are made durable in their stores and leave the journal.

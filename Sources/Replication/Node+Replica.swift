@@ -128,6 +128,7 @@ extension Node where Disk: ~Copyable {
     case .peerRead(let read, let node): receiveRead(read, from: node, warm: warm)
     case .list(let question): continueOwnPage(question, warm: warm, at: now)
     case .peerList(let question, let node): servePage(question, to: node, warm: warm)
+    case .merge: merges.warm = warm
     }
   }
 

@@ -17,9 +17,19 @@ extension Node where Disk: ~Copyable {
       member: own, state: state, clusterID: identity.manifest.cluster?.id, bootID: bootID,
       actor: identity.manifest.actor, ringEpoch: ring.epoch,
       peers: peers.peers.map { status(of: $0, at: now) },
-      stores: engine.map { engine in engine.storeIDs.map { engine.status($0) } } ?? [],
+      stores: engine.map { statuses(of: $0, at: now) } ?? [],
       clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: counters,
-      recovery: recovery, queues: queues, journal: engine?.journalStatus)
+      recovery: recovery, queues: queues, journal: engine?.journalStatus,
+      merge: engine?.mergeStatus ?? MergeStatus())
+  }
+
+  private func statuses(of engine: Engine, at now: Moment) -> [StoreStatus] {
+    let hour = Self.hour(of: now)
+    return engine.storeIDs.map { id in
+      var status = engine.status(id)
+      status.mergeNote = engine.mergeNote(id, hour: hour)
+      return status
+    }
   }
 
   private var queues: NodeQueues {

@@ -97,7 +97,9 @@ extension Node where Disk: ~Copyable {
     case .join: joined()
     case .createStores(let seeds, let lost): storesCreated(seeds, lost: lost, at: now)
     case .activate(let activated): storesActivated(activated, at: now)
-    case .engine: engine?.completeWork()
+    case .engine:
+      engine?.completeWork()
+      answerMergeWaiters()
     case .shutdown: stopReason = .clean
     }
   }
@@ -206,6 +208,7 @@ extension Node where Disk: ~Copyable {
   mutating func beginShutdown() {
     guard phase != .stopping, phase != .closing else { return }
     phase = .stopping
+    endMerges()
     endLists(.notReady(detail: "node \(own.name) is stopping"))
     free.append(.log(.info, "stopping: \(operationsInProgress) operations to finish"))
   }

@@ -43,6 +43,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var nextOperation: UInt64
   var wheel: DeadlineWheel
   var admitted: ForwardLedger
+  var merges = MergeProgress()
   var leaseWaiters: [UInt64] = []
   var pendingReads: [UInt64: WaitingRead] = [:]
   var nextRead: UInt64 = 1
@@ -131,6 +132,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     case .list(let request, let session): beginList(request, session: session, at: now)
     case .listContinues(let session): continueList(session, at: now)
     case .listAbandoned(let session): abandonList(session)
+    case .admin(let request, let session): beginAdmin(request, session: session)
     case .peer(let message, let node): receive(message, from: node, at: now)
     case .link(let node, let up): linkChanged(node, up: up, at: now)
     case .synced(let ticket): synced(ticket, at: now)
@@ -147,6 +149,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     var batch = Batch()
     turns &+= 1
     if stopReason == nil { batch.wantsTurn = continuePages(at: now) }
+    if stopReason == nil, continueMerge(at: now) { batch.wantsTurn = true }
     if stopReason == nil, let engine {
       do throws(StorageError) {
         try engine.flush(on: &disk)
@@ -174,7 +177,9 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   }
 
   /// Operations that the driver should tick for.
-  package var operationsInProgress: Int { puts.count + gets.count + deletes.count + forwards.count + lists.count }
+  package var operationsInProgress: Int {
+    puts.count + gets.count + deletes.count + forwards.count + lists.count + (merges.isActive ? 1 : 0)
+  }
 
   package var isServing: Bool { phase == .serving }
 }

@@ -86,7 +86,8 @@ struct NodeStart {
       ringBits: Int(cluster.partitions).trailingZeroBitCount, sync: options.sync,
       fileBytesMax: options.fileBytesMax, journalSegmentBytes: options.journalSegmentBytes,
       checkpointSeconds: options.checkpointSeconds, checkpointBytes: options.checkpointBytes,
-      syncIntervalMilliseconds: options.syncIntervalMilliseconds)
+      syncIntervalMilliseconds: options.syncIntervalMilliseconds, openFilesMax: options.openFilesMax,
+      merge: options.merge)
   }
 
   /// Reads or creates the identity file, and marks it unclean before anything else is done.

@@ -185,4 +185,6 @@ enum PendingRead: Sendable {
   case peerRead(PeerRead, from: NodeID)
   case list(PeerList)
   case peerList(PeerList, from: NodeID)
+  /// The merge under way.
+  case merge
 }

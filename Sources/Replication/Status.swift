@@ -51,11 +51,13 @@ package struct NodeStatus: Sendable {
   package let recovery: RecoveryReport
   package let queues: NodeQueues
   package let journal: JournalStatus?
+  package let merge: MergeStatus
 
   package init(
     member: Member, state: State, clusterID: Identity128?, bootID: UInt64, actor: ActorID, ringEpoch: UInt64,
     peers: [Peer], stores: [StoreStatus], clockInDoubt: Bool, operationsInProgress: Int, counters: NodeCounters,
-    recovery: RecoveryReport, queues: NodeQueues = NodeQueues(), journal: JournalStatus? = nil
+    recovery: RecoveryReport, queues: NodeQueues = NodeQueues(), journal: JournalStatus? = nil,
+    merge: MergeStatus = MergeStatus()
   ) {
     self.member = member
     self.state = state
@@ -71,6 +73,7 @@ package struct NodeStatus: Sendable {
     self.recovery = recovery
     self.queues = queues
     self.journal = journal
+    self.merge = merge
   }
 
   package var keysLive: Int { stores.reduce(0) { $0 + $1.keysLive } }

@@ -33,7 +33,32 @@ enum AdminDocuments {
       "counters": counters(status.counters),
       "connections": connections(statistics),
       "recovery": recovery(status.recovery),
+      "merge": .object([
+        "store": .optional(status.merge.store) { .string("\($0)") },
+        "postponed": .optional(status.merge.postponement) { .string($0) },
+        "totals": merge(status.merge.totals, merges: status.merge.merges),
+      ]),
       "stores": .array(status.stores.map(store)),
+    ])
+  }
+
+  /// The answer to an operator's request that did something, and its HTTP status.
+  static func outcome(_ outcome: AdminOutcome) -> (JSON, status: Int) {
+    switch outcome {
+    case .merged(let totals, let merges): (merge(totals, merges: merges), 200)
+    case .refused(let reason): (.object(["error": .string(reason)]), 503)
+    }
+  }
+
+  private static func merge(_ totals: MergeTotals, merges: Int) -> JSON {
+    .object([
+      "merges": .count(merges),
+      "bytes_read": .count(totals.bytesRead),
+      "bytes_copied": .count(totals.bytesCopied),
+      "records_copied": .count(totals.recordsCopied),
+      "records_dropped": .count(totals.recordsDropped),
+      "tombstones_dropped": .count(totals.tombstonesDropped),
+      "tombstones_blocked": .count(totals.tombstonesBlocked),
     ])
   }
 
@@ -73,6 +98,8 @@ enum AdminDocuments {
       "floor": .string(store.floor.description),
       "tsn_head": .count(store.tsnHead),
       "dead_bytes": .count(store.deadBytes),
+      "dead_records": .count(store.deadRecords),
+      "merge_note": .string(store.mergeNote),
       "total_bytes": .count(store.totalBytes),
       "files": .count(store.files),
     ])

@@ -166,7 +166,7 @@ final class ClientConnection {
   }
 
   /// Begins an exchange that the node will answer. - Returns: its number.
-  func beginExchange(_ reply: HTTPReply, _ start: RequestStart) -> UInt32 {
+  func beginExchange(_ reply: HTTPReply, _ start: RequestStart?) -> UInt32 {
     exchanges.append(Exchange(reply: reply, start: start))
     return (headNumber &+ UInt32(exchangesInProgress) &- 1) & SlabKey.generationMask
   }
@@ -219,10 +219,24 @@ final class ClientConnection {
     } else {
       var bytes: [UInt8] = []
       reply.encode(response, into: &bytes)
-      exchanges[place].answer = bytes
-      heldBytes += bytes.count
+      hold(bytes, at: place)
     }
     return start
+  }
+
+  /// Answers the operator's request with this number with a document; nothing when there is none waiting under it.
+  func answer(_ number: UInt32, with document: JSON, status: Int) {
+    let place = head + Int((number &- headNumber) & SlabKey.generationMask)
+    guard place < exchanges.count, let reply = exchanges[place].reply, exchanges[place].answer == nil else { return }
+    var bytes: [UInt8] = []
+    reply.encode(json: document.bytes, status: status, into: &bytes)
+    hold(bytes, at: place)
+    if place == head { releaseAnswers() }
+  }
+
+  private func hold(_ bytes: [UInt8], at place: Int) {
+    exchanges[place].answer = bytes
+    heldBytes += bytes.count
   }
 
   /// What was asked for and has no answer yet.

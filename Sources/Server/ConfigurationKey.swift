@@ -48,6 +48,34 @@ extension Configuration {
       "sync_interval", \.syncIntervalMilliseconds, 10...3_600_000, "longest time to the device with sync = interval"),
     duration("request_timeout", \.requestTimeoutMilliseconds, 1...600_000, "deadline of a request that names none"),
     size("max_file_size", \.fileBytesMax, (1 << 16)...(4 << 30), "a data file that has grown to this is sealed"),
+    ConfigurationKey(
+      name: "merge_window", unit: "always|never|hours", range: "hours like 22-6, of the day in UTC",
+      documentation: "when merges begin by themselves; one that is asked for always does", isIdentity: false,
+      parse: parseMergeWindow, show: { showMergeWindow($0.merge.window) }),
+    duration(
+      "merge_check_interval", \.merge.checkIntervalMilliseconds, 100...86_400_000,
+      "how often stores are looked at for something to merge"),
+    number(
+      "merge_trigger_fragmentation", \.merge.triggerFragmentation, 1...100,
+      "percent of a data file that are dead: so many start a merge"),
+    size(
+      "merge_trigger_dead_bytes", \.merge.triggerDeadBytes, 1...(1 << 30),
+      "dead bytes in a data file: so many start a merge"),
+    number(
+      "merge_fragmentation", \.merge.fragmentation, 1...100,
+      "percent of a data file that are dead: with so many it joins a merge"),
+    size(
+      "merge_dead_bytes", \.merge.deadBytes, 1...(1 << 30),
+      "dead bytes in a data file: with so many it joins a merge"),
+    size(
+      "merge_small_file", \.merge.smallFileBytes, 0...(1 << 30),
+      "a sealed data file shorter than this joins a merge, and \(MergePolicy.smallFilesTrigger) of them start one"),
+    size(
+      "merge_rate", \.merge.bytesPerSecond, (64 << 10)...(16 << 30),
+      "bytes that merges of this node read in a second, at most"),
+    number(
+      "open_files_max", \.openFilesMax, 16...60_000,
+      "sealed data files that stay open; others are opened when they are read"),
     duration("suspect_after", \.suspectAfterMilliseconds, 50...600_000, "silence after which a node is routed around"),
     number("operations_max", \.operationsMax, 1...1_000_000, "client operations in progress; one more is answered 503"),
     number("connections_max", \.connectionsMax, 1...60_000, "client connections; one more is answered 503 and closed"),
@@ -177,6 +205,28 @@ extension Configuration {
         target[keyPath: field] = value
         return nil
       }, show: { $0[keyPath: field].rawValue })
+  }
+
+  @Sendable private static func parseMergeWindow(_ text: String, _ target: inout Configuration) -> String? {
+    switch text {
+    case "always": target.merge.window = .always
+    case "never": target.merge.window = .never
+    default:
+      let hours = text.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+      guard hours.count == 2, let from = hours[0], let to = hours[1], (0..<24).contains(from), (0...24).contains(to),
+        from != to
+      else { return "always, never, or two different hours like 22-6" }
+      target.merge.window = .hours(from, to)
+    }
+    return nil
+  }
+
+  private static func showMergeWindow(_ window: MergeWindow) -> String {
+    switch window {
+    case .always: "always"
+    case .never: "never"
+    case .hours(let from, let to): "\(from)-\(to)"
+    }
   }
 
   @Sendable private static func parseInitialCluster(_ text: String, _ target: inout Configuration) -> String? {

@@ -193,6 +193,13 @@ enum Metrics {
     bytes("cairn_store_live_bytes", "Bytes of records that are the newest of their key, tombstones included.") {
       $0.liveBytes
     },
+    counter("cairn_merges_total", "Merges completed.") { UInt64($0.status.merge.merges) },
+    counter("cairn_merge_read_bytes_total", "Bytes of records that completed merges read.") {
+      $0.status.merge.totals.bytesRead
+    },
+    counter("cairn_merge_copied_bytes_total", "Bytes of records that completed merges kept.") {
+      $0.status.merge.totals.bytesCopied
+    },
     bytes("cairn_store_dead_bytes", "Bytes of records that a newer one has replaced.") { $0.deadBytes },
     MetricFamily(
       name: "cairn_journal_bytes", kind: .gauge, help: "Bytes of the journal; missing without sync = always."

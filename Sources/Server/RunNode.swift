@@ -127,6 +127,8 @@ extension Configuration {
     options.sync = sync
     options.syncIntervalMilliseconds = syncIntervalMilliseconds
     options.fileBytesMax = fileBytesMax
+    options.merge = merge
+    options.openFilesMax = openFilesMax
     options.requestTimeoutMilliseconds = requestTimeoutMilliseconds
     options.suspectAfterMilliseconds = suspectAfterMilliseconds
     options.operationsMax = operationsMax

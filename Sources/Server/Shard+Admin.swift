@@ -14,7 +14,7 @@ extension Shard {
       let stats = RiakStatistics.document(metricsSnapshot(), ring: node.currentRing)
       reply.encode(json: stats.bytes, into: &bytes)
     case .metrics: reply.encode(metrics: Metrics.text(metricsSnapshot()), into: &bytes)
-    case .status, .ring, .members, .config:
+    case .status, .ring, .members, .config, .merge:
       guard isLocal || configuration.adminRemote else {
         return reply.encode(
           text: "/admin answers this machine only; admin_remote = true opens it\n", status: 403, into: &bytes)
@@ -22,6 +22,8 @@ extension Shard {
       reply.encode(json: document(route).bytes, into: &bytes)
     }
   }
+
+  func mayAdminister(_ connection: ClientConnection) -> Bool { connection.isLocal || configuration.adminRemote }
 
   private func answerReady(_ reply: HTTPReply, into bytes: inout [UInt8]) {
     switch node.status(at: now).state {
@@ -38,7 +40,7 @@ extension Shard {
     case .ring: AdminDocuments.ring(node.currentRing)
     case .members: AdminDocuments.members(node.status(at: now), ring: node.currentRing)
     case .config: AdminDocuments.configuration(configuration)
-    case .ping, .ready, .stats, .metrics: .null
+    case .ping, .ready, .stats, .metrics, .merge: .null
     }
   }
 }

@@ -119,6 +119,9 @@ extension Shard {
       case .list(let request, let reply):
         let number = connection.beginListing(reply, RequestStart(operation: .list, began: now.instant))
         step(.list(request, session: SessionID(connection: connection.key, number: number)))
+      case .admin(let route, let reply) where route.isTask && mayAdminister(connection):
+        let number = connection.beginExchange(reply, nil)
+        step(.admin(.merge, session: SessionID(connection: connection.key, number: number)))
       case .admin(let route, let reply):
         var bytes: [UInt8] = []
         answer(route, isLocal: connection.isLocal, reply, into: &bytes)
@@ -141,6 +144,14 @@ extension Shard {
       requestMetrics.answer(start, RequestOutcome(response))
       markDirty(connection)
     }
+    boundUnread(connection)
+  }
+
+  func answer(_ session: SessionID, with outcome: AdminOutcome) {
+    guard let connection = clients[session.connection], hasRoom(connection) else { return }
+    let (document, status) = AdminDocuments.outcome(outcome)
+    connection.answer(session.number, with: document, status: status)
+    markDirty(connection)
     boundUnread(connection)
   }
 

@@ -256,6 +256,7 @@ package actor Shard<Node: DrivenNode> {
       switch effect {
       case .respond(let response, let session): answer(session, with: response)
       case .listing(let part, let session): answer(session, with: part)
+      case .adminDone(let outcome, let session): answer(session, with: outcome)
       case .send(let message, let peer): send(message, to: peer)
       case .disconnect(let peer): if let index = linkOfPeer[peer] { lose(links[index], "the node asked for it") }
       case .read(let ticket, let read):

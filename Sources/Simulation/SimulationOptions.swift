@@ -15,6 +15,9 @@ package struct SimulationOptions: Sendable {
   package var fileBytesMax: UInt64 = 64 << 10
   package var journalSegmentBytes: UInt64 = 64 << 10
   package var checkpointBytes: UInt64 = 64 << 10
+  package var merge = MergePolicy()
+  /// Of a million ticks of a node, so many come with an operator who asks for a merge.
+  package var mergeRequestsPerMillion = 0
   package var checkpointSeconds: UInt64 = 60
   package var requestTimeoutMilliseconds = 2000
   package var network = NetworkOptions()
@@ -42,6 +45,18 @@ package struct SimulationOptions: Sendable {
     faults = FaultOptions(using: &generator)
     workload = WorkloadOptions(using: &generator)
     syncVaries = generator.chance(1, in: 8)
+    drawMerges(seed)
+  }
+
+  /// From a stream of its own, so that the rest of a run is what it is without merges.
+  private mutating func drawMerges(_ seed: UInt64) {
+    var generator = SeededGenerator(seed: seed, stream: 7)
+    merge.window = generator.chance(1, in: 8) ? .never : .always
+    merge.checkIntervalMilliseconds = generator.pick([20, 500, 5000])
+    merge.smallFileBytes = generator.pick([100, 1 << 10, 8 << 10])
+    merge.triggerFragmentation = generator.pick([1, 30, 60])
+    merge.bytesPerSecond = generator.pick([1 << 20, 64 << 20])
+    mergeRequestsPerMillion = generator.pick([0, 200, 2000])
   }
 }
 

@@ -9,6 +9,8 @@ import Storage
 
 extension Simulator {
   static let directory = "data"
+  /// No client has it.
+  private static let operatorSession = SessionID(.max)
 
   func boot(_ machine: Machine) {
     guard machine.state == .down else { return }
@@ -22,6 +24,7 @@ extension Simulator {
     nodeOptions.fileBytesMax = options.fileBytesMax
     nodeOptions.journalSegmentBytes = options.journalSegmentBytes
     nodeOptions.checkpointBytes = options.checkpointBytes
+    nodeOptions.merge = options.merge
     nodeOptions.checkpointSeconds = options.checkpointSeconds
     nodeOptions.requestTimeoutMilliseconds = UInt64(options.requestTimeoutMilliseconds)
     if isFaulty, options.faults.crashesDuringStart, faults.generator.chance(1, in: 4) {
@@ -76,7 +79,12 @@ extension Simulator {
   func tick(_ life: Life) {
     guard let machine = machine(life), let node = machine.node?.operationsInProgress else { return }
     let isBusy = node > 0 || machine.isStopping
-    if machine.state == .up { deliver(.tick, to: machine) }
+    if machine.state == .up {
+      deliver(.tick, to: machine)
+      if faults.generator.chance(options.mergeRequestsPerMillion, in: 1_000_000) {
+        deliver(.admin(.merge, session: Simulator.operatorSession), to: machine)
+      }
+    }
     let milliseconds = isBusy ? UInt64(Node<MountedDisk>.tickMilliseconds) : 40
     schedule(.tick(life), after: milliseconds * 1_000_000 - generator.duration(microseconds: 0...1000))
   }
@@ -91,6 +99,8 @@ extension Simulator {
         schedule(.response(operation: operation, response), after: workload.clientDelay())
       case .listing(let part, let session):
         send(part, of: session.rawValue)
+      case .adminDone(let outcome, let session):
+        note(.answer, machine, session.rawValue, "is told \(outcome)")
       case .send(let message, let node):
         send(message, from: machine, to: machines[Int(node.rawValue) - 1])
       case .disconnect(let node): drop(machine, to: Int(node.rawValue) - 1)

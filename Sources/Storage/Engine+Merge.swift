@@ -11,6 +11,8 @@ struct MergeState {
   var copiedAt: UInt64?
   /// A round over all stores that somebody asked for: those not merged yet.
   var round: [StoreID]?
+  /// Ids of the files that the round is about; nil when it is about all that are worth it.
+  var roundFiles: Set<UInt32>?
   var lastCheck: Instant?
   var totals = MergeTotals()
   var merges = 0
@@ -32,15 +34,27 @@ package enum MergeStep: Equatable, Sendable {
 
 extension Engine {
   /// Asks for a round: every store is merged once, whatever its state, beginning with the next `continueMerge`.
-  package func requestMerge() { merge.round = stores.filter(\.isOpen).map(\.id) }
+  package func requestMerge() {
+    merge.round = stores.filter(\.isOpen).map(\.id)
+    merge.roundFiles = nil
+  }
+
+  /// Asks for a merge of exactly these files of one store, whatever is in them. Those that are gone are left out.
+  package func requestMerge(of files: [UInt32], in id: StoreID) {
+    merge.round = [id]
+    merge.roundFiles = Set(files)
+  }
 
   /// A round that was asked for has not ended.
   package var isMergeRequested: Bool { merge.round != nil }
 
   package var mergeStatus: MergeStatus {
-    MergeStatus(
-      store: merge.store?.id, merges: merge.merges, totals: merge.totals,
-      postponement: merge.postponement?.description)
+    var status = MergeStatus()
+    status.store = merge.store?.id
+    status.merges = merge.merges
+    status.totals = merge.totals
+    status.postponement = merge.postponement?.description
+    return status
   }
 
   /// Begins a merge if one is due, or goes on with the one under way.
@@ -147,15 +161,19 @@ extension Engine {
   ) throws(StorageError) -> MergeStep? {
     while let id = merge.round?.first, let index = find(id) {
       let store = stores[index]
-      if store.isOpen, store.damage == nil, store.dataFiles.indices.contains(where: { store.isWorthMerging($0) }) {
-        if let active = store.active, store.isWorthMerging(active) { try seal([store], on: &files) }
+      let chosen = merge.roundFiles
+      func isWanted(_ file: Int) -> Bool {
+        chosen?.contains(store.dataFiles[file].id) ?? store.isWorthMerging(file)
+      }
+      if store.isOpen, store.damage == nil, store.dataFiles.indices.contains(where: isWanted) {
+        if let active = store.active, isWanted(active) { try seal([store], on: &files) }
         let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || store.mergeable.contains($0) }
         guard isSettled && store.sealedFileWithoutHint == nil else {
           checkpoint.isUrgent = !isSettled
           return .waiting
         }
         let inputs = store.mergeable.filter {
-          store.isWorthMerging($0) || store.dataFiles[$0].length < options.merge.smallFileBytes
+          isWanted($0) || chosen == nil && store.dataFiles[$0].length < options.merge.smallFileBytes
         }
         store.beginMerge(of: inputs.map { store.dataFiles[$0].id }, rule: rule)
         merge.store = store
@@ -214,7 +232,7 @@ extension Bitcask {
   }
 
   /// Whether what the last merge could not free still cannot go.
-  private func isBlocked(_ file: DataFile) -> Bool {
+  func isBlocked(_ file: DataFile) -> Bool {
     role != .active || dataFiles.indices.contains { file.blockers.contains(dataFiles[$0].id) }
   }
 
@@ -233,10 +251,11 @@ package struct MergeStatus: Equatable, Sendable {
   /// The store being merged now.
   package var store: StoreID?
   /// Merges completed since the engine was opened, and what they did.
-  package var merges: Int
-  package var totals: MergeTotals
+  package var merges = 0
+  package var totals = MergeTotals()
   /// Why the last one was broken off, when it was.
   package var postponement: String?
+  package init() {}
 }
 
 extension StorageError {

@@ -177,6 +177,8 @@ package struct StoreStatus: Equatable, Sendable {
   package var totalBytes: UInt64
   package var deadRecords: Int
   package var files: Int
+  /// Why dead bytes stay, or what is done about them; empty when nothing is worth a word.
+  package var mergeNote = ""
   package init(
     id: StoreID, role: StoreRole, incarnation: Identity128, keysLive: Int, tombstones: Int, floor: Stamp,
     tsnHead: UInt64, deadBytes: UInt64, liveBytes: UInt64, totalBytes: UInt64, deadRecords: Int,

@@ -61,7 +61,8 @@ struct HintHeader: Equatable {
       let lastChecksum = reader.read(UInt32.self), let flags = reader.read(UInt32.self), flags <= 1,
       let low = reader.readStamp(), let high = reader.readStamp(), low <= high,
       let time = reader.read(UInt64.self), let tsn = reader.read(UInt64.self), let probe = reader.read(UInt64.self),
-      let records = reader.read(UInt64.self), let count = reader.read(UInt64.self), let entries = reader.read(UInt32.self)
+      let records = reader.read(UInt64.self), let count = reader.read(UInt64.self),
+      let entries = reader.read(UInt32.self)
     else { return nil }
     (dataSalt, dataLength, self.lastOffset, self.lastChecksum) = (salt, length, lastOffset, lastChecksum)
     valueStamps = flags == 1 ? low...high : nil

@@ -42,6 +42,18 @@ package struct MergeTotals: Equatable, Sendable {
   package var tombstonesBlocked = 0
   package init() {}
 
+  /// What was added since it stood at `earlier`.
+  package func since(_ earlier: MergeTotals) -> MergeTotals {
+    var change = self
+    change.bytesRead -= earlier.bytesRead
+    change.bytesCopied -= earlier.bytesCopied
+    change.recordsCopied -= earlier.recordsCopied
+    change.recordsDropped -= earlier.recordsDropped
+    change.tombstonesDropped -= earlier.tombstonesDropped
+    change.tombstonesBlocked -= earlier.tombstonesBlocked
+    return change
+  }
+
   package static func += (a: inout MergeTotals, b: MergeTotals) {
     a.bytesRead += b.bytesRead
     a.bytesCopied += b.bytesCopied

@@ -58,6 +58,15 @@ import Testing
     #expect(seen("HEAD \(target) HTTP/1.1\r\nHost: h\r\n\r\n") == [.admin(route, closes: false)])
   }
 
+  @Test func whatDoesSomethingIsAskedForByPost() {
+    #expect(
+      seen("POST /admin/merge HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n") == [.admin(.merge, closes: false)])
+    for method in ["GET", "HEAD", "PUT", "DELETE"] {
+      let refused = seen("\(method) /admin/merge HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+      #expect(refused.map(\.status) == ["HTTP/1.1 405 Method Not Allowed"])
+    }
+  }
+
   @Test func theRootListsTheResources() {
     #expect(body(get("/"))?.contains(#""riak_kv_wm_ping":["/ping"]"#) == true)
     #expect(get("/").map(\.status) == ["HTTP/1.1 200 OK"])

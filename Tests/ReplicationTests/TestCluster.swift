@@ -47,6 +47,7 @@ final class TestCluster {
   /// Nodes whose syncs wait for `releaseSync`.
   var holdsSyncs: Set<NodeID> = []
   private(set) var answers: [UInt64: ClientResponse] = [:]
+  private(set) var outcomes: [UInt64: AdminOutcome] = [:]
   private(set) var listings: [UInt64: Listing] = [:]
   /// Clients of listings take the parts as they come.
   var takesParts = true
@@ -245,6 +246,7 @@ final class TestCluster {
     switch effect {
     case .respond(let response, let session): answers[session.rawValue] = response
     case .listing(let part, let session): take(part, of: session, from: test)
+    case .adminDone(let outcome, let session): outcomes[session.rawValue] = outcome
     case .send(let message, let node):
       let letter = Letter(from: test.id, to: node, message: message)
       sent.append(letter)

@@ -29,4 +29,19 @@ struct AdminTests {
     #expect(try fetch("/admin/ring", shard).body.hasSuffix(#""owners":[["n1"],["n1"]]}"#))
     #expect(await shard.stop() == .clean)
   }
+
+  @Test("what an operator asks for is answered in its turn, when it is done")
+  func task() async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path, settings: ["sync=never"])
+    let client = try shard.connect()
+    let post = "POST /admin/merge HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
+    try client.send(
+      Array((post + "\r\nGET /ping HTTP/1.1\r\nHost: x\r\n\r\n" + post + "Connection: close\r\n\r\n").utf8))
+    let answers = String(decoding: try client.receiveAll(), as: UTF8.self).split(separator: "HTTP/1.1 ").map(
+      String.init)
+    #expect(answers.count == 3 && answers.allSatisfy { $0.hasPrefix("200 ") })
+    #expect(answers.first?.contains(#""records_dropped":7"#) == true && answers[1].hasSuffix("OK"))
+    #expect(await shard.stop() == .clean)
+  }
 }

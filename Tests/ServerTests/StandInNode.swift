@@ -70,6 +70,10 @@ final class StandInNode: DrivenNode {
     case .synced:
       observations.facts.withLock { $0.events.append("synced") }
       syncInFlight = false
+    case .admin(.merge, let session):
+      var totals = MergeTotals()
+      totals.recordsDropped = 7
+      effects.append(.adminDone(.merged(totals, merges: 1), session: session))
     case .shutdown: effects.append(.stop(.clean))
     case .list(let request, let session):
       guard case .keys(let bucket) = request.subject else { return }
