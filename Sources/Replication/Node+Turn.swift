@@ -100,14 +100,24 @@ extension Node where Disk: ~Copyable {
     case .engine:
       engine?.completeWork()
       answerMergeWaiters()
+      answerSnapshot()
     case .shutdown: stopReason = .clean
     }
+  }
+
+  mutating func jobFailed(_ id: JobID, _ error: StorageError) {
+    guard case .engine? = jobs.finish(id), let engine, engine.failWork(error) else {
+      stopReason = .failed(error)
+      return
+    }
+    answerSnapshot()
   }
 
   private mutating func startEngineWork(at now: Moment) {
     guard let engine, phase != .closing else { return }
     guard !jobs.contains(where: { if case .engine = $0 { true } else { false } }) else { return }
     if let steps = engine.work(at: now.instant, on: &disk) { start(.engine, steps) }
+    answerSnapshot()
   }
 
   // MARK: - Leases

@@ -44,6 +44,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var wheel: DeadlineWheel
   var admitted: ForwardLedger
   var merges = MergeProgress()
+  /// Who asked for the snapshot that is being made.
+  var snapshotWaiter: SessionID?
   var leaseWaiters: [UInt64] = []
   var pendingReads: [UInt64: WaitingRead] = [:]
   var nextRead: UInt64 = 1
@@ -132,14 +134,15 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     case .list(let request, let session): beginList(request, session: session, at: now)
     case .listContinues(let session): continueList(session, at: now)
     case .listAbandoned(let session): abandonList(session)
-    case .admin(let request, let session): beginAdmin(request, session: session)
+    case .admin(let request, let session): beginAdmin(request, session: session, at: now)
     case .peer(let message, let node): receive(message, from: node, at: now)
     case .link(let node, let up): linkChanged(node, up: up, at: now)
     case .synced(let ticket): synced(ticket, at: now)
-    case .syncFailed(_, let error), .jobFailed(_, let error): stopReason = .failed(error)
+    case .syncFailed(_, let error): stopReason = .failed(error)
     case .read(let ticket, let bytes): coldReadFinished(ticket, .success(bytes), at: now)
     case .readFailed(let ticket, let error): coldReadFinished(ticket, .failure(error), at: now)
     case .jobDone(let id): jobFinished(id, at: now)
+    case .jobFailed(let id, let error): jobFailed(id, error)
     case .shutdown: beginShutdown()
     }
   }
@@ -179,6 +182,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Operations that the driver should tick for.
   package var operationsInProgress: Int {
     puts.count + gets.count + deletes.count + forwards.count + lists.count + (merges.isActive ? 1 : 0)
+      + (snapshotWaiter == nil ? 0 : 1)
   }
 
   package var isServing: Bool { phase == .serving }
