@@ -49,7 +49,7 @@ final class StorePlace {
   /// True when a node, or another tool that changes things, is at work in the node's directory.
   static func isInUse(_ word: String) -> Bool {
     do throws(Errno) {
-      _ = try FileLock(word + "/lock", exclusive: true)
+      _ = try FileLock(word + "/lock", exclusive: false)
       return false
     } catch {
       return error == .wouldBlock
