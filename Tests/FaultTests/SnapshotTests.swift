@@ -168,7 +168,7 @@ struct SnapshotTests {
       var sawUnlink = false
       while rig.engine.snapshot.outcome == nil {
         let steps = try #require(rig.engine.work(at: rig.now, on: &rig.disk))
-        sawUnlink = sawUnlink || steps.contains { if case .unlink(let path) = $0 { path.hasSuffix("data") } else { false } }
+        for case .unlink(let path) in steps where path.hasSuffix(".data") { sawUnlink = true }
         for step in steps {
           _ = try rig.engine.continueMerge(at: rig.now, hour: 12, budget: 150, warm: nil, on: &rig.disk)
           try step.perform(on: &rig.disk)
@@ -313,7 +313,7 @@ struct SnapshotTests {
       } catch let error as StorageError {
         #expect(error.isShortage, "operation \(operation)")
       }
-      #expect(try rig.entries().allSatisfy { $0.contents != nil } )
+      #expect(try rig.entries().allSatisfy { $0.contents != nil })
       try rig.reopen()
       #expect(try rig.all(Self.keys) == expected, "operation \(operation)")
     }
