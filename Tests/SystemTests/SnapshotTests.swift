@@ -133,6 +133,7 @@ extension SystemTests {
         #expect(try FileTree.names(in: "\(node)/snapshots/one/stores") == [store])
         #expect(try cairn("store", "inspect", "\(node)/snapshots/one/stores/\(store)").code == 0)
         try cluster.local("start", "1")
+        client = try cluster.client(1)
         for key in 0..<30 { #expect(try client.get("k\(key)").body == Array("value \(key)".utf8)) }
       }
     }
