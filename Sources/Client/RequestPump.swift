@@ -23,9 +23,9 @@ package final class RequestPump {
     package var answerBytesMax = RequestPump.answerBytesMaxDefault
     /// How long a connection with requests in flight may be silent.
     package var patienceMilliseconds = 15_000
-    /// A node that answers 503 is asked one thing at a time, after a pause: otherwise it would draw requests, because
-    /// refusing is quick.
-    package var restsAfter503 = true
+    /// A node that answers 503 or 507 is asked one thing at a time, after a pause: otherwise it would draw requests,
+    /// because refusing is quick.
+    package var restsAfterRefusal = true
     package init() {}
   }
 
@@ -311,7 +311,7 @@ extension RequestPump {
         line.parsed = answer.body.upperBound
         connection.inFlight.removeFirst()
         complete(request, index, .answered(answer))
-        if answer.status == 503 && limits.restsAfter503 {
+        if limits.restsAfterRefusal && (answer.status == 503 || answer.status == 507) {
           endpoints[line.endpoint].failed(now: now)
         } else {
           endpoints[line.endpoint].answered()

@@ -150,7 +150,7 @@ extension ClientResponse {
 extension ClientFailure {
   private enum Tag: UInt8 {
     case unsatisfied = 1
-    case timeout, invalidQuorum, overloaded, notReady, damaged, invalidContext
+    case timeout, invalidQuorum, overloaded, notReady, damaged, invalidContext, full, unavailable
   }
 
   func append(to bytes: inout [UInt8]) {
@@ -178,6 +178,12 @@ extension ClientFailure {
     case .damaged(let detail):
       bytes.append(Tag.damaged.rawValue)
       bytes.appendText(detail)
+    case .full(let detail):
+      bytes.append(Tag.full.rawValue)
+      bytes.appendText(detail)
+    case .unavailable(let detail):
+      bytes.append(Tag.unavailable.rawValue)
+      bytes.appendText(detail)
     }
   }
 
@@ -194,6 +200,8 @@ extension ClientFailure {
     case .overloaded: self = .overloaded(detail: try reader.takeText("detail"))
     case .notReady: self = .notReady(detail: try reader.takeText("detail"))
     case .damaged: self = .damaged(detail: try reader.takeText("detail"))
+    case .full: self = .full(detail: try reader.takeText("detail"))
+    case .unavailable: self = .unavailable(detail: try reader.takeText("detail"))
     }
   }
 }

@@ -98,4 +98,8 @@ package enum ClientFailure: Equatable, Sendable {
   case notReady(detail: String)
   /// A stored record does not read back as it was written.
   case damaged(detail: String)
+  /// The disks of too many owners have no room for values; `detail` says whose, and what to do.
+  case full(detail: String)
+  /// A disk does not do now what was asked; what it holds is not known to be damaged.
+  case unavailable(detail: String)
 }

@@ -162,6 +162,28 @@ package enum PushOutcome: Equatable, Sendable {
 package enum Refusal: UInt8, Sendable {
   case loading = 1
   case fenced, wrongConfig, notOwner, overloaded, clockInDoubt, notReady, damaged
+  /// Its disk has no room for values.
+  case full
+  /// Its disk does not do now what was asked.
+  case unavailable
+}
+
+extension Refusal: CustomStringConvertible {
+  /// As it follows the name of the node in an error.
+  package var description: String {
+    switch self {
+    case .loading: "loading"
+    case .fenced: "fenced"
+    case .wrongConfig: "wrongConfig"
+    case .notOwner: "notOwner"
+    case .overloaded: "overloaded"
+    case .clockInDoubt: "clockInDoubt"
+    case .notReady: "notReady"
+    case .damaged: "damaged"
+    case .full: "its disk is full"
+    case .unavailable: "its disk does not answer as it should"
+    }
+  }
 }
 
 /// `stamp` repeats the offered stamp: a delete that was stamped anew must not count answers to its earlier stamp.

@@ -125,10 +125,12 @@ package struct PosixFileSystem: FileSystem, ~Copyable {
   }
 
   package mutating func syncDirectory(_ path: String) throws(StorageError) {
-    try attempt(.syncDirectory, path) { () throws(Errno) in
-      let directory = Descriptor(owning: try call { unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) })
-      return try call { fsync(directory.rawValue) }
+    // Not to open it says nothing about what is in it; a failed sync does.
+    let descriptor = try attempt(.open, path) { () throws(Errno) in
+      try call { unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
     }
+    let directory = Descriptor(owning: descriptor)
+    try attempt(.syncDirectory, path) { () throws(Errno) in try call { fsync(directory.rawValue) } }
   }
 
   package mutating func list(_ directory: String) throws(StorageError) -> [String] {
@@ -188,6 +190,12 @@ package struct PosixFileSystem: FileSystem, ~Copyable {
     try attempt(.unlink, path) { () throws(Errno) in try call { unsafe Glibc.unlink(path) } }
   }
 
+  package mutating func freeBytes(at path: String) throws(StorageError) -> UInt64 {
+    var facts = statvfs()
+    try attempt(.measure, path) { () throws(Errno) in try call { unsafe statvfs(path, &facts) } }
+    return UInt64(facts.f_bavail).multipliedReportingOverflow(by: UInt64(facts.f_frsize)).partialValue
+  }
+
   package mutating func lock(_ path: String) throws(StorageError) {
     let descriptor = try attempt(.lock, path) { () throws(Errno) in
       try call { unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644) }
@@ -226,27 +234,26 @@ private enum CachedRead {
 
 /// Reads without waiting for the device. A part that is cached and a rest that is not is `wouldBlock`.
 private func readNow(_ descriptor: Int32, at offset: UInt64, count: Int) throws(Errno) -> CachedRead {
-  var failure: Errno?
-  let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-    do throws(Errno) {
-      while filled < count {
-        let got = try callNegated {
-          unsafe cairn_pread_cached(
-            descriptor, buffer.baseAddress! + filled, count - filled, offset &+ UInt64(filled))
+  // For a record the zeros are cheaper than asking the runtime for an array without them.
+  var bytes = [UInt8](repeating: 0, count: count)
+  var filled = 0
+  do throws(Errno) {
+    while filled < count {
+      let got = try callNegated {
+        unsafe bytes.withUnsafeMutableBytes {
+          unsafe cairn_pread_cached(descriptor, $0.baseAddress! + filled, count - filled, offset &+ UInt64(filled))
         }
-        if got == 0 { return }
-        filled += Int(got)
       }
-    } catch {
-      failure = error
+      if got == 0 { break }
+      filled += Int(got)
     }
+  } catch .wouldBlock {
+    return .wouldBlock
+  } catch .notSupported {
+    return .unsupported
   }
-  switch failure {
-  case nil: return .cached(bytes)
-  case .wouldBlock?: return .wouldBlock
-  case .notSupported?: return .unsupported
-  case let error?: throw error
-  }
+  if filled < count { bytes.removeLast(count - filled) }
+  return .cached(bytes)
 }
 
 /// Reads up to `count` bytes at `offset`, waiting for the device; fewer only at the end of the file.

@@ -132,7 +132,8 @@ extension HTTPReply {
 
   private static func status(_ failure: ClientFailure) -> Int {
     switch failure {
-    case .unsatisfied, .timeout, .overloaded, .notReady: 503
+    case .unsatisfied, .timeout, .overloaded, .notReady, .unavailable: 503
+    case .full: 507
     case .invalidQuorum, .invalidContext: 400
     case .damaged: 500
     }
@@ -150,6 +151,8 @@ extension HTTPReply {
     case .overloaded(let detail): return text("overloaded", detail)
     case .notReady(let detail): return text("not ready", detail)
     case .damaged(let detail): return text("damaged", detail)
+    case .full(let detail): return text("insufficient storage", detail)
+    case .unavailable(let detail): return text("unavailable", detail)
     }
   }
 
@@ -219,6 +222,7 @@ extension HTTPReply {
     case 501: "HTTP/1.1 501 Not Implemented\r\n"
     case 503: "HTTP/1.1 503 Service Unavailable\r\n"
     case 505: "HTTP/1.1 505 HTTP Version Not Supported\r\n"
+    case 507: "HTTP/1.1 507 Insufficient Storage\r\n"
     default: "HTTP/1.1 500 Internal Server Error\r\n"
     }
   }

@@ -125,6 +125,8 @@ package struct NodeOptions: Sendable {
   package var sync: SyncMode = .always
   package var syncIntervalMilliseconds: UInt64 = 1000
   package var fileBytesMax: UInt64 = 256 << 20
+  /// Free bytes of the disk that puts leave alone; nil: twice `fileBytesMax`.
+  package var reserveBytes: UInt64?
   package var merge = MergePolicy()
   /// Sealed data files open at once.
   package var openFilesMax: Int = 512

@@ -46,14 +46,15 @@ extension Node where Disk: ~Copyable {
       counters.overloads += 1
       return .overloaded(detail: "operations of node \(own.name) hold \(valueBytes >> 20) MiB of values")
     }
-    guard syncWaiters.count < options.operationsMax else {
+    let waiting = max(syncWaiters.count, flushWaiters.count)
+    guard waiting < options.operationsMax else {
       counters.overloads += 1
-      return .overloaded(detail: "\(syncWaiters.count) writes of node \(own.name) wait for its disk")
+      return .overloaded(detail: "\(waiting) writes of node \(own.name) wait for its disk")
     }
     return nil
   }
 
-  /// A put or a delete: coordinated here if this node owns the key and trusts its clock, else by another owner.
+  /// A put or a delete: coordinated here if this node owns the key, trusts its clock and has room, else by another owner.
   private mutating func beginWrite(
     _ request: ClientRequest, key: ObjectKey, timeout: UInt32?, session: SessionID, at now: Moment
   ) {
@@ -62,20 +63,22 @@ extension Node where Disk: ~Copyable {
       return respond(.failed(.invalidQuorum(n: ring.replicas)), to: session)
     }
     let deadline = deadline(timeout, at: now)
-    if refusalToCoordinate(hash, at: now) == nil {
+    if refusalToCoordinate(request, hash: hash, at: now) == nil {
       coordinate(request, hash: hash, origin: .client(session), stamp: nil, deadline: deadline, at: now)
     } else {
       beginForward(request, key: key, hash: hash, session: session, deadline: deadline, at: now)
     }
   }
 
-  /// Why this node does not coordinate writes of a key, or nil when it does.
-  func refusalToCoordinate(_ hash: UInt64, at now: Moment) -> Refusal? {
+  /// Why this node does not coordinate a write, or nil when it does.
+  func refusalToCoordinate(_ request: ClientRequest, hash: UInt64, at now: Moment) -> Refusal? {
     guard phase == .serving, let engine else { return .notReady }
     let store = storeID(hash)
     guard engine.contains(store) else { return .notOwner }
     guard engine.role(store) == .active else { return engine.role(store) == .fenced ? .fenced : .loading }
-    return peers.clockIsInDoubt(at: now) ? .clockInDoubt : nil
+    if peers.clockIsInDoubt(at: now) { return .clockInDoubt }
+    if case .put = request, engine.refusesValues { return .full }
+    return nil
   }
 
   /// Starts a write that this node coordinates; the quorums are known to be valid.

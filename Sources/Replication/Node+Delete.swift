@@ -63,8 +63,18 @@ extension Node where Disk: ~Copyable {
         tombstoneApplied(operation, outcome, at: now)
       }
     } catch {
-      storeFailed(delete.store, error)
-      failDelete(operation, .damaged(detail: error.description))
+      refuseDelete(operation, refusal(of: delete.store, error), detail: error.text(naming: objectName))
+    }
+  }
+
+  /// This node's own store does not do its part, and no other has seen this stamp: where another node handed the delete
+  /// over, that one offers it to the next owner.
+  mutating func refuseDelete(_ operation: UInt64, _ refusal: Refusal, detail: String) {
+    guard let delete = deletes.removeValue(forKey: operation) else { return }
+    if case .forwarder(let node, let number, let bootID) = delete.origin {
+      answerForwarder(node, operation: number, bootID: bootID, .refused(refusal))
+    } else {
+      answer(delete.origin, .failed(failure(refusal, detail: detail)))
     }
   }
 
@@ -147,18 +157,17 @@ extension Node where Disk: ~Copyable {
     case .applied(let position), .equal(let position):
       guard let delete = deletes[operation] else { return }
       counters.vnodePuts += 1
-      deletes[operation]?.progress.applied.record(own.id, accepted: true)
       pushToOthers(
         operation, store: delete.store, configID: delete.configID, key: delete.key, version: delete.version,
         quorum: delete.quorum, progress: delete.progress)
       ownCopyApplied(operation, position, stamp: delete.version.stamp, dw: delete.quorum.dw)
-      settleDelete(operation)
     case .newer(let stamp, _): beat(stamp.time, operation, at: now)
     case .belowFloor(let floor): beat(floor.time, operation, at: now)
     case .cold(let read):
       if !readCold(read, for: .delete(operation)) {
         failDelete(operation, .overloaded(detail: "\(Self.coldReadsMax) reads are waiting for the disk"))
       }
+    case .refused(let disk): refuseDelete(operation, refusal(disk), detail: "")
     }
   }
 
@@ -185,12 +194,19 @@ extension Node where Disk: ~Copyable {
       if synced { deletes[operation]?.progress.synced.record(node, accepted: true) }
     case .haveNewer(let stamp, _): return beat(stamp.time, operation, at: now)
     case .stale(let time): return beat(time, operation, at: now)
-    case .refused(let refusal): deletes[operation]?.progress.fail(node, "\(replica): \(refusal)")
+    case .refused(let refusal):
+      deletes[operation]?.progress.fail(node, "\(replica): \(refusal)", isFull: refusal == .full)
     }
     settleDelete(operation)
   }
 
-  /// A tombstone that was stamped anew meanwhile does not count what became durable of the earlier one.
+  /// A tombstone that was stamped anew meanwhile does not count what became of the earlier one.
+  mutating func deleteOwnCopyFlushed(_ operation: UInt64, stamp: Stamp) {
+    guard deletes[operation]?.version.stamp == stamp else { return }
+    deletes[operation]?.progress.applied.record(own.id, accepted: true)
+    settleDelete(operation)
+  }
+
   mutating func deleteOwnCopySynced(_ operation: UInt64, stamp: Stamp) {
     guard deletes[operation]?.version.stamp == stamp else { return }
     deletes[operation]?.progress.synced.record(own.id, accepted: true)

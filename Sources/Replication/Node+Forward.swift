@@ -71,10 +71,13 @@ extension Node where Disk: ~Copyable {
       return .timeout(detail: "the coordinating owner went away; the write may or may not have taken effect; \(detail)")
     }
     let wanted = writeQuorum(of: forward.request)?.applied ?? 1
-    let own = refusalToCoordinate(forward.hash, at: now).map { ["\(self.own.name): \($0)"] } ?? []
-    return .unsatisfied(
-      .w, wanted: wanted, got: 0,
-      detail: (["no owner of the key can coordinate", detail] + own).filter { !$0.isEmpty }.joined(separator: "; "))
+    let refusal = refusalToCoordinate(forward.request, hash: forward.hash, at: now)
+    var reasons = ["no owner of the key can coordinate", detail].filter { !$0.isEmpty }
+    if let refusal { reasons.append("\(own.name): \(refusal)") }
+    if forward.metFullDisk || refusal == .full {
+      return .full(detail: (reasons + [Self.roomAdvice]).joined(separator: "; "))
+    }
+    return .unsatisfied(.w, wanted: wanted, got: 0, detail: reasons.joined(separator: "; "))
   }
 
   mutating func receiveForwardReply(_ reply: ForwardReply, from node: NodeID, at now: Moment) {
@@ -94,6 +97,7 @@ extension Node where Disk: ~Copyable {
       identity.clock.observe(stamp.time)
       restamp(reply.operation, with: stamp, at: now)
     case .refused(let refusal):
+      if refusal == .full { forwards[reply.operation]?.metFullDisk = true }
       forwards[reply.operation]?.obstacles.append("\(owner): \(refusal)")
       sendForward(reply.operation, at: now)
     }
@@ -152,7 +156,9 @@ extension Node where Disk: ~Copyable {
     case .get: return refuse(forward, from: node, .notOwner)
     }
     let hash = hash(key.encoded)
-    if let refusal = refusalToCoordinate(hash, at: now) { return refuse(forward, from: node, refusal) }
+    if let refusal = refusalToCoordinate(forward.request, hash: hash, at: now) {
+      return refuse(forward, from: node, refusal)
+    }
     guard operationsInProgress < options.operationsMax else {
       counters.overloads += 1
       return refuse(forward, from: node, .overloaded)

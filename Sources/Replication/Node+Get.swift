@@ -78,7 +78,7 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  private mutating func getAnswered(_ operation: UInt64, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment) {
+  mutating func getAnswered(_ operation: UInt64, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment) {
     guard gets[operation] != nil else { return }
     switch outcome {
     case .absent: gets[operation]?.answers.record(node, accepted: true)

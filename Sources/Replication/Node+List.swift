@@ -298,9 +298,7 @@ extension Node where Disk: ~Copyable {
   mutating func receiveList(_ list: PeerList, from node: NodeID) {
     if slotsLeft > 0, waitingPages.isEmpty { return servePage(list, to: node, warm: nil) }
     guard waitingPages.count < Self.waitingPagesMax else {
-      return send(
-        .listReply(
-          PeerListReply(operation: list.operation, sequence: list.sequence, outcome: .refused(.overloaded))), to: node)
+      return refusePage(list, to: node, .overloaded)
     }
     waitingPages.append((list, node))
   }
@@ -311,8 +309,23 @@ extension Node where Disk: ~Copyable {
       .listReply(PeerListReply(operation: list.operation, sequence: list.sequence, outcome: outcome)), to: node)
   }
 
+  mutating func refusePage(_ list: PeerList, to node: NodeID, _ refusal: Refusal) {
+    send(
+      .listReply(
+        PeerListReply(operation: list.operation, sequence: list.sequence, outcome: .refused(refusal))), to: node)
+  }
+
   private mutating func ownPage(_ list: PeerList, warm: WarmBytes?) -> ListOutcome? {
     page(list, warm: warm, for: .list(list))
+  }
+
+  /// The bytes for a page of this node's own cannot be read.
+  mutating func ownPageRefused(_ question: PeerList, _ refusal: Refusal, at now: Moment) {
+    guard let index = lists.firstIndex(where: { $0.number == question.operation }) else { return }
+    withList(index, at: now) { list, node in
+      node.take(.refused(refusal), from: node.own.id, sequence: question.sequence, in: &list, at: now)
+      node.advance(&list, at: now)
+    }
   }
 
   /// The bytes for a page of this node's own have come.
@@ -340,8 +353,7 @@ extension Node where Disk: ~Copyable {
       case .cold(let read): return readCold(read, for: pending) ? nil : .refused(.overloaded)
       }
     } catch {
-      storeFailed(list.store, error)
-      return .refused(.damaged)
+      return .refused(refusal(of: list.store, error))
     }
   }
 }

@@ -68,10 +68,21 @@ extension Node where Disk: ~Copyable {
         if !readCold(read, for: .put(operation)) {
           failPut(operation, .overloaded(detail: "\(Self.coldReadsMax) reads are waiting for the disk"))
         }
+      case .refused(let disk): refusePut(operation, refusal(disk), detail: "")
       }
     } catch {
-      storeFailed(put.store, error)
-      failPut(operation, .damaged(detail: error.description))
+      refusePut(operation, refusal(of: put.store, error), detail: error.text(naming: objectName))
+    }
+  }
+
+  /// This node's own store does not take the put, and no other has seen it: where another node handed it over, that one
+  /// offers it to the next owner.
+  mutating func refusePut(_ operation: UInt64, _ refusal: Refusal, detail: String) {
+    guard let put = removePut(operation) else { return }
+    if case .forwarder(let node, let number, let bootID) = put.origin {
+      answerForwarder(node, operation: number, bootID: bootID, .refused(refusal))
+    } else {
+      answer(put.origin, .failed(failure(refusal, detail: detail)))
     }
   }
 
@@ -88,17 +99,15 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  /// This node's copy stands in the log (or a newer write does); the others hear of it now.
+  /// This node's copy is in the log (or a newer write is); the others hear of it now.
   private mutating func putApplied(_ operation: UInt64, _ position: LogPosition) {
     guard let put = puts[operation] else { return }
     counters.vnodePuts += 1
     puts[operation]?.mayBeStampedAnew = false
-    puts[operation]?.progress.applied.record(own.id, accepted: true)
     pushToOthers(
       operation, store: put.store, configID: put.configID, key: put.key, version: put.version, quorum: put.quorum,
       progress: put.progress)
     ownCopyApplied(operation, position, stamp: put.version.stamp, dw: put.quorum.dw)
-    settlePut(operation)
   }
 
   /// Sends a version to every other owner that has not been given up.
@@ -114,12 +123,29 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  /// Counts this node's own copy toward dw as soon as it is durable. Without a dw nobody waits, and nothing is synced
-  /// for it.
+  /// Counts this node's own copy toward w as soon as it is in a file, and toward dw as soon as it is durable. Without a
+  /// dw nobody waits, and nothing is synced for it.
   mutating func ownCopyApplied(_ operation: UInt64, _ position: LogPosition, stamp: Stamp, dw: Int) {
-    guard dw > 0, let engine else { return }
+    guard let engine else { return }
+    if position <= engine.flushed {
+      ownCopyFlushed(operation, stamp: stamp)
+    } else {
+      flushWaiters.append((position, operation, stamp))
+    }
+    guard dw > 0 else { return }
     if position <= engine.durable { return ownCopySynced(operation, stamp: stamp) }
     syncWaiters.append((position, operation, stamp))
+  }
+
+  mutating func ownCopyFlushed(_ operation: UInt64, stamp: Stamp) {
+    switch OperationKind(of: operation) {
+    case .put:
+      puts[operation]?.progress.applied.record(own.id, accepted: true)
+      settlePut(operation)
+    case .delete:
+      deleteOwnCopyFlushed(operation, stamp: stamp)
+    case .get, .forward, .list, nil: break
+    }
   }
 
   mutating func ownCopySynced(_ operation: UInt64, stamp: Stamp) {
@@ -152,7 +178,7 @@ extension Node where Disk: ~Copyable {
     case .stale:
       puts[reply.operation]?.progress.fail(node, "\(replica): the key was deleted and purged meanwhile")
     case .refused(let refusal):
-      puts[reply.operation]?.progress.fail(node, "\(replica): \(refusal)")
+      puts[reply.operation]?.progress.fail(node, "\(replica): \(refusal)", isFull: refusal == .full)
     }
     settlePut(reply.operation)
   }

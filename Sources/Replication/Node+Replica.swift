@@ -5,7 +5,7 @@ import Primitives
 import Storage
 
 // What this node does as a replica: apply what is pushed to it, answer reads, and go on with whatever waited for bytes
-// from the disk. A push is acknowledged as applied when it stands in the file, and as synced when it is durable.
+// from the disk. A push is acknowledged as applied when it stands in a file, and as synced when it is durable.
 
 extension Node where Disk: ~Copyable {
   enum StoreAnswer {
@@ -35,7 +35,7 @@ extension Node where Disk: ~Copyable {
       return replyToPush(push, to: node, .refused(refusal))
     }
     guard let engine else { return }
-    guard held.count < Self.heldMax else { return replyToPush(push, to: node, .refused(.overloaded)) }
+    guard held.count + unflushed.count < Self.heldMax else { return replyToPush(push, to: node, .refused(.overloaded)) }
     identity.clock.observe(push.version.stamp.time)
     do throws(StorageError) {
       let outcome = try engine.apply(
@@ -51,26 +51,29 @@ extension Node where Disk: ~Copyable {
         replyToPush(push, to: node, .stale(identity.clock.last))
       case .cold(let read):
         if !readCold(read, for: .push(push, from: node)) { replyToPush(push, to: node, .refused(.overloaded)) }
+      case .refused(let disk): replyToPush(push, to: node, .refused(refusal(disk)))
       }
     } catch {
-      storeFailed(push.store, error)
-      replyToPush(push, to: node, .refused(.damaged))
+      replyToPush(push, to: node, .refused(refusal(of: push.store, error)))
     }
   }
 
-  /// Says "applied" now and "synced" when it is, as far as the coordinator wants to hear it.
+  /// Says "applied" and "synced" when it is, as far as the coordinator wants to hear it.
   private mutating func acknowledge(
     _ push: Push, to node: NodeID, _ position: LogPosition, _ outcome: (_ synced: Bool) -> PushOutcome
   ) {
     let isDurable = engine.map { position <= $0.durable } ?? false
-    if push.wantsApplied, !(isDurable && push.wantsSynced) { replyToPush(push, to: node, outcome(isDurable)) }
+    if push.wantsApplied, !(isDurable && push.wantsSynced) {
+      let reply = PushReply(operation: push.operation, stamp: push.version.stamp, outcome: outcome(isDurable))
+      sendWhenFlushed(.pushReply(reply), to: node, position: position)
+    }
     if push.wantsSynced {
       let reply = PushReply(operation: push.operation, stamp: push.version.stamp, outcome: outcome(true))
       sendWhenDurable(.pushReply(reply), to: node, position: position)
     }
   }
 
-  private mutating func replyToPush(_ push: Push, to node: NodeID, _ outcome: PushOutcome) {
+  mutating func replyToPush(_ push: Push, to node: NodeID, _ outcome: PushOutcome) {
     send(
       .pushReply(PushReply(operation: push.operation, stamp: push.version.stamp, outcome: outcome)), to: node)
   }
@@ -103,8 +106,7 @@ extension Node where Disk: ~Copyable {
       case .cold(let read): return .cold(read)
       }
     } catch {
-      storeFailed(store, error)
-      return .done(.refused(.damaged))
+      return .done(.refused(refusal(of: store, error)))
     }
   }
 
@@ -115,9 +117,7 @@ extension Node where Disk: ~Copyable {
     let bytes: [UInt8]
     switch result {
     case .success(let read): bytes = read
-    case .failure(let error):
-      stopReason = .failed(error)
-      return
+    case .failure(let error): return coldReadFailed(waiting, error, at: now)
     }
     let warm = WarmBytes(read: waiting.read, bytes: bytes)
     switch waiting.waiter {
@@ -129,16 +129,6 @@ extension Node where Disk: ~Copyable {
     case .list(let question): continueOwnPage(question, warm: warm, at: now)
     case .peerList(let question, let node): servePage(question, to: node, warm: warm)
     case .merge: merges.warm = warm
-    }
-  }
-
-  /// A store could not do what was asked. Damage fences the store (the engine has done so) and is told to everybody;
-  /// a device that refuses a read or a write ends the node.
-  mutating func storeFailed(_ store: StoreID, _ error: StorageError) {
-    switch error {
-    case .damaged, .missing, .incompatible:
-      free.append(.log(.error, "store \(store) is fenced: \(error)"))
-    case .io, .locked: stopReason = .failed(error)
     }
   }
 }

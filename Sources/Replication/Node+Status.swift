@@ -20,7 +20,7 @@ extension Node where Disk: ~Copyable {
       stores: engine.map { statuses(of: $0, at: now) } ?? [],
       clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: counters,
       recovery: recovery, queues: queues, journal: engine?.journalStatus,
-      merge: engine?.mergeStatus ?? MergeStatus())
+      merge: engine?.mergeStatus ?? MergeStatus(), space: engine?.spaceStatus)
   }
 
   private func statuses(of engine: Engine, at now: Moment) -> [StoreStatus] {
@@ -39,7 +39,7 @@ extension Node where Disk: ~Copyable {
     queues.deletes = deletes.count
     queues.forwards = forwards.count
     queues.lists = lists.count
-    queues.unsynced = held.count + syncWaiters.count
+    queues.unsynced = held.count + syncWaiters.count + unflushed.count
     queues.coldReads = pendingReads.count
     queues.diskJobs = jobs.count
     return queues

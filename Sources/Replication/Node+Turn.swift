@@ -32,6 +32,7 @@ extension Node where Disk: ~Copyable {
     reviewPeers(at: now)
     reviewLists(at: now)
     tellClockDoubt(at: now)
+    reviewDisk(at: now)
     keepLease(at: now)
     advancePhase(at: now)
     startEngineWork(at: now)
@@ -105,14 +106,6 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  mutating func jobFailed(_ id: JobID, _ error: StorageError) {
-    guard case .engine? = jobs.finish(id), let engine, engine.failWork(error) else {
-      stopReason = .failed(error)
-      return
-    }
-    answerSnapshot()
-  }
-
   private mutating func startEngineWork(at now: Moment) {
     guard let engine, phase != .closing else { return }
     guard !jobs.contains(where: { if case .engine = $0 { true } else { false } }) else { return }
@@ -147,6 +140,7 @@ extension Node where Disk: ~Copyable {
 
   /// Makes the identity file durable, with a longer lease if this node may issue stamps.
   mutating func renewIdentity(at now: Moment) {
+    guard renewalPausedUntil.map({ $0 <= now.instant }) ?? true else { return }
     guard identity.pendingLeaseEnd == nil, !jobs.contains(where: \.writesIdentity) else { return }
     let isTrusted = !peers.clockIsInDoubt(at: now)
     start(.identity, identity.renewalSteps(wallMilliseconds: isTrusted ? now.wallMilliseconds : nil))
@@ -192,10 +186,14 @@ extension Node where Disk: ~Copyable {
   /// Effects whose position became durable without a sync of their own.
   mutating func releaseHeld() {
     guard let engine, let first = held.first, first.position <= engine.durable else { return }
-    let durable = engine.durable
-    let count = held.firstIndex { $0.position > durable } ?? held.count
-    for entry in held[..<count] { free.append(entry.effect) }
-    held.removeFirst(count)
+    free += takeHeld(upTo: engine.durable)
+  }
+
+  mutating func takeHeld(upTo position: LogPosition) -> [Effect] {
+    let count = held.firstIndex { $0.position > position } ?? held.count
+    let effects = held[..<count].map(\.effect)
+    if count == held.count { held.removeAll(keepingCapacity: true) } else { held.removeFirst(count) }
+    return effects
   }
 
   mutating func synced(_ ticket: SyncTicket, at now: Moment) {
@@ -226,6 +224,8 @@ extension Node where Disk: ~Copyable {
   private mutating func finishShutdown(at now: Moment) {
     settleSyncWaiters(at: now)
     guard phase == .stopping, operationsInProgress == 0, jobs.isEmpty, held.isEmpty else { return }
+    // What found no room must not be left behind: until it finds some this is no clean stop.
+    if let engine, engine.flushed < engine.appended { return }
     phase = .closing
     start(.shutdown, (engine?.shutdownSteps() ?? []) + identity.finalSteps())
   }

@@ -51,6 +51,11 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var nextRead: UInt64 = 1
 
   // What waits for the disk
+  /// Operations whose own copy stands in no file yet, in order of position: until the end of the turn, or, when the disk
+  /// is full, for longer.
+  var flushWaiters: [(position: LogPosition, operation: UInt64, stamp: Stamp)] = []
+  /// Effects that say that a write up to a position stands in a file, in order of position.
+  var unflushed: [(position: LogPosition, effect: Effect)] = []
   /// Effects that promise durability up to a position, in order of position.
   var held: [(position: LogPosition, effect: Effect)] = []
   /// Operations whose own copy is not durable yet, in order of position.
@@ -74,6 +79,11 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var waitingPages: [(question: PeerList, from: NodeID)] = []
   /// As last told to the operator.
   var clockWasInDoubt = false
+  var diskWasFull = false
+  /// When the operator was last told that the disk refuses something.
+  var lastDiskComplaint: Instant?
+  /// The identity file found no room; it is not written again before then.
+  var renewalPausedUntil: Instant?
 
   package var disk: Disk
 
@@ -117,6 +127,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     lastListReview = now.instant
     self.generator = generator
     self.disk = disk
+    tellRecovery()
     if !start.missing.isEmpty {
       replaceMissingStores(start.missing)
     } else if engine != nil, identity.manifest.stores.isEmpty {
@@ -139,10 +150,10 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     case .link(let node, let up): linkChanged(node, up: up, at: now)
     case .synced(let ticket): synced(ticket, at: now)
     case .syncFailed(_, let error): stopReason = .failed(error)
+    case .jobFailed(let id, let error): jobFailed(id, error, at: now)
     case .read(let ticket, let bytes): coldReadFinished(ticket, .success(bytes), at: now)
     case .readFailed(let ticket, let error): coldReadFinished(ticket, .failure(error), at: now)
     case .jobDone(let id): jobFinished(id, at: now)
-    case .jobFailed(let id, let error): jobFailed(id, error)
     case .shutdown: beginShutdown()
     }
   }
@@ -164,15 +175,16 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
       // Whatever this turn wanted to say may rest on a write that did not happen.
       free.removeAll()
       held.removeAll()
+      unflushed.removeAll()
       batch.wantsTurn = false
       batch.free = [.stop(stopReason)]
       return batch
     }
+    releaseFlushed()
     releaseHeld()
     if let engine, options.sync == .always || !held.isEmpty || !syncWaiters.isEmpty, let request = engine.beginSync() {
       batch.sync = request
-      batch.afterSync = held.map(\.effect)
-      held.removeAll(keepingCapacity: true)
+      batch.afterSync = takeHeld(upTo: engine.flushed)
       counters.syncs += 1
     }
     swap(&batch.free, &free)

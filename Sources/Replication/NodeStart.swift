@@ -46,6 +46,12 @@ struct IdentityKeeper: Sendable {
     return [.replace(path: path, bytes: manifest.encoded())]
   }
 
+  /// The write in flight came to nothing: its lease was not granted, and what it was to say is still to be said.
+  mutating func renewalFailed() {
+    pendingLeaseEnd = nil
+    isDirty = true
+  }
+
   mutating func renewed() {
     if let end = pendingLeaseEnd { clock.grantLease(until: end) }
     pendingLeaseEnd = nil
@@ -86,8 +92,8 @@ struct NodeStart {
       ringBits: Int(cluster.partitions).trailingZeroBitCount, sync: options.sync,
       fileBytesMax: options.fileBytesMax, journalSegmentBytes: options.journalSegmentBytes,
       checkpointSeconds: options.checkpointSeconds, checkpointBytes: options.checkpointBytes,
-      syncIntervalMilliseconds: options.syncIntervalMilliseconds, openFilesMax: options.openFilesMax,
-      merge: options.merge)
+      syncIntervalMilliseconds: options.syncIntervalMilliseconds, reserveBytes: options.reserveBytes,
+      openFilesMax: options.openFilesMax, merge: options.merge)
   }
 
   /// Reads or creates the identity file, and marks it unclean before anything else is done.

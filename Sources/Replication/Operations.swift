@@ -53,6 +53,8 @@ struct WriteProgress: Sendable {
   var synced: QuorumTally
   /// Why replicas did not take part, for the client's error.
   var obstacles: [String] = []
+  /// Of the replicas that refused, so many have no room.
+  private var full = 0
 
   init(replicas: [NodeID], quorum: ResolvedWrite) {
     applied = QuorumTally(replicas: replicas, wanted: quorum.applied)
@@ -67,19 +69,24 @@ struct WriteProgress: Sendable {
     }
   }
 
-  mutating func fail(_ node: NodeID, _ reason: String) {
+  mutating func fail(_ node: NodeID, _ reason: String, isFull: Bool = false) {
     guard applied.isOpen(node) || synced.isOpen(node) else { return }
     applied.record(node, accepted: false)
     synced.record(node, accepted: false)
     obstacles.append(reason)
+    if isFull { full += 1 }
   }
 
-  /// Which promise is short, and of how many nodes.
+  /// Which promise is short, and of how many nodes; or that room is all that was lacking.
   func failure(_ quorum: ResolvedWrite) -> ClientFailure {
     let detail = obstacles.joined(separator: "; ")
     // Who did or still could: a write refused before it began has been accepted by nobody.
     let applying = applied.replicas.count - applied.refused
     let syncing = synced.replicas.count - synced.refused
+    if full > 0, applying + full >= quorum.applied, syncing + full >= quorum.dw {
+      let got = "\(min(applying, syncing)) of \(max(quorum.applied, quorum.dw)) nodes have room"
+      return .full(detail: "\(got); \(detail); free or add space there; reads and deletes go on")
+    }
     if applying < quorum.w { return .unsatisfied(.w, wanted: quorum.w, got: applying, detail: detail) }
     if applying < quorum.pw { return .unsatisfied(.pw, wanted: quorum.pw, got: applying, detail: detail) }
     return .unsatisfied(.dw, wanted: quorum.dw, got: syncing, detail: detail)
@@ -165,6 +172,8 @@ struct ForwardOperation: Sendable {
   var target: NodeID?
   var tried: [NodeID] = []
   var obstacles: [String] = []
+  /// An owner refused because its disk is full.
+  var metFullDisk = false
 
   var isPut: Bool { if case .put = request { true } else { false } }
   var valueBytes: Int { if case .put(let put) = request { put.payload.count } else { 0 } }

@@ -52,12 +52,14 @@ package struct NodeStatus: Sendable {
   package let queues: NodeQueues
   package let journal: JournalStatus?
   package let merge: MergeStatus
+  /// Nil until the node belongs to a cluster.
+  package let space: SpaceStatus?
 
   package init(
     member: Member, state: State, clusterID: Identity128?, bootID: UInt64, actor: ActorID, ringEpoch: UInt64,
     peers: [Peer], stores: [StoreStatus], clockInDoubt: Bool, operationsInProgress: Int, counters: NodeCounters,
     recovery: RecoveryReport, queues: NodeQueues = NodeQueues(), journal: JournalStatus? = nil,
-    merge: MergeStatus = MergeStatus()
+    merge: MergeStatus = MergeStatus(), space: SpaceStatus? = nil
   ) {
     self.member = member
     self.state = state
@@ -74,6 +76,7 @@ package struct NodeStatus: Sendable {
     self.queues = queues
     self.journal = journal
     self.merge = merge
+    self.space = space
   }
 
   package var keysLive: Int { stores.reduce(0) { $0 + $1.keysLive } }
@@ -118,6 +121,8 @@ package struct FailureCounters: Equatable, Sendable {
   package var overloaded: UInt64 = 0
   package var notReady: UInt64 = 0
   package var damaged: UInt64 = 0
+  package var full: UInt64 = 0
+  package var unavailable: UInt64 = 0
   /// A quorum above n, or a version that no node can have issued.
   package var invalid: UInt64 = 0
   package init() {}
@@ -135,6 +140,8 @@ package struct FailureCounters: Equatable, Sendable {
     case .overloaded: overloaded += 1
     case .notReady: notReady += 1
     case .damaged: damaged += 1
+    case .full: full += 1
+    case .unavailable: unavailable += 1
     case .invalidQuorum, .invalidContext: invalid += 1
     }
   }
@@ -148,7 +155,7 @@ package struct NodeQueues: Equatable, Sendable {
   package var deletes = 0
   package var forwards = 0
   package var lists = 0
-  /// Acknowledgements that wait for an fsync: of this node's own copies, and to coordinators that the next sync will
+  /// Acknowledgements that wait for the disk: of this node's own copies, and to coordinators that the next sync will
   /// allow. Those that the sync in flight will allow are with the driver.
   package var unsynced = 0
   package var coldReads = 0

@@ -1,5 +1,6 @@
 import Causality
 import Cluster
+import Messages
 import Platform
 import Primitives
 import Protocols
@@ -28,6 +29,7 @@ enum AdminDocuments {
       "tombstones": .count(status.tombstones),
       "clock_in_doubt": .bool(status.clockInDoubt),
       "operations_in_progress": .count(status.operationsInProgress),
+      "disk": .optional(status.space, disk),
       "sync": .string(configuration.sync.rawValue),
       "peers": .array(status.peers.map(peer)),
       "counters": counters(status.counters),
@@ -103,6 +105,16 @@ enum AdminDocuments {
     }
   }
 
+  private static func disk(_ space: SpaceStatus) -> JSON {
+    .object([
+      "free_bytes": .optional(space.freeBytes) { .count($0) },
+      "reserve_bytes": .count(space.reserveBytes),
+      "resume_bytes": .count(space.resumeBytes),
+      "puts_refused": .bool(space.isShort),
+      "refusal": .string(space.refusal?.description ?? ""),
+    ])
+  }
+
   private static func peer(_ peer: NodeStatus.Peer) -> JSON {
     let (link, reason) =
       switch peer.link {
@@ -172,7 +184,7 @@ enum AdminDocuments {
       "journal_records": .count(report.journalRecords),
       "bytes_cut": .count(report.bytesCut),
       "missing": .array(report.missing.map { .string($0.description) }),
-      "damaged": .array(report.damaged.map { .string($0) }),
+      "damaged": .array(report.damaged.map { .string("store \($0.store): \($0.error.text(naming: objectName))") }),
     ])
   }
 

@@ -21,6 +21,8 @@ package struct Configuration: Sendable {
   package var syncIntervalMilliseconds: UInt64 = 1000
   package var requestTimeoutMilliseconds: UInt64 = 5000
   package var fileBytesMax: UInt64 = 256 << 20
+  /// Nil: twice `fileBytesMax`.
+  package var diskReserveBytes: UInt64?
   package var merge = MergePolicy()
   package var openFilesMax = 512
   package var suspectAfterMilliseconds: UInt64 = 1000

@@ -68,6 +68,13 @@ extension ConfigurationKey {
       "Smaller files mean a quicker start after a crash and more descriptors; 256 MiB suits some 100 GiB a node. "
         + "It may be changed at any time and holds for files that are sealed from then on.",
     ],
+    "disk_reserve": [
+      "What is kept free for deletes, checkpoints and merging, so that deleting makes room again without an operator. While "
+        + "less is free than this, puts are refused on this node (507), unless enough other owners take them; reads and "
+        + "deletes go on. Puts are taken again when a quarter more than this is free, and at least 1 MiB more.",
+      "Leave it at *2 × max_file_size*. On a disk that is itself hardly larger set both lower; `0` refuses puts only once "
+        + "the disk really is full, when deletes find no room either.",
+    ],
     "suspect_after": [
       "A peer that says nothing for this long is routed around: requests that wait for it go on without it, new ones do not "
         + "ask it. Peers say something five times in this span, so **all nodes must have the same value**: one that beats "

@@ -47,7 +47,18 @@ extension Configuration {
     duration(
       "sync_interval", \.syncIntervalMilliseconds, 10...3_600_000, "longest time to the device with sync = interval"),
     duration("request_timeout", \.requestTimeoutMilliseconds, 1...600_000, "deadline of a request that names none"),
-    size("max_file_size", \.fileBytesMax, (1 << 16)...(4 << 30), "a data file that has grown to this is sealed"),
+    size(
+      "max_file_size", \.fileBytesMax, (1 << 16)...StorageLimits.fileBytesMax,
+      "a data file that has grown to this is sealed"),
+    ConfigurationKey(
+      name: "disk_reserve", unit: "size", range: "0 to 1024GiB; twice max_file_size where nothing is set",
+      documentation: "free bytes of the disk that puts leave alone; with less free they are answered 507",
+      isIdentity: false,
+      parse: { text, target in
+        guard let value = parseSize(text), value <= 1 << 40 else { return "a size from 0 to 1024GiB, like 512MiB" }
+        target.diskReserveBytes = value
+        return nil
+      }, show: { showSize($0.diskReserveBytes ?? EngineOptions.reserveBytes(fileBytesMax: $0.fileBytesMax)) }),
     ConfigurationKey(
       name: "merge_window", unit: "always|never|hours", range: "hours like 22-6, of the day in UTC",
       documentation: "when merges begin by themselves; one that is asked for always does", isIdentity: false,

@@ -87,7 +87,8 @@ enum Metrics {
       let failures = $0.status.counters.failures
       return [
         ("timeout", failures.timeout), ("overloaded", failures.overloaded), ("not_ready", failures.notReady),
-        ("damaged", failures.damaged), ("invalid", failures.invalid),
+        ("damaged", failures.damaged), ("invalid", failures.invalid), ("full", failures.full),
+        ("unavailable", failures.unavailable),
       ]
     },
     labelled(
@@ -205,6 +206,21 @@ enum Metrics {
       $0.status.merge.totals.bytesCopied
     },
     bytes("cairn_store_dead_bytes", "Bytes of records that a newer one has replaced.") { $0.deadBytes },
+    MetricFamily(
+      name: "cairn_disk_free_bytes", kind: .gauge,
+      help: "Bytes that the node may still write to its disk; missing where the system does not say."
+    ) {
+      $0.status.space?.freeBytes.map { [MetricSample([], .count($0))] } ?? []
+    },
+    MetricFamily(
+      name: "cairn_disk_reserve_bytes", kind: .gauge,
+      help: "With less than this free, puts are refused (disk_reserve)."
+    ) {
+      $0.status.space.map { [MetricSample([], .count($0.reserveBytes))] } ?? []
+    },
+    flag("cairn_disk_full", "1 while puts are refused for want of room on the disk.") {
+      $0.status.space?.isShort ?? false
+    },
     MetricFamily(
       name: "cairn_journal_bytes", kind: .gauge, help: "Bytes of the journal; missing without sync = always."
     ) {

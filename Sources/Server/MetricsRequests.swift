@@ -28,7 +28,8 @@ enum RequestOutcome: UInt8, CaseIterable, Sendable {
   case notFound
   /// It asked for something that cannot be.
   case invalid
-  /// Not done now: a quorum was missed, time was over, a bound was reached, or the node did not serve.
+  /// Not done now: a quorum was missed, time was over, a bound was reached, a disk was full or did not answer, or the node
+  /// did not serve.
   case unavailable
   /// A stored record did not read back.
   case damaged
@@ -47,7 +48,7 @@ enum RequestOutcome: UInt8, CaseIterable, Sendable {
   init(_ failure: ClientFailure) {
     self =
       switch failure {
-      case .unsatisfied, .timeout, .overloaded, .notReady: .unavailable
+      case .unsatisfied, .timeout, .overloaded, .notReady, .full, .unavailable: .unavailable
       case .invalidQuorum, .invalidContext: .invalid
       case .damaged: .damaged
       }

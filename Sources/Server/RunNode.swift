@@ -127,6 +127,7 @@ extension Configuration {
     options.sync = sync
     options.syncIntervalMilliseconds = syncIntervalMilliseconds
     options.fileBytesMax = fileBytesMax
+    options.reserveBytes = diskReserveBytes
     options.merge = merge
     options.openFilesMax = openFilesMax
     options.requestTimeoutMilliseconds = requestTimeoutMilliseconds

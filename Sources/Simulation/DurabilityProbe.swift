@@ -24,6 +24,7 @@ struct DurabilityProbe {
     var disk = disk
     if losesPower { disk.discardUnsynced() } else { disk.killProcess() }
     disk.wouldBlockChance = 0
+    disk.spaceLeft = nil
     do throws(StorageError) {
       let path = Simulator.directory + "/node"
       guard let bytes = disk.contents(path) else { return .zero }

@@ -4,7 +4,7 @@ import Primitives
 // hits is drawn when it happens, because it depends on who is up then.
 
 enum Fault: Int, CaseIterable {
-  case kill, powerLoss, shutdown, blackout, pause, cut, reset, clockJump
+  case kill, powerLoss, shutdown, blackout, pause, cut, reset, clockJump, fullDisk
 }
 
 struct FaultPlan {
@@ -32,7 +32,14 @@ struct FaultPlan {
     case .cut: options.cutMeanMilliseconds
     case .reset: options.resetMeanMilliseconds
     case .clockJump: options.clockJumpMeanMilliseconds
+    case .fullDisk: options.fullDiskMeanMilliseconds
     }
+  }
+
+  /// What somebody else leaves of a disk: so little that an append fails in its middle, or so much that a node which
+  /// asks in time refuses before.
+  mutating func spaceLeft(reserve: Int) -> Int {
+    generator.chance(1, in: 2) ? generator.below(2000) : generator.below(3 * reserve)
   }
 
   mutating func outage() -> UInt64 { generator.duration(milliseconds: options.outageMilliseconds) }

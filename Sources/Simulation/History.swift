@@ -184,7 +184,7 @@ package struct History: Sendable {
       }
     case .invalidContext:
       report(Violation(.wrongAnswer, at: time, "\(operation.kind) \(operation.number): it brought no context"))
-    case .unsatisfied, .timeout, .overloaded, .notReady: break
+    case .unsatisfied, .timeout, .overloaded, .notReady, .full, .unavailable: break
     }
   }
 }

@@ -52,5 +52,7 @@ struct MountedDisk: FileSystem {
 
   mutating func unlink(_ path: String) throws(StorageError) { try platter.disk.unlink(path) }
 
+  mutating func freeBytes(at path: String) throws(StorageError) -> UInt64 { try platter.disk.freeBytes(at: path) }
+
   mutating func lock(_ path: String) throws(StorageError) { try platter.disk.lock(path) }
 }

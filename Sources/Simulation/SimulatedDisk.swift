@@ -7,14 +7,6 @@ package import Storage
 // snapshot. It does not model a device that lies about a sync.
 
 package struct SimulatedDisk: FileSystem, Sendable {
-  fileprivate struct Inode {
-    var bytes: [UInt8] = []
-    /// Bytes from the start that survive a crash.
-    var syncedLength = 0
-    /// What an unsynced truncation took from the synced bytes; they begin at `bytes[syncedLength]`.
-    var truncated: [UInt8] = []
-  }
-
   private struct Handle {
     let inode: Int
     let path: String
@@ -38,7 +30,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
   }
 
   private let root: String
-  private var inodes: [Inode] = []
+  private var inodes: [SimulatedInode] = []
   private var names: [String: Int] = [:]
   private var directories: Set<String> = []
   private var durableNames: [String: Int] = [:]
@@ -56,6 +48,17 @@ package struct SimulatedDisk: FileSystem, Sendable {
   package var wouldBlockChance = 0
   /// The operation of this number fails with this error number; later ones work.
   package var failure: (operation: Int, errno: Int32)?
+  /// What the operation of `failure` was, once it has failed.
+  package private(set) var failedOperation: FileOperation?
+  /// No file can be opened: too many are open.
+  package var refusesFiles = false
+  /// Bytes that may still be written; nil: any number. What is cut off or unlinked comes back.
+  package var spaceLeft: Int?
+  /// What `freeBytes` says while `spaceLeft` is nil.
+  package static let plenty: UInt64 = 1 << 50
+  /// Calls of `sync` and `syncDirectory` that were made after one had failed.
+  package private(set) var syncsAfterFailure = 0
+  private var hasFailedSync = false
   /// The operation of this number and all later ones fail: the process is dead. An append is performed by half.
   package var diesAtOperation: Int?
   /// Whether `diesAtOperation` was reached.
@@ -73,12 +76,14 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   package mutating func open(_ path: String, _ mode: OpenMode) throws(StorageError) -> FileID {
     try begin(.open, path)
+    if refusesFiles { throw .io(.open, path: path, errno: Errno.tooManyFiles) }
     let inode: Int
     switch mode {
     case .create:
       guard names[path] == nil else { throw .io(.open, path: path, errno: Errno.exists) }
       guard directories.contains(Self.parent(of: path)) else { throw .io(.open, path: path, errno: Errno.noEntry) }
-      inodes.append(Inode())
+      if spaceLeft == 0 { throw .io(.open, path: path, errno: Errno.noSpace) }
+      inodes.append(SimulatedInode())
       inode = inodes.count - 1
       names[path] = inode
       pending.append(.set(path, inode))
@@ -103,13 +108,24 @@ package struct SimulatedDisk: FileSystem, Sendable {
     do throws(StorageError) {
       let handle = try handle(file, .append)
       guard handle.isWritable else { throw .io(.append, path: handle.path, errno: Errno.badFile) }
-      inodes[handle.inode].bytes.append(contentsOf: bytes)
+      if let spaceLeft, spaceLeft < bytes.count {
+        append(bytes[..<spaceLeft], to: handle.inode)
+        throw StorageError.io(.append, path: handle.path, errno: Errno.noSpace)
+      }
+      append(bytes[...], to: handle.inode)
     } catch {
-      if isDead && !wasDead, let handle = handles[file.rawValue] {
-        inodes[handle.inode].bytes.append(contentsOf: bytes[..<(bytes.count / 2)])
+      // A refused append may have been performed in part.
+      if (isDead && !wasDead) || failure?.operation == operationCount, let handle = handles[file.rawValue] {
+        let count = bytes.count / 2
+        append(bytes[..<min(count, spaceLeft ?? count)], to: handle.inode)
       }
       throw error
     }
+  }
+
+  private mutating func append(_ bytes: ArraySlice<UInt8>, to inode: Int) {
+    inodes[inode].bytes.append(contentsOf: bytes)
+    if let spaceLeft { self.spaceLeft = spaceLeft - bytes.count }
   }
 
   package mutating func read(
@@ -134,6 +150,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
       inodes[handle.inode].truncated.insert(contentsOf: taken, at: 0)
       inodes[handle.inode].syncedLength = size
     }
+    if let spaceLeft { self.spaceLeft = spaceLeft + inodes[handle.inode].bytes.count - size }
     inodes[handle.inode].bytes.removeLast(inodes[handle.inode].bytes.count - size)
   }
 
@@ -209,18 +226,6 @@ package struct SimulatedDisk: FileSystem, Sendable {
     pending.append(.renameDirectory(from, to))
   }
 
-  private static func moving(_ names: [String: Int], _ from: String, _ to: String) -> [String: Int] {
-    Dictionary(uniqueKeysWithValues: names.map { (moving($0.key, from, to), $0.value) })
-  }
-
-  private static func moving(_ directories: Set<String>, _ from: String, _ to: String) -> Set<String> {
-    Set(directories.map { moving($0, from, to) })
-  }
-
-  private static func moving(_ path: String, _ from: String, _ to: String) -> String {
-    path == from || path.hasPrefix(from + "/") ? to + path.dropFirst(from.count) : path
-  }
-
   package mutating func link(_ from: String, to: String) throws(StorageError) {
     try begin(.link, to)
     guard let inode = names[from] else { throw .io(.link, path: from, errno: Errno.noEntry) }
@@ -240,10 +245,16 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   package mutating func unlink(_ path: String) throws(StorageError) {
     try begin(.unlink, path)
-    guard names.removeValue(forKey: path) != nil else {
+    guard let inode = names.removeValue(forKey: path) else {
       throw .io(.unlink, path: path, errno: directories.contains(path) ? Errno.isDirectory : Errno.noEntry)
     }
+    if let spaceLeft, !names.values.contains(inode) { self.spaceLeft = spaceLeft + inodes[inode].bytes.count }
     pending.append(.remove(path))
+  }
+
+  package mutating func freeBytes(at path: String) throws(StorageError) -> UInt64 {
+    try begin(.measure, path)
+    return spaceLeft.map { UInt64($0) } ?? SimulatedDisk.plenty
   }
 
   package mutating func lock(_ path: String) throws(StorageError) {
@@ -288,6 +299,8 @@ package struct SimulatedDisk: FileSystem, Sendable {
     handles = [:]
     locks = []
     failure = nil
+    refusesFiles = false
+    hasFailedSync = false
     diesAtOperation = nil
   }
 
@@ -336,23 +349,15 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   // MARK: Inside
 
-  private enum Errno {
-    static let noEntry: Int32 = 2
-    static let failed: Int32 = 5
-    static let badFile: Int32 = 9
-    static let exists: Int32 = 17
-    static let notDirectory: Int32 = 20
-    static let isDirectory: Int32 = 21
-    static let invalid: Int32 = 22
-    static let notEmpty: Int32 = 39
-  }
-
   private mutating func begin(_ operation: FileOperation, _ path: String) throws(StorageError) {
     operationCount += 1
+    let isSync = operation == .sync || operation == .syncDirectory
+    if isSync && hasFailedSync { syncsAfterFailure += 1 }
     if isDead { throw .io(operation, path: path, errno: Errno.failed) }
-    if let failure, failure.operation == operationCount {
-      throw .io(operation, path: path, errno: failure.errno)
-    }
+    guard let failure, failure.operation == operationCount else { return }
+    failedOperation = operation
+    hasFailedSync = hasFailedSync || isSync
+    throw .io(operation, path: path, errno: failure.errno)
   }
 
   private mutating func handle(_ file: FileID, _ operation: FileOperation) throws(StorageError) -> Handle {
@@ -383,40 +388,5 @@ package struct SimulatedDisk: FileSystem, Sendable {
   private static func parent(of path: String) -> String {
     guard let slash = path.utf8.lastIndex(of: 0x2F) else { return "" }
     return String(path[..<slash])
-  }
-}
-
-extension SimulatedDisk.Inode {
-  /// What is there now is what a crash leaves.
-  fileprivate mutating func settle() {
-    syncedLength = bytes.count
-    truncated = []
-  }
-
-  fileprivate mutating func loseUnsynced(using generator: inout SeededGenerator) {
-    if !truncated.isEmpty && generator.chance(1, in: 2) {
-      bytes.removeLast(bytes.count - syncedLength)
-      bytes += truncated
-      return settle()
-    }
-    let unsynced = bytes.count - syncedLength
-    if unsynced > 0 {
-      switch generator.below(4) {
-      case 0: bytes.removeLast(unsynced)
-      case 1: break
-      default: bytes.removeLast(generator.below(unsynced + 1))
-      }
-      if generator.chance(1, in: 2) { tear(using: &generator) }
-    }
-    settle()
-  }
-
-  /// A stretch of what is unsynced never reached the device: it reads as zeros or as something else.
-  private mutating func tear(using generator: inout SeededGenerator) {
-    guard bytes.count > syncedLength else { return }
-    let start = syncedLength + generator.below(bytes.count - syncedLength)
-    let end = min(bytes.count, start + 1 + generator.below(512))
-    let isZero = generator.chance(1, in: 2)
-    for index in start..<end { bytes[index] = isZero ? 0 : UInt8(truncatingIfNeeded: generator.next()) }
   }
 }

@@ -45,6 +45,7 @@ package struct SimulationOptions: Sendable {
     faults = FaultOptions(using: &generator)
     workload = WorkloadOptions(using: &generator)
     syncVaries = generator.chance(1, in: 8)
+    faults.drawFullDisk(using: &generator)
     drawMerges(seed)
   }
 
@@ -128,6 +129,8 @@ package struct FaultOptions: Sendable {
   package var cutMeanMilliseconds: Int?
   package var resetMeanMilliseconds: Int?
   package var clockJumpMeanMilliseconds: Int?
+  /// Somebody else fills a machine's disk, for a while.
+  package var fullDiskMeanMilliseconds: Int?
   /// How long a node stays down, stays paused, or a cut lasts.
   package var outageMilliseconds = 100...3000
   /// Nodes that faults may hold down at once; a blackout takes all.
@@ -155,6 +158,10 @@ package struct FaultOptions: Sendable {
     duringBootstrap = generator.chance(1, in: 3)
     crashesDuringStart = (killMeanMilliseconds ?? powerLossMeanMilliseconds) != nil && generator.chance(1, in: 2)
     phaseMilliseconds = generator.number(in: 8000...30_000)
+  }
+
+  mutating func drawFullDisk(using generator: inout SeededGenerator) {
+    fullDiskMeanMilliseconds = FaultOptions.mean(1, in: 3, &generator)
   }
 
   private static func mean(_ numerator: Int, in denominator: Int, _ generator: inout SeededGenerator) -> Int? {

@@ -1,8 +1,9 @@
 import Primitives
 import Replication
+import Storage
 
 // What goes wrong: processes that are killed, machines that lose power, processes that stand still, clean restarts,
-// cuts and resets in the network, clocks that jump. Every outage ends by itself after a while.
+// cuts and resets in the network, clocks that jump, disks that others fill. Every outage ends by itself after a while.
 
 extension Simulator {
   func beginFaults() {
@@ -30,6 +31,7 @@ extension Simulator {
       case .cut: cut()
       case .reset: reset()
       case .clockJump: jumpClock()
+      case .fullDisk: fillDisk()
       }
     if hasStruck { faultCounts[fault.rawValue] += 1 }
     scheduleNext(fault)
@@ -131,6 +133,24 @@ extension Simulator {
     return true
   }
 
+  /// Somebody else writes until little is left on a machine's disk, and cleans up after a while.
+  private func fillDisk() -> Bool {
+    let candidates = machines.filter { !$0.isStopping && $0.platter.disk.spaceLeft == nil }
+    guard !candidates.isEmpty else { return false }
+    let machine = faults.generator.pick(candidates)
+    let left = faults.spaceLeft(reserve: Int(EngineOptions.reserveBytes(fileBytesMax: options.fileBytesMax)))
+    machine.platter.disk.spaceLeft = left
+    note(.fault, machine, UInt64(left), "its disk has \(left) bytes left")
+    schedule(.emptyDisk(machine: machine.index), after: faults.outage())
+    return true
+  }
+
+  func emptyDisk(_ machine: Machine) {
+    guard machine.platter.disk.spaceLeft != nil else { return }
+    machine.platter.disk.spaceLeft = nil
+    note(.fault, machine, 5, "its disk has room again")
+  }
+
   /// The end of all faults: whatever is broken is repaired, whoever is down starts.
   func endFaults() {
     network.calm()
@@ -144,6 +164,7 @@ extension Simulator {
       machine.clock.heal(at: now)
       machine.doom = nil
       machine.platter.disk.diesAtOperation = nil
+      emptyDisk(machine)
       if machine.state == .paused { resume(machine.life) }
       if machine.state == .down { schedule(.boot(machine: machine.index), after: 1_000_000) }
     }

@@ -3,6 +3,7 @@ import Cluster
 import Messages
 import Primitives
 import Replication
+import Storage
 
 // The course of a run: the cluster is founded; it works under faults; the faults stop and what is under way arrives;
 // then it must prove itself: every node serves, every operation through every node succeeds, and full reads agree.
@@ -92,6 +93,8 @@ extension Simulator {
     guard let status = machine.node?.status(at: machine.clock.moment(at: now)) else { return "no process" }
     guard status.state == .serving else { return "\(status.state)" }
     if status.clockInDoubt { return "doubts its clock" }
+    // For a while after the last refusal, though there is room again.
+    if status.space?.isShort == true { return "has no room" }
     let missing = status.peers.first { $0.link != .up }
     return missing.map { "\($0.member.name) is \($0.link)" }
   }

@@ -35,6 +35,12 @@ extension Simulator {
       machine.node = try Node(options: nodeOptions, disk: disk, at: machine.clock.moment(at: now))
     } catch {
       if dies(machine) { return }
+      if case .storage(let refusal) = error, refusal.isOutOfSpace, machine.platter.disk.spaceLeft != nil {
+        note(.start, machine, 0, "does not start: \(error)")
+        die(machine, losingPower: false)
+        schedule(.boot(machine: machine.index), after: faults.outage())
+        return
+      }
       report(.unavailable, "n\(machine.number) does not start: \(error)")
       return
     }
@@ -127,6 +133,11 @@ extension Simulator {
 
   private func stopped(_ machine: Machine, _ reason: StopReason) {
     note(.stop, machine, 0, "stops: \(reason)")
+    if isExcused(machine, reason) {
+      die(machine, losingPower: generator.chance(1, in: 2))
+      schedule(.boot(machine: machine.index), after: faults.outage())
+      return
+    }
     guard reason == .clean, machine.isStopping else {
       report(.unavailable, "n\(machine.number) stops by itself: \(reason)")
       return
@@ -134,6 +145,13 @@ extension Simulator {
     // A clean stop has promised that nothing is left to lose.
     die(machine, losingPower: generator.chance(1, in: 2))
     schedule(.boot(machine: machine.index), after: faults.outage())
+  }
+
+  /// A node may give up for want of room while it makes its stores, or while it stops; one that serves must go on.
+  private func isExcused(_ machine: Machine, _ reason: StopReason) -> Bool {
+    guard case .failed(let error) = reason, error.isOutOfSpace else { return false }
+    let status = machine.node?.status(at: machine.clock.moment(at: now))
+    return status.map { $0.state != .serving } ?? true
   }
 
   /// Ends the process at once. Without power the disk forgets, wholly or partly, what was not synced.

@@ -35,6 +35,7 @@ enum Happening {
   case boot(machine: Int)
   case resume(Life)
   case heal([SimulatedNetwork.Path])
+  case emptyDisk(machine: Int)
   case stopLate(Life, pauses: Int)
   case review
 }
@@ -164,6 +165,7 @@ final class Simulator {
     case .boot(let machine): boot(machines[machine])
     case .resume(let life): resume(life)
     case .heal(let paths): heal(paths)
+    case .emptyDisk(let machine): emptyDisk(machines[machine])
     case .stopLate(let life, let pauses): stopLate(life, pauses: pauses)
     case .review: review()
     }

@@ -28,7 +28,7 @@ extension Bitcask {
         let header = try checked(bytes, at: location)
         if isKey(key, of: header, in: bytes) { return .record(candidate, bytes: bytes, header) }
         guard hashOfKey(header, in: bytes) == hash else {
-          throw fenced(location, "the record of another key")
+          throw fenced(location, "the record of another key", bytes)
         }
       }
       position = keydir.next(after: candidate, hash)
@@ -108,10 +108,10 @@ extension Bitcask {
   func checked(_ bytes: [UInt8], at location: Location) throws(StorageError) -> RecordHeader {
     switch check(bytes, at: location) {
     case .whole(let header):
-      guard fits(header, location) else { throw fenced(location, "another record than was written there") }
+      guard fits(header, location) else { throw fenced(location, "another record than was written there", bytes) }
       return header
-    case .short: throw fenced(location, "a record that the file ends in")
-    case .damaged(let reason), .unknown(let reason): throw fenced(location, reason)
+    case .short: throw fenced(location, "a record that the file ends in", bytes)
+    case .damaged(let reason), .unknown(let reason): throw fenced(location, reason, bytes)
     }
   }
 
@@ -138,8 +138,10 @@ extension Bitcask {
   }
 
   /// Takes the store out of service, and the error that says why.
-  func fenced(_ location: Location, _ reason: String) -> StorageError {
-    fence(.damaged(path: dataFiles[location.file].path, offset: location.offset, reason: reason))
+  /// - Parameter bytes: What stands there instead of the record.
+  func fenced(_ location: Location, _ reason: String, _ bytes: [UInt8] = []) -> StorageError {
+    let key = SalvageScan.keyHit(in: bytes, byteCount: location.isSaturated ? nil : location.byteCount)
+    return fence(.damaged(path: dataFiles[location.file].path, offset: location.offset, reason: reason, key: key))
   }
 
   @discardableResult

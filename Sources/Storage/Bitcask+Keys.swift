@@ -70,7 +70,7 @@ extension Bitcask {
       case .cold(let read): return .cold(read)
       case .bytes(let bytes):
         let header = try checked(bytes, at: location)
-        guard hashOfKey(header, in: bytes) == hash else { throw fenced(location, "the record of another key") }
+        guard hashOfKey(header, in: bytes) == hash else { throw fenced(location, "the record of another key", bytes) }
         return .record(bytes, header)
       }
     }
@@ -80,14 +80,14 @@ extension Bitcask {
       case .cold(let read): return .cold(read)
       case .bytes(let bytes):
         guard let header = Record.header(bytes, at: 0), fits(header, location) else {
-          throw fenced(location, "another record than was written there")
+          throw fenced(location, "another record than was written there", bytes)
         }
         if header.valueOffset > bytes.count, count < header.valueOffset {
           count = header.valueOffset
           continue
         }
         guard header.valueOffset <= bytes.count, hashOfKey(header, in: bytes) == hash else {
-          throw fenced(location, "the record of another key")
+          throw fenced(location, "the record of another key", bytes)
         }
         return .record(bytes, header)
       }

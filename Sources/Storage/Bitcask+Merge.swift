@@ -117,11 +117,11 @@ extension Bitcask {
         at += header.byteCount
       case .short(let total):
         guard offset + UInt64(total) <= dataFiles[input].length else {
-          throw fenced(input, offset, "a record that the file ends in")
+          throw try fenced(input, offset, "a record that the file ends in", on: &files)
         }
         run.bytesWanted = total
         break scanning
-      case .damaged(let reason), .unknown(let reason): throw fenced(input, offset, reason)
+      case .damaged(let reason), .unknown(let reason): throw try fenced(input, offset, reason, on: &files)
       }
     }
     try finish(moves, from: input, on: &files)
@@ -285,7 +285,12 @@ extension Bitcask {
     return lookup
   }
 
-  private func fenced(_ file: Int, _ offset: UInt64, _ reason: String) -> StorageError {
-    fence(.damaged(path: dataFiles[file].path, offset: offset, reason: reason))
+  private func fenced<FS: FileSystem & ~Copyable>(
+    _ index: Int, _ offset: UInt64, _ reason: String, on files: inout FS
+  ) throws(StorageError) -> StorageError {
+    let handle = try handle(index, on: &files)
+    let file = dataFiles[index]
+    let key = try SalvageScan.keyHit(handle, at: offset, to: file.length, salt: file.salt, on: &files)
+    return fence(.damaged(path: file.path, offset: offset, reason: reason, key: key))
   }
 }

@@ -172,18 +172,40 @@ extension Bitcask {
     let file = dataFiles[index]
     var scan = DataScan(handle, from: from, to: file.flushedLength, salt: file.salt, hash: options.hash)
     while try scan.next(on: &files) {
-      for record in scan.records { try load(record, of: scan, in: index, &recovery, on: &files) }
+      if scan.chunkOffset == from { makeRoom(for: scan, to: file.flushedLength) }
+      for position in scan.records.indices {
+        if position + Bitcask.loadAhead < scan.records.count {
+          keydir.prefetch(scan.records[position + Bitcask.loadAhead].hash)
+        }
+        try load(scan.records[position], of: scan, in: index, &recovery, on: &files)
+      }
     }
     switch scan.stop {
     case .end, nil: break
     case .unknown(let reason): throw .incompatible(path: file.path, reason: reason)
     case .damaged(let reason):
       guard scan.offset >= file.syncedLength else {
-        throw .damaged(path: file.path, offset: scan.offset, reason: reason)
+        let key = try SalvageScan.keyHit(
+          handle, at: scan.offset, to: file.flushedLength, salt: file.salt, on: &files)
+        throw .damaged(path: file.path, offset: scan.offset, reason: reason, key: key)
       }
       dataFiles[index].length = scan.offset
     }
   }
+
+  /// Records whose slots are on their way from memory while one is loaded.
+  private static let loadAhead = 16
+
+  /// Lays the keydir out for as many keys as the file seems to have from its first chunk, when that is most of all: growing to that
+  /// size would move every key a few times.
+  private func makeRoom(for scan: DataScan, to end: UInt64) {
+    let parsed = scan.offset - scan.chunkOffset
+    let expected = UInt64(scan.records.count) * (end - scan.chunkOffset) / max(1, parsed)
+    if expected > UInt64(max(keydir.count, Bitcask.roomMin)) { keydir.rebuild(for: keydir.count + Int(expected)) }
+  }
+
+  /// Fewer expected keys are left to growing.
+  private static let roomMin = 4096
 
   private func load<FS: FileSystem & ~Copyable>(
     _ record: ScannedRecord, of scan: DataScan, in index: Int, _ recovery: inout StoreRecovery, on files: inout FS

@@ -10,31 +10,33 @@ package final class Bitcask {
   let id: StoreID
   let directory: String
   let options: EngineOptions
+  // Properties that every operation touches are not checked for overlapping accesses at run time: nothing here hands one
+  // of them to a function that could reach it by another way.
   /// Identity and the facts of the delete protocol as the next manifest will say them; `files` is filled in then.
-  var manifest: StoreManifest
+  @safe @exclusivity(unchecked) var manifest: StoreManifest
   /// What the store is now; a role that is on its way to disk is in `manifest` already.
   var role: StoreRole
   var promises: [PeerPromise]
   /// Why the store is fenced, when its bytes are the reason.
-  var damage: StorageError?
+  @safe @exclusivity(unchecked) var damage: StorageError?
   /// False when recovery gave up: the files stay as they are, and the manifest goes on listing them.
   var isOpen = true
   /// Something was flushed that the last manifest does not know.
-  var hasStaleManifest = false
+  @safe @exclusivity(unchecked) var hasStaleManifest = false
   /// In the engine's list of stores to flush.
-  var isTouched = false
+  @safe @exclusivity(unchecked) var isTouched = false
 
   let keydir: Keydir
-  var dataFiles = FileTable()
+  @safe @exclusivity(unchecked) var dataFiles = FileTable()
   let openFiles: OpenFiles
   /// Index of the file that takes records; nil when the next record begins one.
-  var active: Int?
+  @safe @exclusivity(unchecked) var active: Int?
   /// What was appended to the active file since the last flush.
-  var buffer: [UInt8] = []
+  @safe @exclusivity(unchecked) var buffer: [UInt8] = []
   /// The merge under way.
   var merge: MergeRun?
-  var keysLive = 0
-  var tombstones = 0
+  @safe @exclusivity(unchecked) var keysLive = 0
+  @safe @exclusivity(unchecked) var tombstones = 0
 
   init(_ manifest: StoreManifest, directory: String, options: EngineOptions, openFiles: OpenFiles) {
     id = manifest.store
@@ -72,7 +74,7 @@ package final class Bitcask {
     invariant(
       key.count <= StorageLimits.keyBytesMax && version.value.count <= StorageLimits.valueBytesMax,
       "a record of \(key.count) + \(version.value.count) bytes")
-    var replaced: Keydir.Position?
+    var replaced: (position: Keydir.Position, location: Location, header: RecordHeader)?
     switch try find(key, hash: hash, warm: warm, mayBlock: mayBlock, on: &files) {
     case .cold(let read): return .cold(read)
     case .absent:
@@ -82,10 +84,9 @@ package final class Bitcask {
       let isSynced = location.offset < dataFiles[location.file].syncedLength
       if header.stamp == version.stamp { return .equal(isSynced: isSynced) }
       if header.stamp > version.stamp { return .newer(header.stamp, isSynced: isSynced) }
-      replaced = position
-      dataFiles[location.file].removeLive(header.byteCount)
-      count(isTombstone: header.isTombstone, by: -1)
+      replaced = (position, location, header)
     }
+    // Before anything changes: a new file may be refused.
     let file = try activeFile(on: &files)
     let start = buffer.count
     let tsn = version.isTombstone ? tsn ?? manifest.tsnHead + 1 : 0
@@ -93,7 +94,13 @@ package final class Bitcask {
     let byteCount = buffer.count - start
     let location = Location(
       file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: version.isTombstone)
-    if let replaced { keydir.replace(at: replaced, with: location) } else { keydir.insert(hash, location) }
+    if let (position, old, header) = replaced {
+      dataFiles[old.file].removeLive(header.byteCount)
+      count(isTombstone: header.isTombstone, by: -1)
+      keydir.replace(at: position, with: location)
+    } else {
+      keydir.insert(hash, location)
+    }
     note(version, tsn: tsn, byteCount: byteCount, in: file)
     return .appended(start..<buffer.count, fileID: dataFiles[file].id)
   }
@@ -105,16 +112,23 @@ package final class Bitcask {
     switch try find(key, hash: hash, warm: warm, mayBlock: false, on: &files) {
     case .cold(let read): return .cold(read)
     case .absent: return .absent
-    case .record(_, let bytes, let header):
-      let value = Array(bytes[header.valueOffset..<header.valueOffset + header.valueLength])
-      return .found(StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: value))
+    case .record(_, var bytes, let header):
+      Bitcask.keepValue(of: &bytes, header)
+      return .found(StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: bytes))
     }
+  }
+
+  /// Leaves only the value of a record, in the memory that the record was read to.
+  private static func keepValue(of bytes: inout [UInt8], _ header: RecordHeader) {
+    let value = header.valueOffset..<header.valueOffset + header.valueLength
+    unsafe bytes.withUnsafeMutableBytes { unsafe $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[value])) }
+    bytes.removeLast(bytes.count - value.count)
   }
 
   /// Hands the buffer to the file system.
   func flush<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     guard let active, !buffer.isEmpty else { return }
-    try files.append(buffer, to: try handle(active, on: &files))
+    try files.appendWhole(buffer, to: try handle(active, on: &files), at: dataFiles[active].flushedLength)
     dataFiles[active].flushedLength += UInt64(buffer.count)
     hasStaleManifest = true
     if buffer.capacity > Bitcask.keptBufferBytes {

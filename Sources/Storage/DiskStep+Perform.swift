@@ -22,7 +22,14 @@ extension DiskStep {
         try files.append(bytes, to: file)
       }
     case .writeHint(let dataPath, let hintPath, let hash):
-      try HintFile.write(of: dataPath, to: hintPath, hash: hash, on: &files)
+      do throws(StorageError) {
+        try HintFile.write(of: dataPath, to: hintPath, hash: hash, on: &files)
+      } catch {
+        // Without a hint a start reads the data file: neither is a reason to stop.
+        guard error.isRefusal || error.isFailedRead else { throw error }
+        let temporary = hintPath + DiskStep.temporarySuffix
+        if try files.exists(temporary) { try files.unlink(temporary) }
+      }
     case .unlink(let path):
       if try files.exists(path) { try files.unlink(path) }
     case .link(let path, let name): try files.link(path, to: name)

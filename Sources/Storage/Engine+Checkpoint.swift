@@ -15,18 +15,26 @@ struct CheckpointState {
     /// The merge whose outputs take the place of its inputs.
     var merged: MergeRun?
     var hint: (store: Bitcask, fileID: UInt32, length: UInt64)?
+    /// What this job was due for, should it come to nothing.
+    var bytes: UInt64 = 0
+    var isUrgent = false
+    var hasRolled = false
   }
   var job: Job?
   /// Appended since the last checkpoint with manifests began.
   var bytes: UInt64 = 0
   var lastCheckpoint: Instant?
   var lastSync: Instant?
+  /// The last job found no room, or no file; the next one waits until then.
+  var pausedUntil: Instant?
   /// Somebody waits for a name to become durable.
   var isUrgent = false
   /// A store began a new file since the last checkpoint.
   var hasRolled = false
   /// The journal changes to the spare segment as soon as there is one.
   var rotatesSoon = false
+  /// A checkpoint that was due came to nothing.
+  var mustRun = false
   /// There may be sealed files without a hint.
   var mayNeedHints = true
 }
@@ -34,7 +42,8 @@ struct CheckpointState {
 extension Engine {
   /// The next job, when one is due; call `completeWork` when all its steps were performed. One is in flight at most.
   package func work<FS: FileSystem & ~Copyable>(at now: Instant, on files: inout FS) -> [DiskStep]? {
-    guard checkpoint.job == nil else { return nil }
+    guard checkpoint.job == nil, checkpoint.pausedUntil.map({ $0 <= now }) ?? true else { return nil }
+    checkpoint.pausedUntil = nil
     let lastCheckpoint = checkpoint.lastCheckpoint ?? now
     let lastSync = checkpoint.lastSync ?? now
     checkpoint.lastCheckpoint = lastCheckpoint
@@ -86,6 +95,26 @@ extension Engine {
     }
   }
 
+  /// How long the engine waits after a job that came to nothing.
+  package static let pauseMilliseconds: UInt64 = 1000
+
+  /// A step of the job that `work` gave found no room, or no file to open, and none after it was performed. What was
+  /// performed does no harm; after a pause a new job begins from what is there then.
+  package func abandonWork(_ error: StorageError, at now: Instant) {
+    guard let job = checkpoint.job else { return }
+    checkpoint.job = nil
+    abandonSnapshot(error)
+    if error.isOutOfSpace { noteOutOfSpace() }
+    checkpoint.pausedUntil = now.adding(milliseconds: Engine.pauseMilliseconds)
+    for (store, _) in job.targets { store.hasStaleManifest = true }
+    checkpoint.bytes += job.bytes
+    checkpoint.isUrgent = checkpoint.isUrgent || job.isUrgent
+    checkpoint.hasRolled = checkpoint.hasRolled || job.hasRolled
+    checkpoint.lastSync = nil
+    if let merged = job.merged { merge.unfinished = merged }
+    if job.bytes > 0 { checkpoint.mustRun = true }
+  }
+
   /// Steps that leave nothing to recover: everything durable, a hint for every file, no journal. Flush before; nothing
   /// may be applied afterwards.
   package func shutdownSteps() -> [DiskStep] {
@@ -108,6 +137,7 @@ extension Engine {
   private func isCheckpointDue(at now: Instant, since last: Instant) -> Bool {
     if checkpoint.isUrgent { return true }
     guard checkpoint.bytes > 0 else { return false }
+    if checkpoint.mustRun { return true }
     let isLate = now.milliseconds(since: last) >= options.checkpointSeconds &* 1000
     let isLarge = checkpoint.bytes >= options.checkpointBytes
     switch options.sync {
@@ -142,9 +172,13 @@ extension Engine {
     }
     job.position = flushedCount
     guard withManifests else { return }
+    job.bytes = checkpoint.bytes
+    job.hasRolled = checkpoint.hasRolled
+    job.isUrgent = checkpoint.isUrgent
     checkpoint.bytes = 0
     checkpoint.hasRolled = false
     checkpoint.isUrgent = false
+    checkpoint.mustRun = false
     addDrops(&job, &steps, covered: flushedCount)
     let hasFrames = (journal?.current.lastSequence ?? 0) > 0
     addSpare(&job, &steps, when: hasFrames)

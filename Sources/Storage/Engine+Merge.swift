@@ -7,6 +7,8 @@ package import Primitives
 struct MergeState {
   /// The store that is being merged, until its inputs are gone.
   var store: Bitcask?
+  /// Its last job came to nothing, and is to be given again.
+  var unfinished: MergeRun?
   /// What had been appended when its inputs were read: what the merge left behind may have lost to any of it.
   var copiedAt: UInt64?
   /// A round over all stores that somebody asked for: those not merged yet.
@@ -33,14 +35,16 @@ package enum MergeStep: Equatable, Sendable {
 }
 
 extension Engine {
-  /// Asks for a round: every store is merged once, whatever its state, beginning with the next `continueMerge`.
-  package func requestMerge() {
-    merge.round = stores.filter(\.isOpen).map(\.id)
+  /// Asks for a round: every store, or each of these, is merged once, beginning with the next `continueMerge`.
+  package func requestMerge(in ids: [StoreID]? = nil) {
+    merge.round = stores.filter { $0.isOpen && ids?.contains($0.id) ?? true }.map(\.id)
     merge.roundFiles = nil
   }
 
-  /// Asks for a merge of exactly these files of one store, whatever is in them. Those that are gone are left out.
+  /// Asks for a merge of exactly these files of one store, whatever is in them. Those that are gone are left out. No
+  /// merge is under way.
   package func requestMerge(of files: [UInt32], in id: StoreID) {
+    invariant(merge.store == nil, "files of \(id) are to be merged while another merge is under way")
     merge.round = [id]
     merge.roundFiles = Set(files)
   }
@@ -82,8 +86,11 @@ extension Engine {
       }
     } catch {
       guard let store = merge.store else { throw error }
-      if error.isShortage {
-        try store.undoTornMerge(on: &files)
+      if error.isRefusal {
+        if error.isOutOfSpace {
+          noteOutOfSpace()
+          do throws(StorageError) { try store.undoTornMerge(on: &files) } catch { throw refuse(error, by: store) }
+        }
       } else {
         _ = refuse(error, by: store)
         guard store.damage != nil else { throw error }
@@ -104,6 +111,7 @@ extension Engine {
     store.cancelMerge(on: &files)
     merge.store = nil
     merge.copiedAt = nil
+    merge.unfinished = nil
     merge.round?.removeAll { $0 == store.id }
   }
 
@@ -147,7 +155,8 @@ extension Engine {
   func seal<FS: FileSystem & ~Copyable>(_ ending: [Bitcask], on files: inout FS) throws(StorageError) {
     guard !ending.isEmpty else { return }
     try flush(on: &files)
-    for store in ending {
+    // A file that could not take all that is to be in it goes on taking it.
+    for store in ending where store.buffer.isEmpty {
       store.seal(on: &files)
       store.hasStaleManifest = true
     }
@@ -166,10 +175,14 @@ extension Engine {
         chosen?.contains(store.dataFiles[file].id) ?? store.isWorthMerging(file)
       }
       if store.isOpen, store.damage == nil, store.dataFiles.indices.contains(where: isWanted) {
-        if let active = store.active, isWanted(active) { try seal([store], on: &files) }
+        if let active = store.active, isWanted(active) {
+          try seal([store], on: &files)
+          // What is in memory finds no room now.
+          if store.active != nil { return .waiting }
+        }
         let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || store.mergeable.contains($0) }
         guard isSettled && store.sealedFileWithoutHint == nil else {
-          checkpoint.isUrgent = !isSettled
+          if isSettled { checkpoint.mayNeedHints = true } else { checkpoint.isUrgent = true }
           return .waiting
         }
         let inputs = store.mergeable.filter {
@@ -193,8 +206,9 @@ extension Engine {
   ) {
     // What a record lost to must be in a file that this job syncs before the record goes.
     guard let store = merge.store, let copiedAt = merge.copiedAt, copiedAt <= flushedCount,
-      let run = store.retireInputs(on: &files)
+      let run = merge.unfinished ?? store.retireInputs(on: &files)
     else { return }
+    merge.unfinished = nil
     let targets = store.syncTargets
     for target in targets { steps.append(.sync(path: target.path)) }
     steps.append(.syncDirectory(store.directory))
@@ -256,12 +270,4 @@ package struct MergeStatus: Equatable, Sendable {
   /// Why the last one was broken off, when it was.
   package var postponement: String?
   package init() {}
-}
-
-extension StorageError {
-  /// The system lacks something that may come back: space (ENOSPC, EDQUOT) or descriptors (ENFILE, EMFILE).
-  var isShortage: Bool {
-    if case .io(_, _, let errno) = self { return [28, 122, 23, 24].contains(errno) }
-    return false
-  }
 }

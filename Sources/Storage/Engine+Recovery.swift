@@ -57,7 +57,7 @@ extension Engine {
       let store = Bitcask(fenced, directory: path, options: options, openFiles: openFiles)
       store.isOpen = false
       store.fence(error)
-      recovery.damaged.append("store \(seed.id): \(error)")
+      recovery.damaged.append(StoreDamage(seed.id, error))
       return insert(store)
     }
     guard manifest.cluster == options.clusterID, manifest.node == options.nodeID, manifest.store == seed.id else {
@@ -76,7 +76,7 @@ extension Engine {
     recovery.bytesCut += found.bytesCut
     recovery.highestTime = max(recovery.highestTime, found.highestTime)
     store.hasStaleManifest = found.isChanged
-    if let damage = store.damage { recovery.damaged.append("store \(seed.id): \(damage)") }
+    if let damage = store.damage { recovery.damaged.append(StoreDamage(seed.id, damage)) }
     insert(store)
   }
 
@@ -106,6 +106,8 @@ extension Engine {
       try replaySegment(id, StorePath.segment(journal, id), &expected, &gap, on: &files)
     }
     try flush(on: &files)
+    // Nothing may be dropped that has found no room elsewhere.
+    if let refusal = space.refusal { throw refusal }
     return ids
   }
 
@@ -126,7 +128,9 @@ extension Engine {
     while try scan.next(on: &files) {
       for (start, frame) in scan.frames {
         let next = expected ?? frame.sequence
-        if gap == nil && frame.sequence != next { gap = JournalGap(path: path, offset: scan.offset, missing: next) }
+        if gap == nil && frame.sequence != next {
+          gap = JournalGap(path: path, offset: scan.chunkOffset + UInt64(start), missing: next)
+        }
         try gap?.check(JournalScan.Claim(sequence: frame.sequence, durable: frame.durable))
         expected = frame.sequence + 1
         try replay(frame, scan.chunk, at: start, path: path, on: &files)
@@ -160,7 +164,7 @@ extension Engine {
       store.manifest.tsnHead = header.tsn
       store.hasStaleManifest = true
     }
-    try prepare(store, on: &files)
+    if try !prepare(store, on: &files), let refusal = space.refusal { throw refusal }
     do throws(StorageError) {
       let tsn = header.isTombstone ? header.tsn : nil
       let outcome = try store.apply(
@@ -168,7 +172,7 @@ extension Engine {
       if case .appended(let range, _) = outcome { touch(store, byteCount: range.count) }
     } catch {
       guard case .damaged = error else { throw error }
-      recovery.damaged.append("store \(store.id): \(error)")
+      recovery.damaged.append(StoreDamage(store.id, error))
     }
     recovery.journalRecords += 1
     recovery.highestTime = max(recovery.highestTime, header.stamp.time)

@@ -69,6 +69,8 @@ extension Engine {
   /// The job that `work` gave failed. - Returns: False when the engine is done for; true when that concerned nothing
   /// but a snapshot.
   package func failWork(_ error: StorageError) -> Bool {
+    // A failed sync of the node's own directory may have been about a name that is not the snapshot's.
+    if case .io(.syncDirectory, directory, _) = error { return false }
     switch snapshot.phase {
     case .linking(let run):
       snapshot.outcome = .failed(run.request.name, error)
@@ -80,6 +82,13 @@ extension Engine {
     }
     checkpoint.job = nil
     return true
+  }
+
+  /// The checkpoint before a snapshot came to nothing: another may have the same moment no more.
+  func abandonSnapshot(_ error: StorageError) {
+    guard case .sealing(let run) = snapshot.phase else { return }
+    snapshot.outcome = .failed(run.request.name, error)
+    snapshot.phase = .idle
   }
 
   // MARK: The jobs
@@ -156,8 +165,10 @@ extension Engine {
     steps += [.createDirectory(partial), .syncDirectory(root), .createDirectory(StorePath.stores(partial))]
     for store in chosen {
       steps += linkSteps(store, into: StorePath.store(partial, store.id))
-      contents.files += UInt64(store.dataFiles.count)
-      contents.bytes += store.dataFiles.indices.reduce(0) { $0 + store.dataFiles[$1].flushedLength }
+      for index in store.dataFiles.indices where !store.dataFiles[index].isRetired {
+        contents.files += 1
+        contents.bytes += store.dataFiles[index].flushedLength
+      }
     }
     var node = request.node
     node.isClean = false
@@ -173,9 +184,10 @@ extension Engine {
 
   private func linkSteps(_ store: Bitcask, into copy: String) -> [DiskStep] {
     var steps: [DiskStep] = [.createDirectory(copy)]
-    for index in store.dataFiles.indices {
+    // What a merge has emptied may be gone already, and its manifest does not list it.
+    for index in store.dataFiles.indices where !store.dataFiles[index].isRetired {
       let file = store.dataFiles[index]
-      invariant(file.isSealed && !file.isRetired, "a snapshot of store \(store.id) with file \(file.id) as it is")
+      invariant(file.isSealed, "a snapshot of store \(store.id) with file \(file.id) as it is")
       steps.append(.link(file.path, to: StorePath.data(copy, file.id)))
       steps.append(.linkIfThere(StorePath.hint(store.directory, file.id), to: StorePath.hint(copy, file.id)))
     }

@@ -5,31 +5,33 @@ package import Primitives
 // keydirs at once), then `flush` hands every touched file its bytes with one append, the journal first. Nothing here
 // waits for a device while the engine runs: syncs are requests that the node's driver performs, checkpoints and the
 // like are disk steps that a job thread performs. After a failed append the engine refuses everything: what is in
-// memory is then not what is on disk.
+// memory is then not what is on disk. An append that only found no room is no failure, see Engine+Space.
 
 package final class Engine {
   package let options: EngineOptions
   package internal(set) var recovery = RecoveryReport()
   let directory: String
+  // Unchecked for the same reason as those of `Bitcask`.
   /// Sorted by id.
-  private(set) var stores: [Bitcask] = []
+  @safe @exclusivity(unchecked) private(set) var stores: [Bitcask] = []
   /// Index of the first store of a partition, or that of the next partition's.
-  private var firstOfPartition: [Int] = []
-  var journal: Journal?
+  @safe @exclusivity(unchecked) private var firstOfPartition: [Int] = []
+  @safe @exclusivity(unchecked) var journal: Journal?
 
   /// Appends since the engine was opened; those of them in files; those in durable data files; those durable anyhow.
-  private var appendedCount: UInt64 = 0
-  private(set) var flushedCount: UInt64 = 0
+  @safe @exclusivity(unchecked) private var appendedCount: UInt64 = 0
+  @safe @exclusivity(unchecked) private(set) var flushedCount: UInt64 = 0
   var checkpointedCount: UInt64 = 0
   var durableCount: UInt64 = 0
-  private var touched: [Bitcask] = []
-  private var bufferedBytes = 0
+  @safe @exclusivity(unchecked) private var touched: [Bitcask] = []
+  @safe @exclusivity(unchecked) private var bufferedBytes = 0
   /// The append that failed.
-  private var failure: StorageError?
+  @safe @exclusivity(unchecked) private var failure: StorageError?
 
   let openFiles: OpenFiles
   var sync = SyncState()
   var checkpoint = CheckpointState()
+  var space = SpaceState()
   var merge = MergeState()
   var snapshot = SnapshotState()
 
@@ -157,8 +159,9 @@ package final class Engine {
     _ version: StoredVersion, key: [UInt8], hash: UInt64, to id: StoreID, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> ApplyOutcome {
     if let failure { throw failure }
+    if space.isShort && !version.isTombstone { return .refused(.full) }
     let store = store(id)
-    try prepare(store, on: &files)
+    guard try prepare(store, on: &files) else { return .refused(space.refusal.map(DiskRefusal.init) ?? .full) }
     do throws(StorageError) {
       switch try store.apply(version, key: key, hash: hash, warm: warm, mayBlock: false, on: &files) {
       case .appended(let range, let fileID):
@@ -170,7 +173,9 @@ package final class Engine {
       case .cold(let read): return .cold(read)
       }
     } catch {
-      throw refuse(error, by: store)
+      guard error.refusesNewFile else { throw refuse(error, by: store) }
+      if error.isOutOfSpace { noteOutOfSpace() }
+      return .refused(DiskRefusal(error))
     }
   }
 
@@ -183,7 +188,7 @@ package final class Engine {
     do throws(StorageError) {
       return try store.purge(key, hash: hash, stamp: stamp, warm: warm, on: &files)
     } catch {
-      throw refuse(error, by: store)
+      throw refuse(error, by: store, isReading: true)
     }
   }
 
@@ -196,7 +201,7 @@ package final class Engine {
     do throws(StorageError) {
       return try store.lookup(key, hash: hash, warm: warm, on: &files)
     } catch {
-      throw refuse(error, by: store)
+      throw refuse(error, by: store, isReading: true)
     }
   }
 
@@ -209,50 +214,70 @@ package final class Engine {
     do throws(StorageError) {
       return try store.keys(from: hash, matching: pattern, warm: warm, on: &files)
     } catch {
-      throw refuse(error, by: store)
+      throw refuse(error, by: store, isReading: true)
     }
   }
 
   /// Hands all bytes of the turn to the file system: the journal with one append, then every touched store with one.
+  /// Where there is no room they stay in memory, `flushed` stays behind `appended`, and a later flush goes on.
   package func flush<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     if let failure { throw failure }
+    guard space.mayAppend else { return openFiles.endTurn(on: &files) }
+    space.mayRetry = false
     do throws(StorageError) {
       if journal != nil {
         try journal!.flush(sequence: appendedCount, on: &files)
         if checkpoint.rotatesSoon && journal!.spare != nil {
           try journal!.rotate(on: &files)
-          checkpoint.rotatesSoon = false
+          checkpoint.rotatesSoon = journal!.spare != nil
         }
       }
-      for store in touched {
+      while let store = touched.last {
         try store.flush(on: &files)
         store.isTouched = false
+        touched.removeLast()
       }
     } catch {
-      failure = error
-      throw error
+      guard error.isRefusal else {
+        failure = error
+        throw error
+      }
+      space.refusal = error
+      if error.isOutOfSpace { noteOutOfSpace() }
+      openFiles.endTurn(on: &files)
+      return
     }
-    touched.removeAll(keepingCapacity: true)
+    space.refusal = nil
     checkpoint.bytes += UInt64(bufferedBytes)
+    space.appendedBytes += UInt64(bufferedBytes)
     bufferedBytes = 0
     flushedCount = appendedCount
+    if space.appendedBytes >= Engine.bytesPerSpaceReview { measureSpace(on: &files) }
     openFiles.endTurn(on: &files)
   }
 
   /// Everything applied so far.
   package var appended: LogPosition { LogPosition(appendedCount) }
+  /// Everything applied up to here is in files and survives the death of the process.
+  package var flushed: LogPosition { LogPosition(flushedCount) }
   /// Everything applied up to here survives the loss of power.
   package var durable: LogPosition { LogPosition(durableCount) }
 
-  /// Keeps the buffers bounded, and writes what is buffered before a store begins another file.
-  func prepare<FS: FileSystem & ~Copyable>(_ store: Bitcask, on files: inout FS) throws(StorageError) {
+  /// Keeps the buffers bounded, and writes what is buffered before a store begins another file. False when there is no
+  /// room for that.
+  func prepare<FS: FileSystem & ~Copyable>(_ store: Bitcask, on files: inout FS) throws(StorageError) -> Bool {
     if store.mustRoll {
       try flush(on: &files)
       checkpoint.hasRolled = true
-    } else if bufferedBytes >= StorageLimits.bufferedBytesMax {
-      try flush(on: &files)
+      return store.buffer.isEmpty
     }
+    guard bufferedBytes >= StorageLimits.bufferedBytesMax else { return true }
+    try flush(on: &files)
+    return bufferedBytes < StorageLimits.bufferedBytesMax
   }
+
+  /// Bytes in memory that are to be appended.
+  var unflushedBytes: UInt64 { UInt64(bufferedBytes + (journal?.bufferedBytes ?? 0)) }
 
   private func noteAppend(_ range: Range<Int>, fileID: UInt32, in store: Bitcask) {
     appendedCount += 1
@@ -269,11 +294,26 @@ package final class Engine {
     }
   }
 
+  /// A read of a record's bytes, performed elsewhere, has failed: the store that they belong to is fenced until the next
+  /// start, the others go on. Its id; nil when the store was not to blame, or has been given up.
+  package func readFailed(_ read: ColdRead, _ error: StorageError) -> StoreID? {
+    guard !error.isOutOfFiles else { return nil }
+    let store = stores.first { store in
+      store.dataFiles.indices.contains { store.dataFiles[$0].handle == read.file }
+    }
+    store?.fence(error)
+    return store?.id
+  }
+
+  /// After a failed write or sync the engine does nothing any more.
+  package var hasFailed: Bool { failure != nil }
+
   /// A read that fails fences its store; a failed write ends the engine.
-  func refuse(_ error: StorageError, by store: Bitcask) -> StorageError {
+  func refuse(_ error: StorageError, by store: Bitcask, isReading: Bool = false) -> StorageError {
     switch error {
+    case .io where error.isRefusal: break
     case .io(.read, _, _): store.fence(error)
-    case .io: failure = error
+    case .io: if isReading { store.fence(error) } else { failure = error }
     case .locked, .damaged, .incompatible, .missing: break
     }
     return error

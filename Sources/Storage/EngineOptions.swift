@@ -20,6 +20,8 @@ package struct EngineOptions: Sendable {
   package var checkpointBytes: UInt64
   /// With `interval`: the longest time that written records are not durable.
   package var syncIntervalMilliseconds: UInt64
+  /// Free bytes that values leave alone: for tombstones, checkpoints and merging.
+  package var reserveBytes: UInt64
   /// Sealed data files open at once, over all stores.
   package var openFilesMax: Int
   package var merge: MergePolicy
@@ -27,7 +29,7 @@ package struct EngineOptions: Sendable {
   package init(
     clusterID: Identity128, nodeID: NodeID, hash: RingHash, ringBits: Int, sync: SyncMode = .always,
     fileBytesMax: UInt64 = 256 << 20, journalSegmentBytes: UInt64 = 32 << 20, checkpointSeconds: UInt64 = 60,
-    checkpointBytes: UInt64 = 32 << 20, syncIntervalMilliseconds: UInt64 = 1000,
+    checkpointBytes: UInt64 = 32 << 20, syncIntervalMilliseconds: UInt64 = 1000, reserveBytes: UInt64? = nil,
     openFilesMax: Int = 512, merge: MergePolicy = MergePolicy()
   ) {
     self.clusterID = clusterID
@@ -40,9 +42,15 @@ package struct EngineOptions: Sendable {
     self.checkpointSeconds = checkpointSeconds
     self.checkpointBytes = checkpointBytes
     self.syncIntervalMilliseconds = syncIntervalMilliseconds
+    self.reserveBytes = reserveBytes ?? EngineOptions.reserveBytes(fileBytesMax: self.fileBytesMax)
     self.openFilesMax = openFilesMax
     self.merge = merge
   }
+}
+
+extension EngineOptions {
+  /// What is kept free where nothing else is said: a merge may need room for one file while the last one still fills up.
+  package static func reserveBytes(fileBytesMax: UInt64) -> UInt64 { 2 * min(fileBytesMax, StorageLimits.fileBytesMax) }
 }
 
 /// Names inside a node's directory.

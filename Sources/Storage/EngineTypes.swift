@@ -76,6 +76,18 @@ package enum ApplyOutcome: Equatable, Sendable {
   case belowFloor(Stamp)
   /// Nothing happened yet: the existing record must be read first.
   case cold(ColdRead)
+  /// Nothing happened: the disk does not take it now.
+  case refused(DiskRefusal)
+}
+
+/// Why the disk does not take a record now, and may take it later. Nothing of the record can be seen.
+package enum DiskRefusal: Equatable, Sendable {
+  /// There is no room, or only what is kept for tombstones and for freeing space.
+  case full
+  /// A file that it needs cannot be opened or made.
+  case unavailable(StorageError)
+
+  init(_ error: StorageError) { self = error.isOutOfSpace ? .full : .unavailable(error) }
 }
 
 /// What became of a request to forget a tombstone.
@@ -210,6 +222,29 @@ package struct JournalStatus: Equatable, Sendable {
   }
 }
 
+/// How the node's disk stands, as far as the engine knows.
+package struct SpaceStatus: Equatable, Sendable {
+  /// As the file system said last; nil before it was asked, and where it does not say.
+  package var freeBytes: UInt64?
+  /// Kept for tombstones, checkpoints and merging: with less than this free, values are refused.
+  package var reserveBytes: UInt64
+  /// Values are taken again from here on.
+  package var resumeBytes: UInt64
+  /// Values are refused.
+  package var isShort: Bool
+  /// The append that found no room: what it was to write waits in memory, and nothing of it has been acknowledged.
+  package var refusal: StorageError?
+  package init(
+    freeBytes: UInt64?, reserveBytes: UInt64, resumeBytes: UInt64, isShort: Bool, refusal: StorageError? = nil
+  ) {
+    self.freeBytes = freeBytes
+    self.reserveBytes = reserveBytes
+    self.resumeBytes = resumeBytes
+    self.isShort = isShort
+    self.refusal = refusal
+  }
+}
+
 package struct SyncTicket: Hashable, Comparable, Sendable {
   package let rawValue: UInt64
   package init(_ rawValue: UInt64) { self.rawValue = rawValue }
@@ -237,7 +272,17 @@ package struct RecoveryReport: Equatable, Sendable {
   package var highestTime: HybridTime = .zero
   /// Stores that should be there and are not.
   package var missing: [StoreID] = []
-  /// Stores that are damaged, one line each.
-  package var damaged: [String] = []
+  /// Stores that are damaged.
+  package var damaged: [StoreDamage] = []
   package init() {}
+}
+
+/// Why a store did not open.
+package struct StoreDamage: Equatable, Sendable {
+  package let store: StoreID
+  package let error: StorageError
+  package init(_ store: StoreID, _ error: StorageError) {
+    self.store = store
+    self.error = error
+  }
 }

@@ -58,13 +58,28 @@ package protocol FileSystem: ~Copyable {
   mutating func link(_ from: String, to: String) throws(StorageError)
   /// Takes a name from a file; of a directory it throws `.io` with `EISDIR`.
   mutating func unlink(_ path: String) throws(StorageError)
+  /// Bytes that this process may still write to the file system that `path` is on. A quota does not show here.
+  mutating func freeBytes(at path: String) throws(StorageError) -> UInt64
   /// Locks `path` (created when missing) for this process; throws `.locked` when another holds it. Held until the
   /// file system goes away; it does not survive a crash.
   mutating func lock(_ path: String) throws(StorageError)
 }
 
+extension FileSystem where Self: ~Copyable {
+  /// Appends all of `bytes` to a file of this length, or throws. Where there is no room, what was written of them is cut
+  /// off again: the same bytes may be appended later. No other failure is undone, and none may be tried again.
+  mutating func appendWhole(_ bytes: [UInt8], to file: FileID, at length: UInt64) throws(StorageError) {
+    do throws(StorageError) {
+      try append(bytes, to: file)
+    } catch {
+      if error.isOutOfSpace { try truncate(file, to: length) }
+      throw error
+    }
+  }
+}
+
 /// Work for the disk that takes place off the loop, in order, each step complete before the next begins. A step that
-/// fails ends the job; nothing is retried.
+/// fails ends the job. Nothing is retried, but for want of space or of open files, when the job is made anew later.
 package enum DiskStep: Sendable, Equatable {
   case createDirectory(String)
   /// Makes what was appended to the file of this name durable.

@@ -115,7 +115,7 @@ struct Journal {
     sequence: UInt64, on files: inout FS
   ) throws(StorageError) {
     if !buffer.isEmpty {
-      try files.append(buffer, to: current.handle)
+      try files.appendWhole(buffer, to: current.handle, at: current.length)
       current.length += UInt64(buffer.count)
       current.lastSequence = sequence
       if buffer.capacity > Journal.keptBufferBytes { buffer = [] } else { buffer.removeAll(keepingCapacity: true) }
@@ -123,13 +123,21 @@ struct Journal {
     if current.length >= options.journalSegmentBytes { try rotate(on: &files) }
   }
 
-  /// Puts the spare segment in place of the current one, when there is one and the current one has frames.
+  /// Puts the spare segment in place of the current one, when there is one and the current one has frames. Where too many
+  /// files are open the current one grows on.
   mutating func rotate<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     guard let id = spare, current.lastSequence > 0 else { return }
     invariant(buffer.isEmpty, "the journal changes segments with \(buffer.count) bytes unflushed")
     let path = StorePath.segment(directory, id)
+    let handle: FileID
+    do throws(StorageError) {
+      handle = try files.open(path, .append)
+    } catch {
+      if error.isOutOfFiles { return }
+      throw error
+    }
     let next = Segment(
-      id: id, path: path, handle: try files.open(path, .append), salt: Journal.header(id, identity, options).salt,
+      id: id, path: path, handle: handle, salt: Journal.header(id, identity, options).salt,
       length: UInt64(FileHeader.byteCount))
     earlier.append(current)
     current = next

@@ -7,6 +7,8 @@ struct JournalScan {
   /// Frames of `chunk`, by their offset in it.
   private(set) var frames: [(start: Int, frame: JournalFrame)] = []
   private(set) var chunk: [UInt8] = []
+  /// Offset of `chunk` in the segment.
+  private(set) var chunkOffset = UInt64(FileHeader.byteCount)
   /// Offset of the first byte that is not part of a whole frame, so far.
   private(set) var offset = UInt64(FileHeader.byteCount)
   private let file: FileID
@@ -32,6 +34,7 @@ struct JournalScan {
       let count = Int(min(wanted, end - offset))
       guard case .bytes(let bytes) = try files.read(file, at: offset, count: count, mayBlock: true) else { break }
       chunk = bytes
+      chunkOffset = offset
       takeFrames()
       if !frames.isEmpty { return true }
       guard let length = bytes.littleEndian(UInt32.self, at: 4) else { break }

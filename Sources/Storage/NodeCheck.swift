@@ -83,7 +83,7 @@ package struct NodeCheck {
     var scan = JournalScan(file, to: size, salt: header.salt)
     while try scan.next(on: &files) {
       for (start, frame) in scan.frames {
-        try take(frame, path: path, offset: scan.offset)
+        try take(frame, path: path, offset: scan.chunkOffset + UInt64(start))
         if !belongsSomewhere(frame, scan.chunk, at: start) { report.skippedFrames += 1 }
       }
     }

@@ -82,6 +82,35 @@ package struct SalvageScan: Sendable {
     return bytes
   }
 
+  /// The same without a search: the key that the damaged bytes at `offset` name, when they look like a record behind
+  /// which a whole one follows at once, or which reaches to the end of the file or behind it.
+  static func keyHit<FS: FileSystem & ~Copyable>(
+    _ file: FileID, at offset: UInt64, to end: UInt64, salt: UInt32, on files: inout FS
+  ) throws(StorageError) -> [UInt8]? {
+    guard case .bytes(let head) = try files.read(file, at: offset, count: headBytes, mayBlock: true),
+      let candidate = RecordHeader(lookingLike: head, at: 0)
+    else { return nil }
+    let next = offset + UInt64(candidate.byteCount)
+    if next < end {
+      var scan = DataScan(file, from: next, to: end, salt: salt, hash: RingHash(seed: 0))
+      guard try scan.next(on: &files) else { return nil }
+    }
+    guard
+      case .bytes(let key) = try files.read(
+        file, at: offset + UInt64(candidate.keyOffset), count: candidate.keyLength, mayBlock: true)
+    else { return nil }
+    return key.count == candidate.keyLength ? key : nil
+  }
+
+  /// The key that `bytes` name, when they look like a record of this length; nil: of any.
+  static func keyHit(in bytes: [UInt8], byteCount: Int?) -> [UInt8]? {
+    guard let candidate = RecordHeader(lookingLike: bytes, at: 0),
+      byteCount ?? candidate.byteCount == candidate.byteCount,
+      candidate.valueOffset <= bytes.count
+    else { return nil }
+    return Array(bytes[candidate.keyOffset..<candidate.valueOffset])
+  }
+
   // MARK: The search
 
   private static let headBytes = RecordHeader.fixedByteCount + 8

@@ -43,7 +43,8 @@ package struct StoreFinding: Equatable, Sendable {
   /// An error that reading ended with.
   package init(_ error: StorageError) {
     switch error {
-    case .damaged(let path, let offset, let reason): self.init(.error, path, at: offset, reason)
+    case .damaged(let path, let offset, let reason, let key):
+      self.init(.error, path, at: offset, reason, keys: key.map { NearbyKeys(hit: $0) })
     case .missing(let path, let reason): self.init(.error, path, "it is missing: \(reason)")
     case .incompatible(let path, let reason): self.init(.error, path, reason)
     case .io(_, let path, _), .locked(let path): self.init(.error, path, "\(error)")

@@ -14,6 +14,8 @@ let benchCommand = Subcommand(
     "Errors are counted apart and never as successes; a key that is not there is an answer. A node that goes away costs",
     "the requests on its connections, and is connected to again. Ctrl-C ends the measurement and prints what there is.",
     "The keys have 16 digits and stay in their bucket afterwards.",
+    "",
+    "cairn bench engine needs no cluster: it measures the storage engine alone (cairn bench engine --help).",
   ],
   options: BenchOptions.table,
   examples: [
@@ -21,7 +23,7 @@ let benchCommand = Subcommand(
     "bench --op mixed --mix get=95,put=5 --connections 64 --depth 4 --url http://127.0.0.1:10018 \\\n"
       + "    --url http://127.0.0.1:10028 --url http://127.0.0.1:10038",
   ],
-  run: bench)
+  children: [engineBenchCommand], runsWithoutChild: true, run: bench)
 
 @Sendable private func bench(_ arguments: Arguments) throws -> Int32 {
   let options = try BenchOptions(arguments)

@@ -128,7 +128,7 @@ struct BenchOptions: Sendable {
     }
     mix = try BenchOptions.mix(arguments)
     keyCount = try arguments.integer("--keys", in: 1...BenchOptions.keysMax) ?? 10_000
-    valueByteCount = try BenchOptions.valueSize(arguments)
+    valueByteCount = try arguments.valueSize() ?? 100
     (distribution, distributionText) = try BenchOptions.distribution(arguments, keyCount: keyCount)
     connectionCount = try arguments.integer("--connections", in: 1...BenchOptions.connectionsMax) ?? 16
     guard connectionCount >= endpoints.count else {
@@ -165,15 +165,6 @@ struct BenchOptions: Sendable {
     }
     if text != nil { throw arguments.problem("--mix is for --op mixed, not for --op \(name)") }
     return BenchMix(only: operation)
-  }
-
-  private static func valueSize(_ arguments: Arguments) throws(UsageError) -> Int {
-    guard let text = arguments.value("--value-size") else { return 100 }
-    guard let size = parseSize(text), size <= UInt64(ObjectRequest.valueBytesMax) else {
-      throw arguments.problem(
-        "--value-size is '\(text)', not a size from 0 to \(ObjectRequest.valueBytesMax >> 20)MiB, like 100 or 4KiB")
-    }
-    return Int(size)
   }
 
   private static func time(

@@ -60,7 +60,7 @@ final class BenchRun {
     limits.inFlightPerConnectionMax = depth
     limits.patienceMilliseconds = patienceMilliseconds
     // A load generator is no polite client: it goes on whatever it is answered.
-    limits.restsAfter503 = false
+    limits.restsAfterRefusal = false
     let endpoints = (0..<options.connectionCount).map { options.endpoints[$0 % options.endpoints.count] }
     return try RequestPump(endpoints, limits: limits)
   }

@@ -77,6 +77,7 @@ struct ClusterReport {
     problems += strangers.map { "\($0.url) (\($0.name)) belongs to another cluster than \(views[0].url)" }
     addMembers()
     addClocks()
+    addDisks()
     addStores()
     addQuorums()
   }
@@ -132,6 +133,14 @@ struct ClusterReport {
           "the clock of \(peer["name"]?.string ?? "?") is \(durationText(abs(offset))) \(offset > 0 ? "ahead of" : "behind") "
             + "that of \(view.name)")
       }
+    }
+  }
+
+  private mutating func addDisks() {
+    for view in views where view.status["disk"]?["puts_refused"]?.bool == true {
+      let free = view.status["disk"]?["free_bytes"]?.integer
+      let room = free.map { "\($0 >> 20) MiB are free" } ?? "a write found no room"
+      problems.append("the disk of \(view.name) is full (\(room)), and it refuses puts: make room there")
     }
   }
 

@@ -70,7 +70,10 @@ enum CommandLineInterface {
       try printOut(subcommand.help(path: path))
       return 0
     }
-    guard subcommand.children.isEmpty else { return try run(rest, among: subcommand.children, path: path) }
+    let isGroup = !subcommand.children.isEmpty
+    if isGroup, !subcommand.runsWithoutChild || rest.first?.hasPrefix("-") == false {
+      return try run(rest, among: subcommand.children, path: path)
+    }
     if let runWords = subcommand.runWords { return try runWords(rest) }
     return try subcommand.run(try Arguments(rest, options: subcommand.options, command: path))
   }

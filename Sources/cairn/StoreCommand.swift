@@ -1,13 +1,14 @@
 import Platform
 import Storage
 
-// `cairn store`: the files of a node, mostly of one that does not run. Only `hints --write` and `snapshot` change anything.
+// `cairn store`: the files of a node, mostly of one that does not run. Only `merge`, `repair`, `snapshot` and
+// `hints --write` change or add anything.
 
 private let directoryNote =
   "DIR is a store's directory (DATA/stores/p000-n3) or a node's (DATA); no node may run on it meanwhile."
 
 let storeCommand = Subcommand(
-  name: "store", summary: "look at the files of a node that does not run, or snapshot any",
+  name: "store", summary: "look at the files of a node that does not run, salvage them, snapshot any",
   examples: ["store verify ./.cairn/n1", "store inspect ./.cairn/n1 --bucket fruit --key apple"],
   children: [
     Subcommand(
@@ -58,6 +59,16 @@ let storeCommand = Subcommand(
       examples: ["store snapshot ./.cairn/n1", "store snapshot ./.cairn/n1 --name before-upgrade --json"],
       run: storeSnapshot),
     Subcommand(
+      name: "merge", summary: "give back the bytes that superseded records take", operands: "DIR",
+      details: [
+        directoryNote, "",
+        "What a running node does by and by (merge_* in its configuration; curl -X POST URL/admin/merge asks for it at",
+        "once) is done for every file that holds anything superseded. Killed in the middle, it leaves the store whole.",
+      ],
+      options: [Option("--json", help: "print JSON")],
+      examples: ["store merge ./.cairn/n1", "store merge ./.cairn/n1/stores/p000-n3"],
+      run: storeMerge),
+    Subcommand(
       name: "hints", summary: "show, or with --write make, the hint files that let a store open fast",
       operands: "DIR",
       details: [
@@ -70,6 +81,25 @@ let storeCommand = Subcommand(
       ],
       examples: ["store hints ./.cairn/n1", "store hints ./.cairn/n1 --write"],
       run: storeHints),
+    Subcommand(
+      name: "repair", summary: "write a new store of all that is whole in a damaged one", operands: "DIR TO",
+      details: [
+        "DIR is a store's directory (DATA/stores/p000-n3), which is only read; TO is a new directory. No node may run on",
+        "DATA meanwhile.", "",
+        "Takes every whole record of the data files, also behind damage, and those that only the node's journal has, and",
+        "says exactly what it could not take: file, offset, length, reason, and the keys hit and around. The new store is",
+        "fenced: its node serves nothing from it, because what is missing must not pass for deleted or never written. Exit",
+        "code 0 when nothing that was durable is lost. A TO without a manifest is left from a repair that did not finish.",
+      ],
+      options: [
+        Option("--node", "DIR", help: "the node's directory, when DIR is a copy of its store"),
+        Option("--json", help: "print JSON"),
+      ],
+      examples: [
+        "store repair ./.cairn/n1/stores/p000-n3 ./p000-n3.new",
+        "store repair ./copy-of-p000-n3 ./p000-n3.new --node ./.cairn/n1",
+      ],
+      run: storeRepair),
   ])
 
 extension Arguments {

@@ -112,7 +112,7 @@ private func text(_ rows: [HintRow], _ place: StorePlace) -> String {
 }
 
 /// Without spaces at the end.
-private func trimmed(_ line: String) -> String {
+func trimmed(_ line: String) -> String {
   var line = line
   while line.last == " " { line.removeLast() }
   return line

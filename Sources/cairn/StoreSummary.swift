@@ -1,4 +1,5 @@
 import Causality
+import Messages
 import Platform
 import Primitives
 import Protocols

@@ -1,3 +1,4 @@
+import Messages
 import Platform
 import Primitives
 import Protocols

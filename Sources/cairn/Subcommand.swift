@@ -11,8 +11,10 @@ struct Subcommand: Sendable {
   var options: [Option] = []
   /// Command lines that work as they stand, without `cairn`.
   var examples: [String] = []
-  /// The subcommands of a group; a group itself does nothing.
+  /// The subcommands of a group.
   var children: [Subcommand] = []
+  /// A group that does something itself when no subcommand follows it; otherwise a group does nothing.
+  var runsWithoutChild = false
   /// Does the work and returns the exit code.
   var run: @Sendable (Arguments) throws -> Int32 = { _ in 0 }
   /// In place of `run`, for a subcommand that reads its words itself.
@@ -21,7 +23,8 @@ struct Subcommand: Sendable {
   static let helpOption = Option("--help", help: "print this help")
 
   func help(path: String) -> String {
-    var lines = ["usage: \(path)\(children.isEmpty ? "" : " SUBCOMMAND")\(operands.isEmpty ? "" : " " + operands)"]
+    let child = children.isEmpty ? "" : runsWithoutChild ? " [SUBCOMMAND]" : " SUBCOMMAND"
+    var lines = ["usage: \(path)\(child)\(operands.isEmpty ? "" : " " + operands)"]
     if !options.isEmpty { lines[0] += " [options]" }
     lines += ["", summary.prefix(1).uppercased() + summary.dropFirst() + "."]
     if !details.isEmpty { lines += [""] + details }

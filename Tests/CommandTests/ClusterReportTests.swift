@@ -9,7 +9,8 @@ import Testing
   /// What a node of a three-node cluster of four partitions says when all is well, but for what the arguments change.
   private func view(
     _ name: String, state: String = "serving", links: [String: String] = [:], offsets: [String: Int] = [:],
-    roles: [Int: String] = [:], inDoubt: Bool = false, cluster: String = "c", damaged: [String] = [], copies: Int = 3
+    roles: [Int: String] = [:], inDoubt: Bool = false, cluster: String = "c", damaged: [String] = [], copies: Int = 3,
+    freeMebibytes: Int = 9000, refusesPuts: Bool = false
   ) -> NodeView {
     let peers = Self.names.filter { $0 != name }.map { peer in
       JSON.object([
@@ -36,6 +37,7 @@ import Testing
         "name": .string(name), "state": .string(state), "reason": .string(state == "serving" ? "" : "opening"),
         "cluster_id": .string(cluster), "keys_live": .integer(7), "tombstones": .integer(2),
         "memory_bytes": .integer(15 << 20), "clock_in_doubt": .bool(inDoubt), "peers": .array(peers),
+        "disk": .object(["free_bytes": .integer(freeMebibytes << 20), "puts_refused": .bool(refusesPuts)]),
         "stores": .array(stores), "recovery": .object(["damaged": .array(damaged.map { .string($0) })]),
       ]),
       members: .object(["members": .array(members)]),
@@ -114,6 +116,15 @@ import Testing
       problems(view("n1", offsets: ["n2": 45_000, "n3": -30_001], inDoubt: true)) == [
         "n1 doubts its own clock, and hands the writes it should coordinate to others: set its clock",
         "the clock of n2 is 45 s ahead of that of n1", "the clock of n3 is 30 s behind that of n1",
+      ])
+  }
+
+  @Test("a disk that is full is a problem of the node that says so")
+  func fullDisk() {
+    #expect(problems(view("n1", freeMebibytes: 300)) == [])
+    #expect(
+      problems(view("n1", freeMebibytes: 300, refusesPuts: true)) == [
+        "the disk of n1 is full (300 MiB are free), and it refuses puts: make room there"
       ])
   }
 

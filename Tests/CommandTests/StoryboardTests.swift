@@ -10,7 +10,7 @@ import Testing
 // The story that `cairn storyboard` plays and that Docs/Storage.md quotes.
 
 @Suite struct StoryboardTests {
-  /// The story, and what its directory still holds afterwards.
+  /// Plays the story in a directory of its own.
   private static func play(
     _ rule: StoryRule, _ gap: StoryGap, mergeRule: (any MergeRule)? = nil
   ) throws -> Story {

@@ -26,6 +26,17 @@ struct CrashTests {
     }
   }
 
+  @Test("a disk that is full now and then loses nothing, in the same life or the next", arguments: UInt64(300)..<360)
+  func fullNowAndThen(seed: UInt64) throws {
+    var drive = try RandomDrive(seed: seed, sync: .allCases[Int(seed % 3)])
+    drive.fillsDisk = true
+    for life in 0..<5 {
+      for _ in 0..<drive.generator.below(200) { try drive.step() }
+      if drive.generator.chance(1, in: 2) { try drive.recoverRoom() }
+      try drive.crash(power: drive.generator.chance(1, in: 2), "life \(life)")
+    }
+  }
+
   @Test("a process that dies in the middle of any operation loses nothing durable", arguments: UInt64(200)..<260)
   func midOperation(seed: UInt64) throws {
     var drive = try RandomDrive(seed: seed, sync: .allCases[Int(seed % 3)])

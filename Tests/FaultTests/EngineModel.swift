@@ -105,6 +105,8 @@ struct RandomDrive {
   private let keys: [[UInt8]]
   /// Jobs asked for and not finished, in order; a step at a time is performed.
   private var jobs: [(steps: [DiskStep], done: JobDone)] = []
+  /// Somebody else fills the disk now and then, or opens all the files that may be open, and sets it right again.
+  var fillsDisk = false
   private var syncing: (request: SyncRequest, left: [FileID])?
   /// What the merge waits for.
   private var mergeRead: ColdRead?
@@ -133,6 +135,14 @@ struct RandomDrive {
   }
 
   mutating func step() throws {
+    do {
+      try act()
+    } catch let error as StorageError where mayFail(error) {}
+    if fillsDisk { changeRoom() }
+    if let steps = rig.engine.work(at: rig.now, on: &rig.disk) { jobs.append((steps, .work)) }
+  }
+
+  private mutating func act() throws {
     switch generator.below(50) {
     case 0..<15: try write()
     case 40..<47: try advanceMerge()
@@ -146,7 +156,33 @@ struct RandomDrive {
     case 38: changeRole()
     default: rig.now = rig.now.adding(milliseconds: UInt64([1200, 1200, 70_000][generator.below(3)]))
     }
-    if let steps = rig.engine.work(at: rig.now, on: &rig.disk) { jobs.append((steps, .work)) }
+  }
+
+  private mutating func changeRoom() {
+    if generator.chance(1, in: 30) {
+      let isFull = rig.disk.spaceLeft == nil
+      rig.disk.spaceLeft = isFull ? generator.below(generator.chance(1, in: 2) ? 400 : 4000) : nil
+    }
+    if generator.chance(1, in: 30) { rig.disk.refusesFiles.toggle() }
+    rig.engine.reviewSpace(at: rig.now, on: &rig.disk)
+  }
+
+  /// Whether the step may be broken off so: no file can be opened just now.
+  private func mayFail(_ error: StorageError) -> Bool { fillsDisk && rig.disk.refusesFiles && error.isOutOfFiles }
+
+  /// There is room again: after a while the same engine holds all it has taken, in files.
+  mutating func recoverRoom() throws {
+    rig.disk.spaceLeft = nil
+    rig.disk.refusesFiles = false
+    for _ in 0..<3 {
+      rig.now = rig.now.adding(milliseconds: Engine.shortMillisecondsMin)
+      rig.engine.reviewSpace(at: rig.now, on: &rig.disk)
+      try flush()
+    }
+    #expect(!rig.engine.refusesValues && rig.engine.flushed == rig.engine.appended)
+    for key in model.applied.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+      #expect(try rig.lookup(key) == (model.current(key).map { .found($0) } ?? .absent))
+    }
   }
 
   private mutating func advanceMerge() throws {
@@ -196,8 +232,19 @@ struct RandomDrive {
 
   private mutating func advanceJobs() throws {
     guard var job = jobs.first else { return }
-    for _ in 0..<1 + generator.below(4) where !job.steps.isEmpty { try job.steps.removeFirst().perform(on: &rig.disk) }
-    jobs[0] = job
+    for _ in 0..<1 + generator.below(4) where !job.steps.isEmpty {
+      do throws(StorageError) {
+        try job.steps[0].perform(on: &rig.disk)
+      } catch {
+        guard error.isRefusal else { throw error }
+        // What makes a role durable waits for room; the engine's own work begins anew.
+        guard case .work = job.done else { return }
+        jobs.removeFirst()
+        return rig.engine.abandonWork(error, at: rig.now)
+      }
+      job.steps.removeFirst()
+      jobs[0] = job
+    }
     guard job.steps.isEmpty else { return }
     jobs.removeFirst()
     switch job.done {
@@ -216,9 +263,8 @@ struct RandomDrive {
   }
 
   mutating func flush() throws {
-    let position = rig.engine.appended.rawValue
     try rig.engine.flush(on: &rig.disk)
-    model.flushed = position
+    model.flushed = rig.engine.flushed.rawValue
   }
 
   private mutating func write() throws {
@@ -233,7 +279,9 @@ struct RandomDrive {
     let known = model.current(key)
     let floor = model.floors[rig.store(of: key)] ?? .zero
     if known == nil && at <= floor {
-      #expect(try rig.apply(version, key: key) == .belowFloor(floor))
+      let outcome = try rig.apply(version, key: key)
+      if case .refused = outcome, fillsDisk { return }
+      #expect(outcome == .belowFloor(floor))
       return
     }
     switch try rig.apply(version, key: key) {
@@ -244,6 +292,7 @@ struct RandomDrive {
       if isTombstone { model.heads[id, default: []].append((position.rawValue, rig.engine.status(id).tsnHead)) }
     case .equal: #expect(known?.stamp == at)
     case .newer(let stamp, _): #expect(known?.stamp == stamp && stamp > at)
+    case .refused: #expect(fillsDisk)
     case .belowFloor, .cold: Issue.record("no floor was raised")
     }
   }
@@ -281,6 +330,11 @@ struct RandomDrive {
         #expect(rig.engine.recovery.damaged.isEmpty)
         return
       } catch {
+        // On a full disk nothing is served, and nothing is lost: there is room at the next try.
+        if error.isOutOfSpace {
+          rig.disk.spaceLeft = nil
+          continue
+        }
         guard rig.disk.isDead else { throw error }
       }
     }

@@ -87,7 +87,13 @@ struct NodeCheckTests {
     }
     var copy = rig
     try copy.disk.unlink(segments[1])
-    #expect(!(try check(copy).findings.isClean))
+    let finding = try #require(try check(copy).findings.all.first)
+    #expect(finding.gravity == .error && finding.path == segments[2] && finding.offset == UInt64(FileHeader.byteCount))
+    #expect("\(finding.text)".hasPrefix("a record of the journal"))
+    do {
+      try copy.reopen()
+      Issue.record("a start takes a journal with a hole")
+    } catch { #expect("\(error)".hasPrefix("\(segments[2]) is damaged at byte 64: ")) }
   }
 
   @Test("every flipped bit and every cut of the node's manifest is found")

@@ -1,3 +1,4 @@
+import Causality
 import Primitives
 import Simulation
 import Storage
@@ -6,10 +7,15 @@ import Testing
 @Suite("The n-th file operation fails")
 struct NthOperationTests {
   /// A life with everything in it: creation, turns, roll-overs, a segment change, a checkpoint, roles, shutdown. Notes
-  /// in `durable` what was promised.
+  /// in `durable` what was promised, and in `refused` what was not taken.
   private struct Story {
     var rig: Rig
     var durable: [String: UInt64] = [:]
+    var refused: Set<UInt64> = []
+    /// Appended and not known to be durable, in order.
+    private var promised: [(key: String, time: UInt64, position: LogPosition)] = []
+    /// The steps under way are such that a node stops when they are refused.
+    private(set) var mayStop = false
 
     init(mode: SyncMode, disk: (inout SimulatedDisk) -> Void) throws {
       rig = try Rig(seed: 5, sync: mode, fileBytesMax: 600, segmentBytes: 900)
@@ -18,35 +24,54 @@ struct NthOperationTests {
 
     mutating func run() throws {
       for turn in 0..<12 {
-        var promised: [(String, UInt64)] = []
-        for number in 0..<3 {
-          let time = UInt64(turn * 10 + number + 1)
-          let key = "key \((turn * 3 + number) % 8)"
-          _ = number == 2 ? try rig.delete(key, at: time) : try rig.put(key, "value \(time)", at: time)
-          promised.append((key, time))
-        }
+        for number in 0..<3 { try write(turn, number) }
+        rig.engine.reviewSpace(at: rig.now, on: &rig.disk)
         try rig.engine.flush(on: &rig.disk)
         try rig.sync()
         try rig.work(afterMilliseconds: turn == 6 ? 70_000 : 1)
         if turn == 8 {
+          mayStop = true
           let id = Rig.seeds[0].id
           for step in rig.engine.setRole(id, .active, promises: []) { try step.perform(on: &rig.disk) }
           rig.engine.adoptRole(id, .active, promises: [])
+          mayStop = false
         }
-        guard rig.engine.durable == rig.engine.appended else { continue }
-        for (key, time) in promised { durable[key] = time }
+        while let first = promised.first, first.position <= rig.engine.durable {
+          durable[first.key] = first.time
+          promised.removeFirst()
+        }
       }
+      mayStop = true
       try rig.shutdown()
     }
 
+    private mutating func write(_ turn: Int, _ number: Int) throws {
+      let time = UInt64(turn * 10 + number + 1)
+      let key = "key \((turn * 3 + number) % 8)"
+      do throws(StorageError) {
+        switch number == 2 ? try rig.delete(key, at: time) : try rig.put(key, "value \(time)", at: time) {
+        case .applied(let position): promised.append((key, time, position))
+        case .refused: refused.insert(time)
+        case .equal, .newer, .belowFloor, .cold: Issue.record("\(key) at \(time) is the newest")
+        }
+      } catch {
+        // This store is fenced, the other one goes on.
+        guard case .io(.read, _, _) = error else { throw error }
+        refused.insert(time)
+      }
+    }
+
+    /// What the engine holds is what was promised, or newer, and nothing that was refused.
     mutating func check(_ label: String) throws {
       #expect(rig.engine.recovery.damaged.isEmpty && rig.engine.recovery.missing.isEmpty, "\(label)")
-      for (key, time) in durable.sorted(by: { $0.key < $1.key }) {
+      for number in 0..<8 {
+        let key = "key \(number)"
         guard case .found(let version) = try rig.get(key) else {
-          Issue.record("\(label): lost \(key)")
+          #expect(durable[key] == nil, "\(label): lost \(key)")
           continue
         }
-        #expect(version.stamp >= stamp(time), "\(label): \(key)")
+        #expect(version.stamp >= stamp(durable[key] ?? 0), "\(label): \(key)")
+        #expect(!refused.contains(version.stamp.time.milliseconds), "\(label): \(key) was refused, and is there")
       }
     }
   }
@@ -85,16 +110,82 @@ struct NthOperationTests {
     }
   }
 
-  @Test("the disk is full there: the error comes out, nothing durable is lost", arguments: SyncMode.allCases)
-  func fails(mode: SyncMode) throws {
+  /// What the disk can say, by its number in the system.
+  enum Refusal: Int32, CaseIterable, Sendable {
+    case tooManyFiles = 24
+    case noSpace = 28
+    case quota = 122
+    case failed = 5
+    case readOnly = 30
+
+    /// It says nothing about what is on the disk, and may be over soon.
+    var passes: Bool { self == .tooManyFiles || self == .noSpace || self == .quota }
+  }
+
+  @Test(
+    "the disk refuses there: what it may refuse is tried again, all else ends the engine, and nothing durable is lost",
+    arguments: Refusal.allCases, SyncMode.allCases)
+  func refuses(refusal: Refusal, mode: SyncMode) throws {
     for operation in 1... {
-      var story = try Story(mode: mode) { $0.failure = (operation: $0.operationCount + operation, errno: 28) }
-      let total = story.rig.disk.operationCount + operation
-      do { try story.run() } catch { #expect(error is StorageError) }
-      let isReached = story.rig.disk.operationCount >= total
+      var story = try Story(mode: mode) { $0.failure = ($0.operationCount + operation, refusal.rawValue) }
+      let label = "\(refusal), \(mode), operation \(operation)"
+      let error = Result { try story.run() }.failure
+      guard let failed = story.rig.disk.failedOperation else { return #expect(error == nil, "\(label)") }
+      switch failed {
+      case .append, .open, .createDirectory, .rename, .link, .unlink:
+        if refusal.passes && !(refusal == .tooManyFiles && failed != .open) {
+          #expect(error == nil || story.mayStop, "\(label), \(failed): \(error.map { "\($0)" } ?? "")")
+        } else if failed == .append {
+          try expectDead(&story.rig, label)
+        }
+      case .sync, .syncDirectory:
+        #expect(error != nil, "\(label)")
+        #expect(story.rig.disk.syncsAfterFailure == 0, "\(label)")
+      case .read, .measure: #expect(error == nil, "\(label), \(failed)")
+      case .truncate, .close, .size, .list, .lock, .removeDirectory: break
+      }
       try story.rig.reopen()
-      if story.rig.engine.recovery.damaged.isEmpty { try story.check("operation \(operation)") }
-      if !isReached { return }
+      try story.check(label)
+    }
+  }
+
+  /// After a failed write of its own an engine does nothing any more.
+  private func expectDead(_ rig: inout Rig, _ label: String) throws {
+    let before = rig.disk.operationCount
+    guard (try? rig.engine.flush(on: &rig.disk)) == nil else { return }
+    #expect(throws: StorageError.self, "\(label)") { try rig.put("any", "value", at: 1000) }
+    #expect(rig.disk.operationCount == before, "\(label)")
+  }
+
+  @Test(
+    "the disk fills up there and is emptied later: the same engine goes on and loses nothing",
+    arguments: SyncMode.allCases)
+  func fillsUp(mode: SyncMode) throws {
+    for bytes in stride(from: 0, to: 8000, by: 13) {
+      var story = try Story(mode: mode) { $0.spaceLeft = bytes }
+      let label = "\(mode), \(bytes) bytes left"
+      let error = Result { try story.run() }.failure
+      #expect(error == nil || story.mayStop, "\(label): \(error.map { "\($0)" } ?? "")")
+      story.rig.disk.spaceLeft = nil
+      for _ in 0..<3 {
+        story.rig.now = story.rig.now.adding(milliseconds: 6000)
+        story.rig.engine.reviewSpace(at: story.rig.now, on: &story.rig.disk)
+        try story.rig.engine.flush(on: &story.rig.disk)
+      }
+      try story.check("\(label), in the same life")
+      if error != nil {
+        #expect(story.rig.engine.flushed == story.rig.engine.appended, "\(label)")
+        guard case .applied = try story.rig.put("key 0", "later", at: 5000) else {
+          Issue.record("\(label): a put is refused though there is room")
+          continue
+        }
+        story.durable["key 0"] = 5000
+        try story.rig.engine.flush(on: &story.rig.disk)
+        try story.rig.sync()
+      }
+      try story.rig.reopen()
+      try story.check(label)
+      if error == nil && story.refused.isEmpty { return }
     }
   }
 
@@ -122,4 +213,8 @@ struct NthOperationTests {
       if isDone { return }
     }
   }
+}
+
+extension Result {
+  fileprivate var failure: Failure? { if case .failure(let error) = self { error } else { nil } }
 }

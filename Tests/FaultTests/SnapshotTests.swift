@@ -294,7 +294,7 @@ struct SnapshotTests {
           return
         }
         if case .failed(_, let error) = outcome {
-          #expect(error.isShortage)
+          if case .io(_, _, 28) = error {} else { Issue.record("operation \(operation): \(error)") }
           survived += 1
           // The rest goes by itself, and the next of this name is made.
           try rig.workOrFail()
@@ -311,7 +311,7 @@ struct SnapshotTests {
         try rig.sync()
         #expect(rig.engine.durable == rig.engine.appended)
       } catch let error as StorageError {
-        #expect(error.isShortage, "operation \(operation)")
+        if case .io(_, _, 28) = error {} else { Issue.record("operation \(operation): \(error)") }
       }
       #expect(try rig.entries().allSatisfy { $0.contents != nil })
       try rig.reopen()

@@ -56,7 +56,7 @@ struct RandomMessages {
   private mutating func store() -> StoreID {
     StoreID(partition: UInt16(truncatingIfNeeded: u32()), replicas: UInt8(1 + random.below(5)))
   }
-  private mutating func refusal() -> Refusal { Refusal(rawValue: UInt8(1 + random.below(8))) ?? .loading }
+  private mutating func refusal() -> Refusal { Refusal(rawValue: UInt8(1 + random.below(10))) ?? .loading }
 
   private mutating func key() -> ObjectKey {
     let type = random.chance(1, in: 3) ? bytes(1 + random.below(8)) : []
@@ -202,7 +202,7 @@ struct RandomMessages {
   }
 
   private mutating func failure() -> ClientFailure {
-    switch random.below(7) {
+    switch random.below(9) {
     case 0:
       .unsatisfied(
         QuorumName(rawValue: UInt8(1 + random.below(5))) ?? .r, wanted: random.below(9), got: random.below(9),
@@ -212,6 +212,8 @@ struct RandomMessages {
     case 3: .overloaded(detail: text())
     case 4: .notReady(detail: text())
     case 5: .invalidContext
+    case 6: .full(detail: text())
+    case 7: .unavailable(detail: text())
     default: .damaged(detail: text())
     }
   }

@@ -86,6 +86,10 @@ import Testing
       "Specified w/dw/pw/node_confirms values invalid for bucket n value of 3\n"
     ),
     (.notReady(detail: "starting"), "503 Service Unavailable", "not ready: starting\n"),
+    (
+      .full(detail: "n2: its disk is full"), "507 Insufficient Storage", "insufficient storage: n2: its disk is full\n"
+    ),
+    (.unavailable(detail: "n2"), "503 Service Unavailable", "unavailable: n2\n"),
     (.damaged(detail: "p001"), "500 Internal Server Error", "damaged: p001\n"),
   ])
   func failuresSayWhy(failure: ClientFailure, status: String, text: String) {

@@ -25,6 +25,9 @@ struct AdminTests {
     let sync = #""sync":{"value":"never","source":"--set","default":"always","unit":"always|interval|never"}"#
     #expect(try fetch("/admin/config", shard).body.contains(sync))
     #expect(try fetch("/admin/status", shard).body.contains(#""state":"serving""#))
+    let disk =
+      #""disk":{"free_bytes":3221225472,"reserve_bytes":536870912,"resume_bytes":671088640,"puts_refused":false,"#
+    #expect(try fetch("/admin/status", shard).body.contains(disk))
     #expect(try fetch("/admin/members", shard).body.contains(#""name":"n1""#))
     #expect(try fetch("/admin/ring", shard).body.hasSuffix(#""owners":[["n1"],["n1"]]}"#))
     #expect(await shard.stop() == .clean)

@@ -51,7 +51,8 @@ struct ConfigurationTests {
     "a value that means nothing is refused and changes nothing",
     arguments: [
       "sync=often", "sync_interval=1", "sync_interval=-1s", "sync_interval=s", "sync_interval=99999999999999999999s",
-      "request_timeout=0s", "max_file_size=1", "max_file_size=1TB", "n_val=0", "n_val=x", "partitions=0",
+      "request_timeout=0s", "max_file_size=1", "max_file_size=1TB", "max_file_size=1073741825", "n_val=0", "n_val=x",
+      "partitions=0",
       "admin_remote=yes", "log_level=loud", "clock_offset=--1s", "http=nowhere:1", "initial_cluster=n1",
       "operations_max=0",
     ])
@@ -67,6 +68,12 @@ struct ConfigurationTests {
       #expect("\(key)=\(value)" == assignment)
       #expect(!"\(error)".contains("\n"))
     }
+  }
+
+  @Test("the longest data file that can be configured is the longest that the engine makes")
+  func longestFile() throws {
+    let configuration = try Configuration(arguments: ["--set", "max_file_size=1GiB"])
+    #expect(configuration.fileBytesMax == StorageLimits.fileBytesMax)
   }
 
   @Test("every default is a value that its own key reads back as the same")

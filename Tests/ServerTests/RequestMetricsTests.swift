@@ -141,6 +141,7 @@ import Testing
       (.failed(.invalidContext), .invalid), (.failed(.timeout(detail: "")), .unavailable),
       (.failed(.unsatisfied(.r, wanted: 2, got: 1, detail: "")), .unavailable),
       (.failed(.overloaded(detail: "")), .unavailable), (.failed(.notReady(detail: "")), .unavailable),
+      (.failed(.full(detail: "")), .unavailable), (.failed(.unavailable(detail: "")), .unavailable),
       (.failed(.damaged(detail: "")), .damaged),
     ]
     for (response, outcome) in cases { #expect(RequestOutcome(response) == outcome, "\(response)") }

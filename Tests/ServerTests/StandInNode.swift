@@ -152,7 +152,8 @@ final class StandInNode: DrivenNode {
     NodeStatus(
       member: member, state: .serving, clusterID: nil, bootID: 1, actor: ActorID(2), ringEpoch: 3, peers: [],
       stores: [], clockInDoubt: false, operationsInProgress: held.count, counters: NodeCounters(),
-      recovery: RecoveryReport())
+      recovery: RecoveryReport(),
+      space: SpaceStatus(freeBytes: 3 << 30, reserveBytes: 512 << 20, resumeBytes: 640 << 20, isShort: false))
   }
 
   static func heartbeat(_ sequence: UInt64) -> PeerMessage {

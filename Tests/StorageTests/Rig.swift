@@ -141,7 +141,12 @@ struct Rig {
   mutating func work(afterMilliseconds milliseconds: UInt64 = 0) throws(StorageError) {
     now = now.adding(milliseconds: milliseconds)
     guard let steps = engine.work(at: now, on: &disk) else { return }
-    for step in steps { try step.perform(on: &disk) }
+    do throws(StorageError) {
+      for step in steps { try step.perform(on: &disk) }
+    } catch {
+      guard error.isRefusal else { throw error }
+      return engine.abandonWork(error, at: now)
+    }
     engine.completeWork()
   }
 

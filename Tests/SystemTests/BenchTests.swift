@@ -95,5 +95,17 @@ extension SystemTests {
         #expect(result.code == 0 && report["interrupted"]?.bool == true && sum(report, "ops") > 0, "\(result.errors)")
       }
     }
+
+    @Test("the engine's benchmark that is interrupted says so and leaves no data behind")
+    func engineInterrupted() throws {
+      let data = try ScratchDirectory("bench-engine-data")
+      let command = try RunningCommand(
+        ["bench", "engine", "--workload", "put", "--keys", "100000000", "--data", data.path], name: "bench-engine")
+      try eventually("keys are written") { try FileTree.names(in: data.path).count == 1 }
+      command.identity.signal(.interrupt)
+      let result = try command.finish()
+      #expect(result.code == 1 && result.errors == "cairn: interrupted after 0 rows of 2\n", "\(result.errors)")
+      #expect(try FileTree.names(in: data.path).isEmpty)
+    }
   }
 }

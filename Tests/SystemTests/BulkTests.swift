@@ -190,13 +190,6 @@ extension SystemTests {
       #expect(try files.records("small/out.jsonl") == files.records("out.jsonl"))
     }
 
-    private func shell(_ line: String) throws -> ProcessEnd {
-      var setting = ProcessSetting()
-      setting.errorPath = "/dev/null"
-      let identity = try spawn("/bin/sh", ["-c", line], setting)
-      return try #require(endOfChild(identity.pid, wait: true))
-    }
-
     @Test("a line of 100 MB is passed over in the memory of a short one, and what follows it is imported")
     func longLine() throws {
       let files = try BulkFiles("long-line")

@@ -118,3 +118,11 @@ func eventually(_ what: String, seconds: UInt64 = 60, _ holds: () throws -> Bool
     pause(milliseconds: 10)
   }
 }
+
+/// Runs a line of the shell; what it says of errors is not shown.
+func shell(_ line: String) throws -> ProcessEnd {
+  var setting = ProcessSetting()
+  setting.errorPath = "/dev/null"
+  let identity = try spawn("/bin/sh", ["-c", line], setting)
+  return try #require(endOfChild(identity.pid, wait: true))
+}

@@ -94,6 +94,31 @@ extension SystemTests {
       }
     }
 
+    @Test("what a start found of its disk is in the status: bytes that were cut, and damage with file, place and key")
+    func recovery() throws {
+      try TestCluster.with("recovery", nodes: 1, settings: ["partitions=1"]) { cluster in
+        var client = try cluster.client(1)
+        #expect(try client.put("apple", Array("red".utf8)).status == 204)
+        try cluster.local("stop", "1")
+        let store = cluster.data + "/n1/stores/p000-n1"
+        let data = store + "/000001.data"
+        var bytes = try FileTree.read(data, bytesMax: 1 << 20)
+        try FileTree.write(bytes + [1, 2, 3, 4, 5], to: data)
+        #expect(try cluster.recovery()["bytes_cut"]?.integer == 5)
+        #expect(try FileTree.read(cluster.data + "/n1.log", bytesMax: 1 << 20).text.contains("info n1 cut 5 bytes"))
+        try cluster.local("stop", "1")
+        #expect(try FileTree.read(data, bytesMax: 1 << 20) == bytes)
+        bytes[bytes.count - 9] ^= 1
+        try FileTree.write(bytes, to: data)
+        try FileTree.remove(store + "/000001.hint")
+        let damage = "\(data) is damaged at byte 64: a checksum that does not match; key hit, probably: test/apple"
+        let recovery = try cluster.recovery()
+        #expect(recovery["damaged"]?.array?.map(\.string) == ["store p000-n1: \(damage)"], "\(recovery)")
+        let log = try FileTree.read(cluster.data + "/n1.log", bytesMax: 1 << 20).text
+        #expect(log.contains("error n1 store p000-n1 is fenced: \(damage)"), "\(log)")
+      }
+    }
+
     /// A hint that is lost is missed, told, and made again.
     private func hints(_ node: String) throws {
       let store = try #require(
@@ -126,9 +151,54 @@ extension SystemTests {
       let finding = try #require(try JSON.parse(report.output)["findings"]?.array?.first)
       #expect(finding["path"]?.string == path && finding["offset"]?.integer == FileHeader.byteCount)
       #expect(finding["key_after"]?.string?.hasPrefix("test/k") == true, "\(finding)")
+      try repair("\(node)/stores/\(store)", of: node)
       let listed = try cairn("store", "inspect", node, "--records")
       #expect(listed.code == 1 && listed.errors.contains("damaged at byte 64"), "\(listed.errors)")
       #expect(listed.outputText.split(separator: "\n").count == 41, "all but the damaged one, and the header")
     }
+
+    /// What is whole goes into a new store, the rest is told, and the old store stays as it is.
+    private func repair(_ store: String, of node: String) throws {
+      let new = node + ".new"
+      func bytes(_ directory: String) throws -> [[UInt8]] {
+        try FileTree.names(in: directory).map { try FileTree.read("\(directory)/\($0)", bytesMax: 1 << 20) }
+      }
+      let before = try bytes(store)
+      let repaired = try cairn("store", "repair", store, new)
+      #expect(repaired.code == 1 && repaired.outputText.contains("\n000001.data   64 "), "\(repaired.outputText)")
+      #expect(repaired.outputText.contains("next key behind: test/k"), "\(repaired.outputText)")
+      #expect(repaired.outputText.contains("NOT complete: 1 place"), "\(repaired.outputText)")
+      #expect(repaired.errors.hasPrefix("cairn: 1 place, "), "\(repaired.errors)")
+      #expect(try bytes(store) == before)
+      #expect(try cairn("store", "verify", new).code == 0)
+      // A whole one loses nothing; a copy is told its node.
+      let again = try cairn("store", "repair", new, node + ".again/", "--node", node, "--json")
+      let report = try JSON.parse(again.output)
+      #expect(again.code == 0 && report["complete"]?.bool == true && report["bytes_lost"]?.integer == 0)
+      #expect(report["role"]?.string == "fenced" && report["hints_written"]?.integer == 1)
+      for words in [
+        [store, new], [store], [], [node, node + ".x"], [store, store + "/x"], [store, new + "x", "--node", store],
+      ] {
+        let refused = try cairn(["store", "repair"] + words)
+        #expect(refused.code == 2 && refused.errors.split(separator: "\n").count == 2, "\(words): \(refused.errors)")
+      }
+      #expect(!FileTree.exists(node + ".x") && !FileTree.exists(store + "/x"))
+      try FileTree.remove(new)
+      try FileTree.remove(node + ".again")
+    }
   }
+}
+
+extension TestCluster {
+  /// Starts the first node, and what its status says of the start.
+  fileprivate func recovery() throws -> JSON {
+    try local("start", "1")
+    var client = try client(1)
+    let status = try JSON.parse(try client.send("GET", "/admin/status").body)
+    return try #require(status["recovery"])
+  }
+}
+
+extension [UInt8] {
+  fileprivate var text: String { String(decoding: self, as: UTF8.self) }
 }

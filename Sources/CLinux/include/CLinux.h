@@ -13,6 +13,9 @@ uint32_t cairn_crc32c(uint32_t crc, const void *bytes, size_t length);
 /// The portable implementation, for comparison with the hardware one.
 uint32_t cairn_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
 
+/// Brings a line of memory into the processor's caches without waiting for it. Any address is fine.
+static inline void cairn_prefetch(const void *address) { __builtin_prefetch(address); }
+
 // System calls. Each returns what the kernel returned, or the negated errno; none retries.
 
 /// Interest in a descriptor, and what became ready: bits of one mask.
@@ -69,5 +72,7 @@ int64_t cairn_pread_cached(int descriptor, void *bytes, size_t count, uint64_t o
 int cairn_random(void *bytes, size_t count);
 /// Raises the soft limit of open files to the hard one and returns it (at most INT32_MAX).
 int cairn_raise_open_files(void);
+/// Gives memory that was freed back to the system.
+void cairn_release_freed_memory(void);
 
 #endif

@@ -10,13 +10,13 @@ extension Story {
       "rule \(rule.rawValue): \(rule.meaning)", "gap \(gap.rawValue): \(gap.meaning)", "",
     ]
     for scene in scenes { lines += scene.lines + [""] }
-    lines += getLines(found) + ["Verdict: \(verdict.rawValue)."] + moral
+    lines += [getLine(found), "Verdict: \(verdict.rawValue)."] + moral
     for scene in epilogue { lines += [""] + scene.lines }
-    if !epilogue.isEmpty { lines += [""] + getLines(foundAtLast) }
+    if !epilogue.isEmpty { lines += ["", getLine(foundAtLast)] }
     return lines.joined(separator: "\n") + "\n"
   }
 
-  private func getLines(_ found: String?) -> [String] { ["GET \(Story.key): \(found ?? "not found")"] }
+  private func getLine(_ found: String?) -> String { "GET \(Story.key): \(found ?? "not found")" }
 
   var json: JSON {
     .object([

@@ -1,11 +1,10 @@
-import Messages
 import Primitives
 
 // Keys for eyes: bytes as text that moves no cursor and can be typed back. What is printable UTF-8 stays as it is, a
 // backslash is doubled, every other byte is `\xNN`.
 
 /// `bytes` as one line of text.
-func keyText(_ bytes: [UInt8]) -> String {
+package func keyText(_ bytes: [UInt8]) -> String {
   var text = ""
   var offset = 0
   while offset < bytes.count {
@@ -31,7 +30,7 @@ func keyText(_ bytes: [UInt8]) -> String {
 }
 
 /// The bytes that `text` means, as `keyText` writes them; nil when a backslash is followed by something else.
-func keyBytes(_ text: String) -> [UInt8]? {
+package func keyBytes(_ text: String) -> [UInt8]? {
   var bytes: [UInt8] = []
   var rest = Array(text.utf8)[...]
   while let byte = rest.popFirst() {
@@ -60,7 +59,7 @@ private func digit(_ byte: UInt8) -> UInt8? {
 }
 
 /// `type/bucket/key` of a composite key, without the default type; bytes that are no composite key as they are.
-func objectName(_ encoded: [UInt8]) -> String {
+package func objectName(_ encoded: [UInt8]) -> String {
   guard let key = ObjectKey(encoded: encoded) else { return "(no object) " + keyText(encoded) }
   let type = key.type == ObjectKey.defaultType ? "" : keyText(key.type) + "/"
   return "\(type)\(keyText(key.bucket))/\(keyText(key.key))"
