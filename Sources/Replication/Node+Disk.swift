@@ -81,7 +81,8 @@ extension Node where Disk: ~Copyable {
       } else if engine?.hasFailed ?? true {
         stopReason = .failed(error)
       } else {
-        free.append(.log(.error, "store \(store) is fenced until the next start, the others go on: \(error.text(naming: objectName))"))
+        let text = error.text(naming: objectName)
+        free.append(.log(.error, "store \(store) is fenced until the next start, the others go on: \(text)"))
       }
       return .unavailable
     }

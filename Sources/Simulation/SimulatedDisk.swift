@@ -323,6 +323,9 @@ package struct SimulatedDisk: FileSystem, Sendable {
     return true
   }
 
+  /// Paths of the open files, sorted; one that is open twice is there twice.
+  package var openPaths: [String] { handles.values.map(\.path).sorted() }
+
   /// Files there are, sorted.
   package var paths: [String] { names.keys.sorted() }
 

@@ -33,10 +33,14 @@ extension Bitcask {
     targets.compactMap { target in dataFiles.index(ofFile: target.fileID).flatMap { dataFiles[$0].handle } }
   }
 
-  /// The manifest as it stands, once `targets` are durable.
+  /// The manifest as it stands, once `targets` are durable. The floor in it rises only when they are all that was
+  /// applied: a record that stands in the journal alone must not meet, when it is replayed, a floor that is younger than
+  /// it. (A floor that lags brings a purged tombstone back at most, as long as its record is there.)
   func manifestBytes(afterSyncing targets: [SyncTarget]) -> [UInt8] {
     guard isOpen else { return manifest.encoded() }
     var snapshot = manifest
+    if buffer.isEmpty && targets == syncTargets { settleFloor() }
+    snapshot.floor = settledFloor
     let synced = Dictionary(uniqueKeysWithValues: targets.map { ($0.fileID, $0.length) })
     snapshot.files = dataFiles.indices.filter { !dataFiles[$0].isRetired }.map { index in
       let file = dataFiles[index]
@@ -65,7 +69,7 @@ extension Bitcask {
 
   /// Files whose hint does not cover them, the active one included.
   var filesWithoutHint: [Int] {
-    dataFiles.indices.filter { dataFiles[$0].hintLength < dataFiles[$0].length }
+    dataFiles.indices.filter { dataFiles[$0].hintLength < dataFiles[$0].length && !dataFiles[$0].isRetired }
   }
 
   func hintStep(_ index: Int) -> DiskStep {

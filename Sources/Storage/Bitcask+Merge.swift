@@ -27,7 +27,6 @@ extension Bitcask {
   ) throws(StorageError) -> MergeSlice {
     guard var run = merge else { return .copied }
     defer { if merge != nil { merge = run } }
-    if run.lookups.count > MergeRun.lookupsMax { close(&run.lookups, on: &files) }
     while !run.isCopied {
       guard let index = dataFiles.index(ofFile: run.inputs[run.position]) else {
         fatalError("invariant: file \(run.inputs[run.position]) left store \(id) while it was merged")
@@ -73,6 +72,28 @@ extension Bitcask {
     }
   }
 
+  /// What was blocked by a merged file is blocked by what came of it: only merging them together frees both. Else two
+  /// files could take turns for ever.
+  func succeed(_ inputs: [UInt32], by outputs: [UInt32]) {
+    let merged = Set(inputs)
+    for index in dataFiles.indices where !dataFiles[index].blockers.isDisjoint(with: merged) {
+      dataFiles[index].blockers.subtract(merged)
+      dataFiles[index].blockers.formUnion(outputs)
+    }
+  }
+
+  /// These inputs, and the files whose tombstones they block, as far as all together have no more than so many live
+  /// bytes.
+  func withBlocked(_ inputs: [UInt32], liveBytesMax: UInt64) -> [UInt32] {
+    var inputs = Set(inputs)
+    var liveBytes = inputs.reduce(0) { $0 + (dataFiles.index(ofFile: $1).map { dataFiles[$0].liveBytes } ?? 0) }
+    for index in mergeable where !dataFiles[index].blockers.isDisjoint(with: inputs) {
+      guard liveBytes + dataFiles[index].liveBytes <= liveBytesMax else { continue }
+      if inputs.insert(dataFiles[index].id).inserted { liveBytes += dataFiles[index].liveBytes }
+    }
+    return inputs.sorted()
+  }
+
   private func close<FS: FileSystem & ~Copyable>(_ lookups: inout [UInt32: HintLookup], on files: inout FS) {
     for lookup in lookups.values { files.close(lookup.file) }
     lookups.removeAll()
@@ -100,6 +121,9 @@ extension Bitcask {
     switch try read(handle, at: run.offset, count: count, warm: warm, mayBlock: false, on: &files) {
     case .cold(let read): return .cold(read)
     case .bytes(let bytes): chunk = bytes
+    }
+    guard chunk.count >= count else {
+      throw try fenced(input, run.offset + UInt64(chunk.count), "the file ends here", on: &files)
     }
     if let output = run.output, dataFiles[output].length >= options.fileBytesMax { run.output = nil }
     var moves = Moves(output: run.output)
@@ -220,7 +244,7 @@ extension Bitcask {
   private func beginOutput<FS: FileSystem & ~Copyable>(
     _ run: inout MergeRun, on files: inout FS
   ) throws(StorageError) -> Int {
-    let (index, header) = try newFile(on: &files)
+    let (index, header) = try newFile(reserve: 0, on: &files)
     do throws(StorageError) {
       try files.append(header, to: try handle(index, on: &files))
     } catch {
@@ -251,17 +275,29 @@ extension Bitcask {
   ) throws(StorageError) -> Holders {
     for index in dataFiles.indices {
       let file = dataFiles[index]
-      guard !file.isRetired, let lowest = file.valueStamps?.lowerBound, lowest < stamp,
+      // Where every record counts, none is a lower version of anything.
+      guard !file.isRetired, file.liveRecords < file.records, let lowest = file.valueStamps?.lowerBound, lowest < stamp,
         !run.inputs.contains(file.id), !run.outputs.contains(file.id)
       else { continue }
-      guard let lookup = try lookup(index, &run, on: &files) else { return .files([file.id]) }
-      switch try lookup.ask(hash, warm: warm, on: &files) {
+      switch try ask(index, hash, &run, warm: warm, on: &files) {
       case .cannotHold: continue
       case .mayHold: return .files([file.id])
       case .cold(let read): return .cold(read)
       }
     }
     return .files([])
+  }
+
+  /// What the hint of a file says of a hash; one that cannot be read costs the tombstone's room and nothing else.
+  private func ask<FS: FileSystem & ~Copyable>(
+    _ index: Int, _ hash: UInt64, _ run: inout MergeRun, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> HintLookup.Answer {
+    do throws(StorageError) {
+      return try lookup(index, &run, on: &files)?.ask(hash, warm: warm, on: &files) ?? .mayHold
+    } catch {
+      guard case .io(.read, _, _) = error, !error.isShortage else { throw error }
+      return .mayHold
+    }
   }
 
   private func lookup<FS: FileSystem & ~Copyable>(
@@ -275,13 +311,17 @@ extension Bitcask {
       run.unreadable.insert(file.id)
       return nil
     }
+    if run.lookups.count >= MergeRun.lookupsMax { close(&run.lookups, on: &files) }
     let handle = try files.open(path, .read)
-    guard let lookup = try HintLookup(handle, of: file, options: options, on: &files) else {
-      files.close(handle)
-      run.unreadable.insert(file.id)
-      return nil
+    var lookup: HintLookup?
+    defer {
+      run.lookups[file.id] = lookup
+      if lookup == nil {
+        files.close(handle)
+        run.unreadable.insert(file.id)
+      }
     }
-    run.lookups[file.id] = lookup
+    lookup = try HintLookup(handle, of: file, options: options, on: &files)
     return lookup
   }
 

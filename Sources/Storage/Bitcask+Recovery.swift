@@ -101,7 +101,8 @@ extension Bitcask {
     besides listed: Set<UInt32>, _ recovery: inout StoreRecovery, on files: inout FS
   ) throws(StorageError) {
     let firstNew = manifest.nextFileID
-    for name in try files.list(directory) {
+    let names = try files.list(directory)
+    for name in names {
       guard let id = StorePath.number(name, suffix: ".data"), !listed.contains(id), id < UInt32.max else { continue }
       manifest.nextFileID = max(manifest.nextFileID, id + 1)
       recovery.isChanged = true
@@ -123,6 +124,13 @@ extension Bitcask {
         default: throw error
         }
       }
+    }
+    // Hints of files that are gone: a crash came between the removal of a file and that of its hint.
+    for name in names {
+      guard let id = StorePath.number(name, suffix: ".hint") ?? StorePath.number(name, suffix: ".hint.tmp"),
+        dataFiles.index(ofFile: id) == nil, try !files.exists(StorePath.data(directory, id))
+      else { continue }
+      try files.unlink(directory + "/" + name)
     }
   }
 
@@ -314,7 +322,10 @@ extension Bitcask {
   ) throws(StorageError) {
     let file = dataFiles[index]
     guard file.length < file.flushedLength else { return }
-    try files.truncate(try handle(index, on: &files), to: file.length)
+    let handle = try handle(index, on: &files)
+    try files.truncate(handle, to: file.length)
+    // Else a loss of power could bring the tail back, behind a file that nobody syncs again and a snapshot may link.
+    try files.sync(handle)
     recovery.bytesCut += file.flushedLength - file.length
     recovery.isChanged = true
     dataFiles[index].flushedLength = file.length

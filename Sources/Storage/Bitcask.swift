@@ -14,6 +14,8 @@ package final class Bitcask {
   // of them to a function that could reach it by another way.
   /// Identity and the facts of the delete protocol as the next manifest will say them; `files` is filled in then.
   @safe @exclusivity(unchecked) var manifest: StoreManifest
+  /// The floor that manifests tell: see `manifestBytes(afterSyncing:)`.
+  private(set) var settledFloor: Stamp
   /// What the store is now; a role that is on its way to disk is in `manifest` already.
   var role: StoreRole
   var promises: [PeerPromise]
@@ -44,6 +46,7 @@ package final class Bitcask {
     self.options = options
     self.openFiles = openFiles
     self.manifest = manifest
+    settledFloor = manifest.floor
     role = manifest.role
     promises = manifest.promises
     keydir = Keydir(ringBits: options.ringBits)
@@ -176,7 +179,7 @@ package final class Bitcask {
   private func activeFile<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> Int {
     if let active, !mustRoll { return active }
     invariant(buffer.isEmpty, "store \(id) rolls over with \(buffer.count) bytes unflushed")
-    let (index, header) = try newFile(on: &files)
+    let (index, header) = try newFile(reserve: StorageLimits.filesForMerges, on: &files)
     seal(on: &files)
     buffer.append(contentsOf: header)
     active = index
@@ -184,12 +187,13 @@ package final class Bitcask {
   }
 
   /// Creates the next data file, empty, and returns its index and the header that must come first in it.
+  /// - Parameter reserve: So many places for files stay free.
   func newFile<FS: FileSystem & ~Copyable>(
-    on files: inout FS
+    reserve: Int, on files: inout FS
   ) throws(StorageError) -> (index: Int, header: [UInt8]) {
     let id = manifest.nextFileID
     let path = StorePath.data(directory, id)
-    guard !dataFiles.isFull, id < UInt32.max else {
+    guard dataFiles.count + reserve < StorageLimits.filesMax, id < UInt32.max else {
       throw .incompatible(path: path, reason: "the store has the most data files it can; raise max_file_size")
     }
     let header = fileHeader(id)
@@ -211,6 +215,8 @@ package final class Bitcask {
     openFiles.add(self, active, on: &files)
     self.active = nil
   }
+
+  func settleFloor() { settledFloor = manifest.floor }
 
   /// Where the checksums of records in the data file of this id begin, whether it is still there or not.
   func salt(ofFile id: UInt32) -> UInt32 {

@@ -13,7 +13,7 @@ struct CheckpointState {
     var spare: UInt32?
     var dropped: [UInt32] = []
     /// The merge whose outputs take the place of its inputs.
-    var merged: MergeRun?
+    var merged: (store: Bitcask, run: MergeRun)?
     var hint: (store: Bitcask, fileID: UInt32, length: UInt64)?
     /// What this job was due for, should it come to nothing.
     var bytes: UInt64 = 0
@@ -89,7 +89,7 @@ extension Engine {
     }
     if let spare = job.spare { journal?.adoptSpare(spare) }
     journal?.dropped(job.dropped)
-    if let merged = job.merged { completeMerge(merged) }
+    if let merged = job.merged { completeMerge(of: merged.store, merged.run) }
     if let hint = job.hint, let index = hint.store.dataFiles.index(ofFile: hint.fileID) {
       hint.store.dataFiles[index].hintLength = hint.length
     }
@@ -111,7 +111,7 @@ extension Engine {
     checkpoint.isUrgent = checkpoint.isUrgent || job.isUrgent
     checkpoint.hasRolled = checkpoint.hasRolled || job.hasRolled
     checkpoint.lastSync = nil
-    if let merged = job.merged { merge.unfinished = merged }
+    if let merged = job.merged { merge.unfinished = merged.run }
     if job.bytes > 0 { checkpoint.mustRun = true }
   }
 

@@ -13,6 +13,8 @@ struct MergeState {
   var copiedAt: UInt64?
   /// A round over all stores that somebody asked for: those not merged yet.
   var round: [StoreID]?
+  /// The store of the round whose active file was ended already.
+  var ended: StoreID?
   /// Ids of the files that the round is about; nil when it is about all that are worth it.
   var roundFiles: Set<UInt32>?
   var lastCheck: Instant?
@@ -38,6 +40,7 @@ extension Engine {
   /// Asks for a round: every store, or each of these, is merged once, beginning with the next `continueMerge`.
   package func requestMerge(in ids: [StoreID]? = nil) {
     merge.round = stores.filter { $0.isOpen && ids?.contains($0.id) ?? true }.map(\.id)
+    merge.ended = nil
     merge.roundFiles = nil
   }
 
@@ -46,6 +49,7 @@ extension Engine {
   package func requestMerge(of files: [UInt32], in id: StoreID) {
     invariant(merge.store == nil, "files of \(id) are to be merged while another merge is under way")
     merge.round = [id]
+    merge.ended = nil
     merge.roundFiles = Set(files)
   }
 
@@ -73,9 +77,20 @@ extension Engine {
     do throws(StorageError) {
       if merge.store == nil, let step = try begin(at: now, hour: hour, rule: rule, on: &files) { return step }
       guard let store = merge.store else { return .idle }
+      // Its last job is under way, which ends it whatever becomes of the store, or could not be done yet.
+      guard store.merge != nil else {
+        guard merge.unfinished != nil, !store.isOpen || store.damage != nil else { return .waiting }
+        endMerge(of: store, on: &files)
+        return .worked
+      }
       guard store.isOpen, store.damage == nil else {
         endMerge(of: store, on: &files)
         return .worked
+      }
+      let outputs = store.merge?.outputs.count ?? 0
+      defer {
+        // An output that is full is made durable soon: only then may it be closed.
+        if let now = store.merge?.outputs.count, now > max(1, outputs) { checkpoint.isUrgent = true }
       }
       switch try store.mergeSlice(budget: budget, warm: warm, on: &files) {
       case .worked: return .worked
@@ -86,11 +101,9 @@ extension Engine {
       }
     } catch {
       guard let store = merge.store else { throw error }
-      if error.isRefusal {
-        if error.isOutOfSpace {
-          noteOutOfSpace()
-          do throws(StorageError) { try store.undoTornMerge(on: &files) } catch { throw refuse(error, by: store) }
-        }
+      if error.isShortage {
+        if error.isOutOfSpace { noteOutOfSpace() }
+        do throws(StorageError) { try store.undoTornMerge(on: &files) } catch { throw refuse(error, by: store) }
       } else {
         _ = refuse(error, by: store)
         guard store.damage != nil else { throw error }
@@ -112,6 +125,7 @@ extension Engine {
     merge.store = nil
     merge.copiedAt = nil
     merge.unfinished = nil
+    merge.lastCheck = nil
     merge.round?.removeAll { $0 == store.id }
   }
 
@@ -130,15 +144,20 @@ extension Engine {
     try endActiveFiles(on: &files)
     var best: (store: Bitcask, inputs: [UInt32], freeable: UInt64)?
     for store in stores where store.isOpen && store.damage == nil {
+      // Without the hints of the files that stay, tombstones would stay as well.
+      guard store.sealedFileWithoutHint == nil else {
+        checkpoint.mayNeedHints = true
+        continue
+      }
       let candidates = store.mergeable.map(store.mergeFacts)
       let inputs = options.merge.choose(candidates, liveBytesMax: options.fileBytesMax)
       let freeable = candidates.reduce(0) { inputs.contains($1.id) ? $0 + $1.freeableBytes : $0 }
       if !inputs.isEmpty && freeable >= best?.freeable ?? 0 { best = (store, inputs, freeable) }
     }
     guard let best else { return .idle }
-    // More may be due: the next look comes as soon as this merge has ended.
-    merge.lastCheck = nil
-    best.store.beginMerge(of: best.inputs, rule: rule)
+    // More may be due: the next look comes as soon as this merge has ended, unless it is broken off.
+    merge.lastCheck = last
+    best.store.beginMerge(of: best.store.withBlocked(best.inputs, liveBytesMax: options.fileBytesMax), rule: rule)
     merge.store = best.store
     return nil
   }
@@ -175,12 +194,15 @@ extension Engine {
         chosen?.contains(store.dataFiles[file].id) ?? store.isWorthMerging(file)
       }
       if store.isOpen, store.damage == nil, store.dataFiles.indices.contains(where: isWanted) {
-        if let active = store.active, isWanted(active) {
+        // Once: a busy store has another such file at the next look.
+        if merge.ended != id, let active = store.active, isWanted(active) {
           try seal([store], on: &files)
           // What is in memory finds no room now.
           if store.active != nil { return .waiting }
         }
-        let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || store.mergeable.contains($0) }
+        merge.ended = id
+        let mergeable = Set(store.mergeable)
+        let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || mergeable.contains($0) }
         guard isSettled && store.sealedFileWithoutHint == nil else {
           if isSettled { checkpoint.mayNeedHints = true } else { checkpoint.isUrgent = true }
           return .waiting
@@ -188,11 +210,14 @@ extension Engine {
         let inputs = store.mergeable.filter {
           isWanted($0) || chosen == nil && store.dataFiles[$0].length < options.merge.smallFileBytes
         }
-        store.beginMerge(of: inputs.map { store.dataFiles[$0].id }, rule: rule)
-        merge.store = store
-        return nil
+        if !inputs.isEmpty {
+          store.beginMerge(of: inputs.map { store.dataFiles[$0].id }, rule: rule)
+          merge.store = store
+          return nil
+        }
       }
       merge.round?.removeFirst()
+      merge.ended = nil
     }
     merge.round = nil
     return .idle
@@ -205,8 +230,8 @@ extension Engine {
     _ job: inout CheckpointState.Job, _ steps: inout [DiskStep], on files: inout FS
   ) {
     // What a record lost to must be in a file that this job syncs before the record goes.
-    guard let store = merge.store, let copiedAt = merge.copiedAt, copiedAt <= flushedCount,
-      let run = merge.unfinished ?? store.retireInputs(on: &files)
+    guard let store = merge.store, store.isOpen, store.damage == nil, store.buffer.isEmpty,
+      let copiedAt = merge.copiedAt, copiedAt <= flushedCount, let run = merge.unfinished ?? store.retireInputs(on: &files)
     else { return }
     merge.unfinished = nil
     let targets = store.syncTargets
@@ -221,11 +246,11 @@ extension Engine {
     }
     steps.append(.syncDirectory(store.directory))
     job.targets.append((store: store, targets: targets))
-    job.merged = run
+    job.merged = (store: store, run: run)
   }
 
-  func completeMerge(_ run: MergeRun) {
-    guard let store = merge.store else { return }
+  func completeMerge(of store: Bitcask, _ run: MergeRun) {
+    store.succeed(run.inputs, by: run.outputs)
     store.dropFiles(run.inputs)
     merge.totals += run.totals
     merge.merges += 1
@@ -251,7 +276,10 @@ extension Bitcask {
   }
 
   /// Somebody who asks for a merge means every dead byte.
-  func isWorthMerging(_ index: Int) -> Bool { mergeFacts(index).freeableBytes > 0 }
+  /// In an active store also the blocked ones: what blocks them has dead bytes itself, and is merged with them.
+  func isWorthMerging(_ index: Int) -> Bool {
+    role == .active ? dataFiles[index].deadBytes > 0 : mergeFacts(index).freeableBytes > 0
+  }
 
   /// A write of the merge failed by half: what it left behind its last whole slice is cut off.
   func undoTornMerge<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
@@ -270,4 +298,12 @@ package struct MergeStatus: Equatable, Sendable {
   /// Why the last one was broken off, when it was.
   package var postponement: String?
   package init() {}
+}
+
+extension StorageError {
+  /// Something is lacking that may come back: what the disk may refuse, or data files that the store may have.
+  var isShortage: Bool {
+    if case .incompatible = self { return true }
+    return isRefusal
+  }
 }

@@ -138,6 +138,10 @@ extension Engine {
     let chosen = stores(of: request)
     if let damage = chosen.lazy.compactMap(\.damage).first { throw damage }
     try seal(chosen.filter { $0.active != nil }, on: &files)
+    // What is in memory may find no room: then there is no moment whose writes are all in files.
+    if chosen.contains(where: { $0.active != nil || !$0.buffer.isEmpty }) {
+      throw space.refusal ?? .io(.append, path: directory, errno: StorageError.noSpace)
+    }
     for store in chosen { store.merge?.output = nil }
     let run = plan(request, chosen, leftovers: try leftovers(on: &files))
     var job = CheckpointState.Job()
@@ -214,7 +218,7 @@ extension Engine {
       return "store \(store.id) is damaged (\(damage)); the others can be had one by one, by their names"
     }
     if !store.isOpen { return "store \(store.id) is not open" }
-    if store.dataFiles.count + filesSpared > StorageLimits.filesMax {
+    if store.dataFiles.count + StorageLimits.filesForMerges + filesSpared > StorageLimits.filesMax {
       return "store \(store.id) has \(store.dataFiles.count) data files, nearly the most it can; merge first"
     }
     return nil

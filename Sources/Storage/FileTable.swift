@@ -12,7 +12,6 @@ struct FileTable {
   var count: Int { indices.count }
   /// Index of the file with the highest id.
   var last: Int? { indices.last }
-  var isFull: Bool { count >= StorageLimits.filesMax }
 
   subscript(index: Int) -> DataFile {
     _read { yield places[index] }

@@ -10,6 +10,8 @@ package enum StorageLimits {
   package static let fileBytesMax: UInt64 = 1 << 30
   /// Live data files of one store: 14 bits of a slot.
   package static let filesMax = 1 << 14
+  /// Of these, so many are for outputs of merges: a store that has the most files can still have fewer.
+  package static let filesForMerges = 64
   /// Bytes appended and not yet flushed, over all stores of an engine; then `apply` flushes by itself.
   package static let bufferedBytesMax = 8 << 20
   /// Cursors and promises of one store.

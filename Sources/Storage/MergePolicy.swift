@@ -54,10 +54,12 @@ package struct MergePolicy: Equatable, Sendable {
   /// The files to merge; empty when none has reached a trigger.
   /// - Parameter liveBytesMax: Of all chosen files together, the first excepted: what a merge may write.
   func choose(_ files: [File], liveBytesMax: UInt64) -> [UInt32] {
-    let small = files.filter { $0.length < smallFileBytes }
+    // Two of them always fit into one merge; else a merge could leave as many as it found.
+    let smallMax = min(smallFileBytes, liveBytesMax / 2)
+    let small = files.filter { $0.length < smallMax }
     guard files.contains(where: starts) || small.count >= MergePolicy.smallFilesTrigger else { return [] }
     let candidates = files.filter { file in
-      starts(file) || file.length < smallFileBytes || file.isDead(percent: fragmentation, bytes: deadBytes)
+      starts(file) || file.length < smallMax || file.isDead(percent: fragmentation, bytes: deadBytes)
     }
     var chosen: [UInt32] = []
     var liveBytes: UInt64 = 0

@@ -92,6 +92,8 @@ extension StorageError: CustomStringConvertible {
 
   /// ENOENT.
   static let noSuchFile: Int32 = 2
+  /// ENOSPC.
+  static let noSpace: Int32 = 28
   /// EISDIR.
   static let isDirectory: Int32 = 21
 

@@ -17,6 +17,22 @@ struct CrashTests {
     }
   }
 
+  /// Hashes of so few bits that most keys of a store share theirs with others.
+  private static let masks: [UInt64] = [.max, .max, .max, 0x8000_0000_0000_0003, 0x8000_0000_0000_0000]
+
+  @Test(
+    "puts, deletes, purges, merges, roles and crashes in any order leave what a dictionary holds, byte counts included",
+    arguments: UInt64(1000)..<2000)
+  func everything(seed: UInt64) throws {
+    var drive = try RandomDrive(
+      seed: seed, sync: .allCases[Int(seed / 2 % 3)], mask: CrashTests.masks[Int(seed % 5)],
+      segmentBytes: seed % 7 < 3 ? 1 << 20 : 1500)
+    for life in 0..<3 {
+      for _ in 0..<30 + drive.generator.below(90) { try drive.step() }
+      try drive.crash(power: !drive.generator.chance(1, in: 3), "life \(life)")
+    }
+  }
+
   @Test("what was flushed survives the death of the process", arguments: UInt64(100)..<130, SyncMode.allCases)
   func process(seed: UInt64, mode: SyncMode) throws {
     var drive = try RandomDrive(seed: seed, sync: mode)

@@ -116,13 +116,19 @@ struct RandomDrive {
     case role(StoreID, StoreRole)
   }
 
-  init(seed: UInt64, sync: SyncMode, mask: UInt64 = .max) throws {
+  /// - Parameter segmentBytes: With few, the journal goes soon; with many, it stands beside whatever merges leave.
+  init(seed: UInt64, sync: SyncMode, mask: UInt64 = .max, segmentBytes: UInt64 = 1500) throws {
     generator = SeededGenerator(seed: seed)
-    rig = try Rig(seed: seed, sync: sync, fileBytesMax: 700, segmentBytes: 1500, mask: mask)
+    rig = try Rig(seed: seed, sync: sync, fileBytesMax: 700, segmentBytes: segmentBytes, mask: mask)
     rig.options.merge = RandomDrive.policy
     rig.options.openFilesMax = 3
+    // Only a store that takes part drops tombstones.
+    for seed in Rig.seeds {
+      try rig.take(.active, in: seed.id)
+      model.roles[seed.id] = .active
+    }
     try rig.reopen()
-    rig.disk.wouldBlockChance = 100
+    rig.disk.wouldBlockChance = [0, 100, 500][Int(seed % 3)]
     keys = (0..<14).map { Array("key-\($0)".utf8) }
   }
 
@@ -146,7 +152,9 @@ struct RandomDrive {
     switch generator.below(50) {
     case 0..<15: try write()
     case 40..<47: try advanceMerge()
-    case 47: rig.engine.requestMerge()
+    case 47:
+      requestMerge()
+      if generator.chance(1, in: 2) { try finishMerge() }
     case 48..<50: try purge()
     case 15..<17: rig.now = rig.now.adding(milliseconds: 300)
     case 17..<19: try read()
@@ -185,6 +193,24 @@ struct RandomDrive {
     }
   }
 
+  /// All that is dead, or some files whatever is in them: what stays may be older or newer than what goes.
+  private mutating func requestMerge() {
+    guard rig.engine.merge.store == nil, generator.chance(2, in: 3) else { return rig.engine.requestMerge() }
+    let store = rig.engine.stores[generator.below(2)]
+    let ids = store.dataFiles.indices.map { store.dataFiles[$0].id }
+    rig.engine.requestMerge(of: ids.filter { _ in generator.chance(1, in: 2) }, in: store.id)
+  }
+
+  /// What was asked for takes place at once, as far as so many turns get.
+  private mutating func finishMerge() throws {
+    for _ in 0..<120 where rig.engine.isMergeRequested {
+      if let steps = rig.engine.work(at: rig.now, on: &rig.disk) { jobs.append((steps, .work)) }
+      try advanceJobs()
+      try advanceMerge()
+      try flush()
+    }
+  }
+
   private mutating func advanceMerge() throws {
     let budget = [1, 100, 400, 5000][generator.below(4)]
     var warm: WarmBytes?
@@ -205,10 +231,12 @@ struct RandomDrive {
 
   /// Forgets a tombstone that is durable.
   private mutating func purge() throws {
-    let key = keys[generator.below(keys.count)]
-    guard let version = model.current(key), version.isTombstone,
-      model.newest(key, upTo: rig.engine.durable.rawValue) == version
-    else { return }
+    let start = generator.below(keys.count)
+    let candidates = (keys[start...] + keys[..<start]).filter { key in
+      guard let version = model.current(key), version.isTombstone else { return false }
+      return model.newest(key, upTo: rig.engine.durable.rawValue) == version
+    }
+    guard let key = candidates.first, let version = model.current(key) else { return }
     let outcome = try rig.purge(key, version.stamp)
     #expect(outcome == .purged)
     model.purge(key, version.stamp, in: rig.store(of: key))
@@ -257,7 +285,7 @@ struct RandomDrive {
 
   private mutating func changeRole() {
     let id = Rig.seeds[generator.below(2)].id
-    let role: StoreRole = generator.chance(1, in: 2) ? .active : .loading
+    let role: StoreRole = generator.chance(3, in: 4) ? .active : .loading
     jobs.append((rig.engine.setRole(id, role, promises: []), .role(id, role)))
     model.askedRoles[id, default: []].append(role)
   }

@@ -1,1 +1,158 @@
-../StorageTests/Rig.swift
+import Causality
+import Primitives
+import Simulation
+
+@testable import Storage
+
+// An engine on a simulated disk, and the short words that tests speak with it.
+
+func stamp(_ milliseconds: UInt64, actor: UInt32 = 1) -> Stamp {
+  Stamp(time: HybridTime(milliseconds: milliseconds), actor: ActorID(actor))
+}
+
+func seedOf(_ partition: UInt16) -> StoreSeed {
+  StoreSeed(
+    id: StoreID(partition: partition, replicas: 3), incarnation: Identity128(high: 7, low: UInt64(partition) + 1),
+    configID: 99)
+}
+
+/// Two partitions, so that journal and checkpoint have more than one store to care for.
+struct Rig {
+  var disk: SimulatedDisk
+  var options: EngineOptions
+  var engine: Engine
+  var now = Instant(nanoseconds: 0)
+  static let seeds = [seedOf(0), seedOf(1)]
+  static let root = "/data"
+
+  init(
+    seed: UInt64, sync: SyncMode = .always, fileBytesMax: UInt64 = 1 << 20, segmentBytes: UInt64 = 1 << 20,
+    checkpointBytes: UInt64? = nil, mask: UInt64 = .max
+  ) throws(StorageError) {
+    disk = SimulatedDisk(seed: seed, root: Rig.root)
+    options = EngineOptions(
+      clusterID: Identity128(high: 1, low: 2), nodeID: NodeID(1), hash: RingHash(seed: 42, mask: mask), ringBits: 1,
+      sync: sync, fileBytesMax: fileBytesMax, journalSegmentBytes: segmentBytes, checkpointSeconds: 60,
+      checkpointBytes: checkpointBytes ?? segmentBytes)
+    engine = try Engine.open(Rig.root, options: options, stores: [], on: &disk)
+    for step in engine.create(Rig.seeds) { try step.perform(on: &disk) }
+    try engine.adopt(Rig.seeds, on: &disk)
+  }
+
+  func hash(_ key: [UInt8]) -> UInt64 { options.hash(key) }
+  func store(of key: [UInt8]) -> StoreID { StoreID(partition: UInt16(hash(key) >> 63), replicas: 3) }
+
+  mutating func put(_ key: String, _ value: String, at time: UInt64) throws(StorageError) -> ApplyOutcome {
+    try apply(StoredVersion(stamp: stamp(time), isTombstone: false, value: Array(value.utf8)), key: Array(key.utf8))
+  }
+
+  mutating func delete(_ key: String, at time: UInt64) throws(StorageError) -> ApplyOutcome {
+    try apply(StoredVersion(stamp: stamp(time), isTombstone: true, value: []), key: Array(key.utf8))
+  }
+
+  mutating func get(_ key: String) throws(StorageError) -> LookupOutcome { try lookup(Array(key.utf8)) }
+
+  /// Applies, performing cold reads until none is asked for.
+  mutating func apply(_ version: StoredVersion, key: [UInt8]) throws(StorageError) -> ApplyOutcome {
+    var warm: WarmBytes?
+    while true {
+      let outcome = try engine.apply(version, key: key, hash: hash(key), to: store(of: key), warm: warm, on: &disk)
+      guard case .cold(let read) = outcome else { return outcome }
+      warm = try perform(read)
+    }
+  }
+
+  mutating func lookup(_ key: [UInt8]) throws(StorageError) -> LookupOutcome {
+    var warm: WarmBytes?
+    while true {
+      let outcome = try engine.lookup(key: key, hash: hash(key), in: store(of: key), warm: warm, on: &disk)
+      guard case .cold(let read) = outcome else { return outcome }
+      warm = try perform(read)
+    }
+  }
+
+  mutating func purge(_ key: [UInt8], _ stamp: Stamp) throws(StorageError) -> PurgeOutcome {
+    var warm: WarmBytes?
+    while true {
+      let outcome = try engine.purge(
+        key: key, hash: hash(key), stamp: stamp, in: store(of: key), warm: warm, on: &disk)
+      guard case .cold(let read) = outcome else { return outcome }
+      warm = try perform(read)
+    }
+  }
+
+  /// Merges every store once, with all the jobs that this takes.
+  mutating func mergeAll(rule: any MergeRule = OverlapRule()) throws(StorageError) {
+    engine.requestMerge()
+    var warm: WarmBytes?
+    while engine.isMergeRequested {
+      let step = try engine.continueMerge(at: now, hour: 12, budget: 300, warm: warm, rule: rule, on: &disk)
+      warm = nil
+      if case .cold(let read) = step { warm = try perform(read) }
+      try work()
+    }
+  }
+
+  /// What the statistics of a store's files say wrongly: counted anew from the files and the keydir.
+  mutating func statisticsDefect() throws(StorageError) -> String? {
+    for store in engine.stores where store.isOpen {
+      var live: [Int: (records: Int, bytes: UInt64)] = [:]
+      var places: [Location] = []
+      store.keydir.visitAll { places.append($1) }
+      for place in places {
+        let header = try store.record(at: place, on: &disk).header
+        live[place.file, default: (0, 0)].records += 1
+        live[place.file, default: (0, 0)].bytes += UInt64(header.byteCount)
+      }
+      for index in store.dataFiles.indices where !store.dataFiles[index].isRetired {
+        let file = store.dataFiles[index]
+        let (records, bytes) = live[index] ?? (0, 0)
+        guard file.liveRecords == records, file.liveBytes == bytes else {
+          return "file \(file.id) of \(store.id): \(file.liveRecords) live records, and there are \(records)"
+        }
+        var counted = 0
+        var scan = DataScan(
+          try store.handle(index, on: &disk), from: 64, to: file.flushedLength, salt: file.salt, hash: options.hash)
+        while try scan.next(on: &disk) { counted += scan.records.count }
+        if index != store.active || store.buffer.isEmpty, file.records != counted {
+          return "file \(file.id) of \(store.id): \(file.records) records, and there are \(counted)"
+        }
+      }
+      if let defect = store.keydir.defect() { return defect }
+    }
+    return nil
+  }
+
+  mutating func perform(_ read: ColdRead) throws(StorageError) -> WarmBytes? {
+    guard case .bytes(let bytes) = try disk.read(read.file, at: read.offset, count: read.count, mayBlock: true) else {
+      return nil
+    }
+    return WarmBytes(read: read, bytes: bytes)
+  }
+
+  /// Syncs what the engine names.
+  mutating func sync() throws(StorageError) {
+    guard let request = engine.beginSync() else { return }
+    for file in request.files { try disk.sync(file) }
+    engine.completeSync(request.ticket)
+  }
+
+  /// Performs the job that is due after so long, if any.
+  mutating func work(afterMilliseconds milliseconds: UInt64 = 0) throws(StorageError) {
+    now = now.adding(milliseconds: milliseconds)
+    guard let steps = engine.work(at: now, on: &disk) else { return }
+    for step in steps { try step.perform(on: &disk) }
+    engine.completeWork()
+  }
+
+  mutating func shutdown() throws(StorageError) {
+    try engine.flush(on: &disk)
+    for step in engine.shutdownSteps() { try step.perform(on: &disk) }
+  }
+
+  /// Opens what the disk holds, as a new process.
+  mutating func reopen() throws(StorageError) {
+    disk.killProcess()
+    engine = try Engine.open(Rig.root, options: options, stores: Rig.seeds, on: &disk)
+  }
+}

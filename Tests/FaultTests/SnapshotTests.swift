@@ -404,7 +404,11 @@ private struct SnapshotWitness {
     #expect(made.isSubset(of: whole), "\(label)")
     for name in whole {
       let expected = try #require(begun[name], "\(label): \(name)")
-      if let bytes = expected.bytes { #expect(rig.bytes(name) == bytes, "\(label): \(name) has changed") }
+      if let bytes = expected.bytes {
+        let now = rig.bytes(name)
+        let changed = Set(now.keys).union(bytes.keys).filter { now[$0] != bytes[$0] }.sorted()
+        #expect(changed.map { "\($0): \(bytes[$0]?.count ?? -1), \(now[$0]?.count ?? -1)" } == [], "\(label)")
+      }
       var copy = try rig.opened(name)
       #expect(copy.engine.recovery.damaged.isEmpty && copy.engine.recovery.missing.isEmpty, "\(label): \(name)")
       for key in (0..<14).map({ Array("key-\($0)".utf8) }) {

@@ -160,7 +160,7 @@ struct EngineBenchStore: ~Copyable {
       switch outcome {
       case .applied: return
       case .cold(let read): warm = try self.warm(read)
-      case .equal, .newer, .belowFloor: throw Failure("a write was not taken: \(outcome)")
+      case .equal, .newer, .belowFloor, .refused: throw Failure("a write was not taken: \(outcome)")
       }
     }
   }
