@@ -174,6 +174,10 @@ package struct PosixFileSystem: FileSystem, ~Copyable {
     }
   }
 
+  package mutating func removeDirectory(_ path: String) throws(StorageError) {
+    try attempt(.removeDirectory, path) { () throws(Errno) in try call { unsafe rmdir(path) } }
+  }
+
   package mutating func rename(_ from: String, to: String) throws(StorageError) {
     try attempt(.rename, from) { () throws(Errno) in try call { unsafe Glibc.rename(from, to) } }
   }

@@ -78,6 +78,24 @@ struct ObjectOptions: Equatable {
   }
 }
 
+/// What a query asks of a snapshot, as it stands there.
+package struct SnapshotParameters: Equatable, Sendable {
+  package private(set) var name: String?
+  package private(set) var store: String?
+
+  package init() {}
+
+  init(query bytes: [UInt8], _ query: Range<Int>) throws(HTTPProblem) {
+    try forEachParameter(bytes, query) { (name, value) throws(HTTPProblem) in
+      switch name {
+      case "name": self.name = value
+      case "store": store = value
+      default: throw .unknownParameter(name)
+      }
+    }
+  }
+}
+
 /// What a query asks of a listing or of properties.
 struct ListOptions: Equatable {
   enum Mode { case whole, stream }

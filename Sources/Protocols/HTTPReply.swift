@@ -212,6 +212,7 @@ extension HTTPReply {
     case 404: "HTTP/1.1 404 Not Found\r\n"
     case 405: "HTTP/1.1 405 Method Not Allowed\r\n"
     case 406: "HTTP/1.1 406 Not Acceptable\r\n"
+    case 409: "HTTP/1.1 409 Conflict\r\n"
     case 412: "HTTP/1.1 412 Precondition Failed\r\n"
     case 413: "HTTP/1.1 413 Content Too Large\r\n"
     case 414: "HTTP/1.1 414 URI Too Long\r\n"

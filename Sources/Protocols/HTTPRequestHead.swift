@@ -27,6 +27,7 @@ struct HTTPRequestHead: Sendable {
   private(set) var contentType: Range<Int>?
   private(set) var metadata: [(name: Range<Int>, value: Range<Int>)] = []
   private(set) var links: Shared<ObjectLinks>?
+  private(set) var snapshot: Shared<SnapshotParameters>?
   /// An Accept header that allows everything; only what another one excludes would count.
   private var acceptsAll = false
   /// A Connection header said close: no other one takes that back.
@@ -121,6 +122,7 @@ struct HTTPRequestHead: Sendable {
         if let query { options = try ObjectOptions(query: bytes, query) }
       case .keys, .buckets, .properties:
         if let query { listing = try ListOptions(query: bytes, query, of: route) }
+      case .admin(.snapshot): if let query { snapshot = Shared(try SnapshotParameters(query: bytes, query)) }
       case .admin, .root, .problem: break
       }
     } catch {

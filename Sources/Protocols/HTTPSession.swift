@@ -14,6 +14,7 @@ package enum HTTPAction: Sendable {
   case list(ListRequest, HTTPReply)
   /// For the server itself.
   case admin(AdminRoute, HTTPReply)
+  case snapshot(SnapshotParameters, HTTPReply)
   /// An interim response (100 Continue), not an answer.
   case send([UInt8])
   /// A complete answer.
@@ -155,6 +156,7 @@ package struct HTTPSession: Sendable {
     case .buckets: action = listAction(.buckets, .plain)
     case .properties(let bucket):
       action = answer(BucketProperties.document(bucket: bucket, replicas: replicas))
+    case .admin(.snapshot): action = .snapshot(head.snapshot?.value ?? SnapshotParameters(), reply())
     case .admin(let route):
       let isText = route == .stats && head.acceptsOnlyText
       action = .admin(route, reply(special: isText ? [.text] : nil))
@@ -171,7 +173,7 @@ package struct HTTPSession: Sendable {
     "riak_kv_wm_buckets":["/types","/buckets","/riak"],"riak_kv_wm_props":["/types","/buckets","/riak"],\
     "riak_kv_wm_bucket_type":["/types"],"riak_kv_wm_ping":["/ping"],"riak_kv_wm_stats":["/stats"],\
     "ready":["/ready"],"metrics":["/metrics"],"admin":["/admin/status","/admin/ring","/admin/members","/admin/config",\
-    "/admin/merge"]}
+    "/admin/merge","/admin/snapshot","/admin/snapshots"]}
 
     """
   /// The same for those clients who read the headers. The first link of a name is the one they take.

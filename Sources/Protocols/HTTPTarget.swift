@@ -7,16 +7,18 @@ import Primitives
 /// What operators ask over HTTP; the server answers from the node's status.
 package enum AdminRoute: Sendable, Equatable, CaseIterable {
   case ping, ready, stats, metrics, status, ring, members, config
+  /// What the node looks up.
+  case snapshots
   /// Something to do, by POST; answered when it is done.
-  case merge
+  case merge, snapshot
 
   /// Asked for by POST, because it does something.
-  package var isTask: Bool { self == .merge }
+  package var isTask: Bool { self == .merge || self == .snapshot }
 
   /// What is no JSON is text, which nobody is refused.
   var isJSON: Bool {
     switch self {
-    case .stats, .status, .ring, .members, .config, .merge: true
+    case .stats, .status, .ring, .members, .config, .snapshots, .merge, .snapshot: true
     default: false
     }
   }
@@ -164,6 +166,8 @@ enum HTTPRoute: Equatable {
     case _ where HTTPText.equals(bytes, path, "admin/members"): .members
     case _ where HTTPText.equals(bytes, path, "admin/config"): .config
     case _ where HTTPText.equals(bytes, path, "admin/merge"): .merge
+    case _ where HTTPText.equals(bytes, path, "admin/snapshot"): .snapshot
+    case _ where HTTPText.equals(bytes, path, "admin/snapshots"): .snapshots
     default: nil
     }
   }

@@ -70,12 +70,19 @@ package enum Effect: Sendable {
 package enum AdminRequest: Equatable, Sendable {
   /// Merge every store once.
   case merge
+  /// Of all stores, or of one.
+  case snapshot(SnapshotName, store: StoreID?)
+  /// Which snapshots there are.
+  case snapshots
 }
 
 /// What became of it.
 package enum AdminOutcome: Equatable, Sendable {
   /// The round is over; what merges did since it was asked for.
   case merged(MergeTotals, merges: Int)
+  case snapshot(SnapshotReport)
+  case snapshots([SnapshotEntry])
+  case snapshotRefused(SnapshotRefusal)
   /// Not now, and why.
   case refused(String)
 }

@@ -122,12 +122,16 @@ extension Node where Disk: ~Copyable {
   /// A job came to nothing. For want of room or of files the engine's work and the lease are tried again; a store that
   /// cannot be made, or a stop that cannot be finished, ends the node, as does any other failure.
   mutating func jobFailed(_ id: JobID, _ error: StorageError, at now: Moment) {
-    guard error.isRefusal, let purpose = jobs.finish(id) else {
+    let purpose = jobs.finish(id)
+    if case .engine = purpose, let engine, engine.failWork(error) { return answerSnapshot() }
+    guard error.isRefusal, let purpose else {
       stopReason = .failed(error)
       return
     }
     switch purpose {
-    case .engine: engine?.abandonWork(error, at: now.instant)
+    case .engine:
+      engine?.abandonWork(error, at: now.instant)
+      answerSnapshot()
     case .identity:
       identity.renewalFailed()
       renewalPausedUntil = now.instant.adding(milliseconds: Self.jobPauseMilliseconds)

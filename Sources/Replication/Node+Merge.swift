@@ -82,20 +82,14 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - Asked for
 
-  mutating func beginAdmin(_ request: AdminRequest, session: SessionID) {
-    guard let engine, phase == .serving else {
-      return free.append(.adminDone(.refused("node \(own.name) does not serve"), session: session))
+  mutating func requestMerge(_ engine: Engine, session: SessionID) {
+    guard merges.waiters.count < Self.mergeWaitersMax else {
+      return free.append(.adminDone(.refused("\(merges.waiters.count) requests wait already"), session: session))
     }
-    switch request {
-    case .merge:
-      guard merges.waiters.count < Self.mergeWaitersMax else {
-        return free.append(.adminDone(.refused("\(merges.waiters.count) requests wait already"), session: session))
-      }
-      engine.requestMerge()
-      let status = engine.mergeStatus
-      merges.waiters.append((session, status.totals, status.merges))
-      merges.isActive = true
-    }
+    engine.requestMerge()
+    let status = engine.mergeStatus
+    merges.waiters.append((session, status.totals, status.merges))
+    merges.isActive = true
   }
 
   mutating func answerMergeWaiters() {

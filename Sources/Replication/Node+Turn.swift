@@ -101,6 +101,7 @@ extension Node where Disk: ~Copyable {
     case .engine:
       engine?.completeWork()
       answerMergeWaiters()
+      answerSnapshot()
     case .shutdown: stopReason = .clean
     }
   }
@@ -109,6 +110,7 @@ extension Node where Disk: ~Copyable {
     guard let engine, phase != .closing else { return }
     guard !jobs.contains(where: { if case .engine = $0 { true } else { false } }) else { return }
     if let steps = engine.work(at: now.instant, on: &disk) { start(.engine, steps) }
+    answerSnapshot()
   }
 
   // MARK: - Leases

@@ -44,6 +44,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var wheel: DeadlineWheel
   var admitted: ForwardLedger
   var merges = MergeProgress()
+  /// Who asked for the snapshot that is being made.
+  var snapshotWaiter: SessionID?
   var leaseWaiters: [UInt64] = []
   var pendingReads: [UInt64: WaitingRead] = [:]
   var nextRead: UInt64 = 1
@@ -143,7 +145,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     case .list(let request, let session): beginList(request, session: session, at: now)
     case .listContinues(let session): continueList(session, at: now)
     case .listAbandoned(let session): abandonList(session)
-    case .admin(let request, let session): beginAdmin(request, session: session)
+    case .admin(let request, let session): beginAdmin(request, session: session, at: now)
     case .peer(let message, let node): receive(message, from: node, at: now)
     case .link(let node, let up): linkChanged(node, up: up, at: now)
     case .synced(let ticket): synced(ticket, at: now)
@@ -192,6 +194,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Operations that the driver should tick for.
   package var operationsInProgress: Int {
     puts.count + gets.count + deletes.count + forwards.count + lists.count + (merges.isActive ? 1 : 0)
+      + (snapshotWaiter == nil ? 0 : 1)
   }
 
   package var isServing: Bool { phase == .serving }

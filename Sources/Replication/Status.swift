@@ -103,6 +103,8 @@ package struct NodeCounters: Equatable, Sendable {
   package var overloads: UInt64 = 0
   package var stalePushesRefused: UInt64 = 0
   package var syncs: UInt64 = 0
+  package var snapshots: UInt64 = 0
+  package var snapshotsFailed: UInt64 = 0
   package init() {}
 }
 

@@ -48,8 +48,41 @@ enum AdminDocuments {
   static func outcome(_ outcome: AdminOutcome) -> (JSON, status: Int) {
     switch outcome {
     case .merged(let totals, let merges): (merge(totals, merges: merges), 200)
+    case .snapshot(let report): (snapshot(report), 200)
+    case .snapshots(let entries): (.object(["snapshots": .array(entries.map(snapshot))]), 200)
+    case .snapshotRefused(let refusal): (.object(["error": .string("\(refusal)")]), status(refusal))
     case .refused(let reason): (.object(["error": .string(reason)]), 503)
     }
+  }
+
+  private static func status(_ refusal: SnapshotRefusal) -> Int {
+    switch refusal {
+    case .exists: 409
+    case .unknownStore: 404
+    case .notNow: 503
+    }
+  }
+
+  private static func snapshot(_ report: SnapshotReport) -> JSON {
+    .object([
+      "name": .string("\(report.name)"),
+      "path": .string(report.path),
+      "stores": .count(UInt64(report.contents.stores)),
+      "files": .count(report.contents.files),
+      "bytes": .count(report.contents.bytes),
+      "time": .string(timestamp(wallMilliseconds: report.contents.wallMilliseconds)),
+    ])
+  }
+
+  private static func snapshot(_ entry: SnapshotEntry) -> JSON {
+    .object([
+      "name": .string(entry.name),
+      "complete": .bool(entry.contents != nil),
+      "time": .optional(entry.contents) { .string(timestamp(wallMilliseconds: $0.wallMilliseconds)) },
+      "stores": .optional(entry.contents) { .count(UInt64($0.stores)) },
+      "files": .optional(entry.contents) { .count($0.files) },
+      "bytes": .optional(entry.contents) { .count($0.bytes) },
+    ])
   }
 
   private static func merge(_ totals: MergeTotals, merges: Int) -> JSON {

@@ -194,6 +194,10 @@ enum Metrics {
     bytes("cairn_store_live_bytes", "Bytes of records that are the newest of their key, tombstones included.") {
       $0.liveBytes
     },
+    counter("cairn_snapshots_total", "Snapshots made.") { $0.status.counters.snapshots },
+    counter("cairn_snapshots_failed_total", "Snapshots that were begun and failed.") {
+      $0.status.counters.snapshotsFailed
+    },
     counter("cairn_merges_total", "Merges completed.") { UInt64($0.status.merge.merges) },
     counter("cairn_merge_read_bytes_total", "Bytes of records that completed merges read.") {
       $0.status.merge.totals.bytesRead

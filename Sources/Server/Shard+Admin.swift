@@ -1,5 +1,6 @@
 import Protocols
 import Replication
+import Storage
 
 // Requests that the server answers by itself. `/admin` shows names, addresses and paths: it is for this machine only,
 // unless the operator says otherwise. `/stats` and `/metrics` are for the machines that collect them: numbers and the
@@ -14,13 +15,45 @@ extension Shard {
       let stats = RiakStatistics.document(metricsSnapshot(), ring: node.currentRing)
       reply.encode(json: stats.bytes, into: &bytes)
     case .metrics: reply.encode(metrics: Metrics.text(metricsSnapshot()), into: &bytes)
-    case .status, .ring, .members, .config, .merge:
-      guard isLocal || configuration.adminRemote else {
-        return reply.encode(
-          text: "/admin answers this machine only; admin_remote = true opens it\n", status: 403, into: &bytes)
-      }
+    case .status, .ring, .members, .config, .snapshots, .merge, .snapshot:
+      guard isLocal || configuration.adminRemote else { return refuseRemote(reply, into: &bytes) }
       reply.encode(json: document(route).bytes, into: &bytes)
     }
+  }
+
+  private func refuseRemote(_ reply: HTTPReply, into bytes: inout [UInt8]) {
+    reply.encode(text: "/admin answers this machine only; admin_remote = true opens it\n", status: 403, into: &bytes)
+  }
+
+  /// Asks the node for what only it knows or can do.
+  func ask(_ request: AdminRequest, for connection: ClientConnection, _ reply: HTTPReply) {
+    let number = connection.beginExchange(reply, nil)
+    step(.admin(request, session: SessionID(connection: connection.key, number: number)))
+  }
+
+  func takeSnapshot(_ parameters: SnapshotParameters, for connection: ClientConnection, _ reply: HTTPReply) {
+    var bytes: [UInt8] = []
+    var problem = ""
+    var store: StoreID?
+    if let text = parameters.store {
+      store = StoreID(text)
+      if store == nil { problem = "store=\(text) is no store; they are called like p042-n3" }
+    }
+    let name = parameters.name.flatMap { SnapshotName($0) }
+    if name == nil {
+      problem =
+        "name=NAME must be given: 1 to \(SnapshotName.byteCountMax) letters, digits, '-', '_' and '.', "
+        + "a letter or digit first, and not .partial last"
+    }
+    if !mayAdminister(connection) {
+      refuseRemote(reply, into: &bytes)
+    } else if let name, problem.isEmpty {
+      return ask(.snapshot(name, store: store), for: connection, reply)
+    } else {
+      reply.encode(json: JSON.object(["error": .string(problem)]).bytes, status: 400, into: &bytes)
+    }
+    connection.send(bytes)
+    markDirty(connection)
   }
 
   func mayAdminister(_ connection: ClientConnection) -> Bool { connection.isLocal || configuration.adminRemote }
@@ -40,7 +73,7 @@ extension Shard {
     case .ring: AdminDocuments.ring(node.currentRing)
     case .members: AdminDocuments.members(node.status(at: now), ring: node.currentRing)
     case .config: AdminDocuments.configuration(configuration)
-    case .ping, .ready, .stats, .metrics, .merge: .null
+    case .ping, .ready, .stats, .metrics, .snapshots, .merge, .snapshot: .null
     }
   }
 }

@@ -119,9 +119,9 @@ extension Shard {
       case .list(let request, let reply):
         let number = connection.beginListing(reply, RequestStart(operation: .list, began: now.instant))
         step(.list(request, session: SessionID(connection: connection.key, number: number)))
-      case .admin(let route, let reply) where route.isTask && mayAdminister(connection):
-        let number = connection.beginExchange(reply, nil)
-        step(.admin(.merge, session: SessionID(connection: connection.key, number: number)))
+      case .admin(.merge, let reply) where mayAdminister(connection): ask(.merge, for: connection, reply)
+      case .admin(.snapshots, let reply) where mayAdminister(connection): ask(.snapshots, for: connection, reply)
+      case .snapshot(let parameters, let reply): takeSnapshot(parameters, for: connection, reply)
       case .admin(let route, let reply):
         var bytes: [UInt8] = []
         answer(route, isLocal: connection.isLocal, reply, into: &bytes)

@@ -44,6 +44,8 @@ struct MountedDisk: FileSystem {
 
   mutating func createDirectory(_ path: String) throws(StorageError) { try platter.disk.createDirectory(path) }
 
+  mutating func removeDirectory(_ path: String) throws(StorageError) { try platter.disk.removeDirectory(path) }
+
   mutating func rename(_ from: String, to: String) throws(StorageError) { try platter.disk.rename(from, to: to) }
 
   mutating func link(_ from: String, to: String) throws(StorageError) { try platter.disk.link(from, to: to) }

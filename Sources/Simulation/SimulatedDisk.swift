@@ -7,14 +7,6 @@ package import Storage
 // snapshot. It does not model a device that lies about a sync.
 
 package struct SimulatedDisk: FileSystem, Sendable {
-  fileprivate struct Inode {
-    var bytes: [UInt8] = []
-    /// Bytes from the start that survive a crash.
-    var syncedLength = 0
-    /// What an unsynced truncation took from the synced bytes; they begin at `bytes[syncedLength]`.
-    var truncated: [UInt8] = []
-  }
-
   private struct Handle {
     let inode: Int
     let path: String
@@ -26,15 +18,19 @@ package struct SimulatedDisk: FileSystem, Sendable {
     case remove(String)
     case rename(String, String, Int)
     case makeDirectory(String)
+    case removeDirectory(String)
+    case renameDirectory(String, String)
     var directory: String {
       switch self {
-      case .set(let path, _), .remove(let path), .rename(_, let path, _), .makeDirectory(let path):
+      case .set(let path, _), .remove(let path), .rename(_, let path, _), .makeDirectory(let path),
+        .removeDirectory(let path), .renameDirectory(_, let path):
         SimulatedDisk.parent(of: path)
       }
     }
   }
 
-  private var inodes: [Inode] = []
+  private let root: String
+  private var inodes: [SimulatedInode] = []
   private var names: [String: Int] = [:]
   private var directories: Set<String> = []
   private var durableNames: [String: Int] = [:]
@@ -71,6 +67,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
   /// - Parameter root: A directory that exists, durably.
   package init(seed: UInt64, root: String) {
     generator = SeededGenerator(seed: seed)
+    self.root = root
     directories = [root]
     durableDirectories = [root]
   }
@@ -86,7 +83,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
       guard names[path] == nil else { throw .io(.open, path: path, errno: Errno.exists) }
       guard directories.contains(Self.parent(of: path)) else { throw .io(.open, path: path, errno: Errno.noEntry) }
       if spaceLeft == 0 { throw .io(.open, path: path, errno: Errno.noSpace) }
-      inodes.append(Inode())
+      inodes.append(SimulatedInode())
       inode = inodes.count - 1
       names[path] = inode
       pending.append(.set(path, inode))
@@ -172,7 +169,9 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   package mutating func list(_ directory: String) throws(StorageError) -> [String] {
     try begin(.list, directory)
-    guard directories.contains(directory) else { throw .io(.list, path: directory, errno: Errno.noEntry) }
+    guard directories.contains(directory) else {
+      throw .io(.list, path: directory, errno: names[directory] == nil ? Errno.noEntry : Errno.notDirectory)
+    }
     let found =
       names.keys.filter { Self.parent(of: $0) == directory }
       + directories.filter { $0 != directory && Self.parent(of: $0) == directory }
@@ -194,12 +193,37 @@ package struct SimulatedDisk: FileSystem, Sendable {
     pending.append(.makeDirectory(path))
   }
 
+  package mutating func removeDirectory(_ path: String) throws(StorageError) {
+    try begin(.removeDirectory, path)
+    guard directories.contains(path) else { throw .io(.removeDirectory, path: path, errno: Errno.noEntry) }
+    guard !isInUse(path) else { throw .io(.removeDirectory, path: path, errno: Errno.notEmpty) }
+    directories.remove(path)
+    // Once it is gone durably so is what was in it, and not before.
+    pending.removeAll { $0.directory == path }
+    pending.append(.removeDirectory(path))
+  }
+
+  private func isInUse(_ directory: String) -> Bool {
+    names.keys.contains { $0.hasPrefix(directory + "/") } || directories.contains { $0.hasPrefix(directory + "/") }
+  }
+
   package mutating func rename(_ from: String, to: String) throws(StorageError) {
     try begin(.rename, from)
+    if directories.contains(from) { return try renameDirectory(from, to: to) }
     guard let inode = names.removeValue(forKey: from) else { throw .io(.rename, path: from, errno: Errno.noEntry) }
     invariant(Self.parent(of: from) == Self.parent(of: to), "a rename from \(from) to another directory, \(to)")
     names[to] = inode
     pending.append(.rename(from, to, inode))
+  }
+
+  private mutating func renameDirectory(_ from: String, to: String) throws(StorageError) {
+    guard names[to] == nil, !directories.contains(to) else { throw .io(.rename, path: from, errno: Errno.notEmpty) }
+    invariant(
+      Self.parent(of: from) == Self.parent(of: to) && !pending.contains { $0.directory.hasPrefix(from) },
+      "a directory is renamed, \(from) to \(to), before the names in it are durable")
+    names = Self.moving(names, from, to)
+    directories = Self.moving(directories, from, to)
+    pending.append(.renameDirectory(from, to))
   }
 
   package mutating func link(_ from: String, to: String) throws(StorageError) {
@@ -222,7 +246,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
   package mutating func unlink(_ path: String) throws(StorageError) {
     try begin(.unlink, path)
     guard let inode = names.removeValue(forKey: path) else {
-      throw .io(.unlink, path: path, errno: Errno.noEntry)
+      throw .io(.unlink, path: path, errno: directories.contains(path) ? Errno.isDirectory : Errno.noEntry)
     }
     if let spaceLeft, !names.values.contains(inode) { self.spaceLeft = spaceLeft + inodes[inode].bytes.count }
     pending.append(.remove(path))
@@ -282,10 +306,21 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   private mutating func restart() {
     pending = []
-    directories = durableDirectories
+    directories = durableDirectories.filter { isReachable($0) }
+    durableDirectories = directories
     names = durableNames.filter { durableDirectories.contains(Self.parent(of: $0.key)) }
     durableNames = names
     killProcess()
+  }
+
+  /// A durable name in a directory whose own name is lost leads nowhere.
+  private func isReachable(_ directory: String) -> Bool {
+    var path = directory
+    while path != root {
+      path = Self.parent(of: path)
+      guard durableDirectories.contains(path) else { return false }
+    }
+    return true
   }
 
   /// Paths of the open files, sorted; one that is open twice is there twice.
@@ -317,16 +352,6 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   // MARK: Inside
 
-  private enum Errno {
-    static let noEntry: Int32 = 2
-    static let failed: Int32 = 5
-    static let badFile: Int32 = 9
-    static let exists: Int32 = 17
-    static let invalid: Int32 = 22
-    static let tooManyFiles: Int32 = 24
-    static let noSpace: Int32 = 28
-  }
-
   private mutating func begin(_ operation: FileOperation, _ path: String) throws(StorageError) {
     operationCount += 1
     let isSync = operation == .sync || operation == .syncDirectory
@@ -354,46 +379,17 @@ package struct SimulatedDisk: FileSystem, Sendable {
       durableNames[from] = nil
       durableNames[to] = inode
     case .makeDirectory(let path): durableDirectories.insert(path)
+    case .removeDirectory(let path):
+      durableDirectories.remove(path)
+      durableNames = durableNames.filter { Self.parent(of: $0.key) != path }
+    case .renameDirectory(let from, let to):
+      durableNames = Self.moving(durableNames, from, to)
+      durableDirectories = Self.moving(durableDirectories, from, to)
     }
   }
 
   private static func parent(of path: String) -> String {
     guard let slash = path.utf8.lastIndex(of: 0x2F) else { return "" }
     return String(path[..<slash])
-  }
-}
-
-extension SimulatedDisk.Inode {
-  /// What is there now is what a crash leaves.
-  fileprivate mutating func settle() {
-    syncedLength = bytes.count
-    truncated = []
-  }
-
-  fileprivate mutating func loseUnsynced(using generator: inout SeededGenerator) {
-    if !truncated.isEmpty && generator.chance(1, in: 2) {
-      bytes.removeLast(bytes.count - syncedLength)
-      bytes += truncated
-      return settle()
-    }
-    let unsynced = bytes.count - syncedLength
-    if unsynced > 0 {
-      switch generator.below(4) {
-      case 0: bytes.removeLast(unsynced)
-      case 1: break
-      default: bytes.removeLast(generator.below(unsynced + 1))
-      }
-      if generator.chance(1, in: 2) { tear(using: &generator) }
-    }
-    settle()
-  }
-
-  /// A stretch of what is unsynced never reached the device: it reads as zeros or as something else.
-  private mutating func tear(using generator: inout SeededGenerator) {
-    guard bytes.count > syncedLength else { return }
-    let start = syncedLength + generator.below(bytes.count - syncedLength)
-    let end = min(bytes.count, start + 1 + generator.below(512))
-    let isZero = generator.chance(1, in: 2)
-    for index in start..<end { bytes[index] = isZero ? 0 : UInt8(truncatingIfNeeded: generator.next()) }
   }
 }

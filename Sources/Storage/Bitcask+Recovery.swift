@@ -322,7 +322,10 @@ extension Bitcask {
   ) throws(StorageError) {
     let file = dataFiles[index]
     guard file.length < file.flushedLength else { return }
-    try files.truncate(try handle(index, on: &files), to: file.length)
+    let handle = try handle(index, on: &files)
+    try files.truncate(handle, to: file.length)
+    // Else a loss of power could bring the tail back, behind a file that nobody syncs again and a snapshot may link.
+    try files.sync(handle)
     recovery.bytesCut += file.flushedLength - file.length
     recovery.isChanged = true
     dataFiles[index].flushedLength = file.length

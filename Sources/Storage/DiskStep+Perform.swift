@@ -32,6 +32,25 @@ extension DiskStep {
       }
     case .unlink(let path):
       if try files.exists(path) { try files.unlink(path) }
+    case .link(let path, let name): try files.link(path, to: name)
+    case .linkIfThere(let path, let name):
+      if try files.exists(path) { try files.link(path, to: name) }
+    case .rename(let path, let name): try files.rename(path, to: name)
+    case .removeTree(let path): try DiskStep.removeTree(path, on: &files)
+    }
+  }
+
+  private static func removeTree<FS: FileSystem & ~Copyable>(_ path: String, on files: inout FS) throws(StorageError) {
+    do throws(StorageError) {
+      try files.unlink(path)
+    } catch {
+      switch error {
+      case .io(_, _, StorageError.noSuchFile): return
+      case .io(_, _, StorageError.isDirectory):
+        for name in try files.list(path) { try removeTree(path + "/" + name, on: &files) }
+        try files.removeDirectory(path)
+      default: throw error
+      }
     }
   }
 

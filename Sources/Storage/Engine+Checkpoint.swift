@@ -49,6 +49,7 @@ extension Engine {
     checkpoint.lastCheckpoint = lastCheckpoint
     checkpoint.lastSync = lastSync
     journal?.closeFiles(durable: sync.journalDurable, isSyncing: sync.inFlight != nil, on: &files)
+    if let steps = snapshotSteps(on: &files) { return steps }
     var job = CheckpointState.Job()
     var steps: [DiskStep] = []
     addMerge(&job, &steps, on: &files)
@@ -75,6 +76,11 @@ extension Engine {
   package func completeWork() {
     guard let job = checkpoint.job else { return }
     checkpoint.job = nil
+    completeSnapshotSteps()
+    complete(job)
+  }
+
+  func complete(_ job: CheckpointState.Job) {
     for (store, targets) in job.targets where store.isOpen { store.markSynced(targets, named: true) }
     if let position = job.position {
       checkpointedCount = max(checkpointedCount, position)
@@ -97,6 +103,7 @@ extension Engine {
   package func abandonWork(_ error: StorageError, at now: Instant) {
     guard let job = checkpoint.job else { return }
     checkpoint.job = nil
+    abandonSnapshot(error)
     if error.isOutOfSpace { noteOutOfSpace() }
     checkpoint.pausedUntil = now.adding(milliseconds: Engine.pauseMilliseconds)
     for (store, _) in job.targets { store.hasStaleManifest = true }
@@ -148,7 +155,7 @@ extension Engine {
   // MARK: The parts of a job
 
   /// Syncs what has grown. With manifests, what a restart must read shrinks too, and the journal with it.
-  private func beginCheckpoint(
+  func beginCheckpoint(
     _ job: inout CheckpointState.Job, _ steps: inout [DiskStep], withManifests: Bool
   ) {
     for store in stores where store.isOpen {

@@ -33,6 +33,7 @@ package final class Engine {
   var checkpoint = CheckpointState()
   var space = SpaceState()
   var merge = MergeState()
+  var snapshot = SnapshotState()
 
   init(_ directory: String, options: EngineOptions) {
     self.directory = directory

@@ -57,6 +57,10 @@ extension EngineOptions {
 package enum StorePath {
   package static func stores(_ directory: String) -> String { directory + "/stores" }
   package static func store(_ directory: String, _ id: StoreID) -> String { stores(directory) + "/\(id)" }
+  package static func snapshots(_ directory: String) -> String { directory + "/snapshots" }
+  package static func snapshot(_ directory: String, _ name: SnapshotName) -> String {
+    snapshots(directory) + "/" + name.rawValue
+  }
   package static func journal(_ directory: String) -> String { directory + "/journal" }
   package static func manifest(_ store: String) -> String { store + "/manifest" }
   package static func data(_ store: String, _ id: UInt32) -> String { store + "/" + padded(id, 6) + ".data" }

@@ -50,9 +50,13 @@ package protocol FileSystem: ~Copyable {
   mutating func exists(_ path: String) throws(StorageError) -> Bool
   /// Creates a directory; its parent exists. An existing directory is fine.
   mutating func createDirectory(_ path: String) throws(StorageError)
+  /// Removes an empty directory.
+  mutating func removeDirectory(_ path: String) throws(StorageError)
+  /// Of a file, or of a directory with all in it. What stands under the new name gives way if it is a file.
   mutating func rename(_ from: String, to: String) throws(StorageError)
   /// Gives the file `from` a second name; throws `.io` with `EEXIST` when that is taken.
   mutating func link(_ from: String, to: String) throws(StorageError)
+  /// Takes a name from a file; of a directory it throws `.io` with `EISDIR`.
   mutating func unlink(_ path: String) throws(StorageError)
   /// Bytes that this process may still write to the file system that `path` is on. A quota does not show here.
   mutating func freeBytes(at path: String) throws(StorageError) -> UInt64
@@ -88,6 +92,13 @@ package enum DiskStep: Sendable, Equatable {
   case writeHint(dataPath: String, hintPath: String, hash: RingHash)
   /// A missing file is fine.
   case unlink(String)
+  /// A second name for a file, which must be there.
+  case link(String, to: String)
+  /// A second name for a file if it is there.
+  case linkIfThere(String, to: String)
+  case rename(String, to: String)
+  /// Removes a directory with all in it, or a file; links are removed, not followed. A missing one is fine.
+  case removeTree(String)
 }
 
 /// Who waits for a job. Jobs of one lane are performed one after the other in the order they were asked for; the lanes

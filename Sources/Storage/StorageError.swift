@@ -2,7 +2,7 @@
 
 package enum FileOperation: String, Sendable {
   case open, close, size, append, read, truncate, sync, syncDirectory, list, createDirectory, rename, link, unlink, lock
-  case measure
+  case removeDirectory, measure
 }
 
 package enum StorageError: Error, Equatable, Sendable {
@@ -65,7 +65,7 @@ extension FileOperation {
   fileprivate var mayLackSpace: Bool {
     switch self {
     case .open, .append, .createDirectory, .rename, .link, .unlink: true
-    case .close, .size, .read, .truncate, .sync, .syncDirectory, .list, .lock, .measure: false
+    case .close, .size, .read, .truncate, .sync, .syncDirectory, .list, .lock, .measure, .removeDirectory: false
     }
   }
 }
@@ -89,6 +89,13 @@ extension StorageError: CustomStringConvertible {
     case .missing(let path, let reason): "\(path) is missing: \(reason)"
     }
   }
+
+  /// ENOENT.
+  static let noSuchFile: Int32 = 2
+  /// ENOSPC.
+  static let noSpace: Int32 = 28
+  /// EISDIR.
+  static let isDirectory: Int32 = 21
 
   /// A longer key is cut in a line.
   package static let keyTextBytesMax = 200
@@ -125,6 +132,7 @@ extension StorageError: CustomStringConvertible {
     case 5: " (input/output error: check the device)"
     case 13: " (permission denied: check owner and mode)"
     case 17: " (already exists)"
+    case 18: " (on another file system: hard links do not reach there)"
     case 20: " (not a directory)"
     case 23: " (too many open files in the system: raise fs.file-max)"
     case 24: " (too many open files: raise the limit)"

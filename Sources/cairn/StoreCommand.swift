@@ -1,13 +1,14 @@
 import Platform
 import Storage
 
-// `cairn store`: the files of a node that does not run. Only `merge` and `hints --write` change anything.
+// `cairn store`: the files of a node, mostly of one that does not run. Only `merge`, `repair`, `snapshot` and
+// `hints --write` change or add anything.
 
 private let directoryNote =
   "DIR is a store's directory (DATA/stores/p000-n3) or a node's (DATA); no node may run on it meanwhile."
 
 let storeCommand = Subcommand(
-  name: "store", summary: "look at the files of a node that does not run, and salvage them",
+  name: "store", summary: "look at the files of a node that does not run, salvage them, snapshot any",
   examples: ["store verify ./.cairn/n1", "store inspect ./.cairn/n1 --bucket fruit --key apple"],
   children: [
     Subcommand(
@@ -38,6 +39,25 @@ let storeCommand = Subcommand(
       options: [Option("--json", help: "print JSON")],
       examples: ["store verify ./.cairn/n1", "store verify ./.cairn/n1/stores/p000-n3 ./.cairn/n1/stores/p001-n3"],
       run: storeVerify),
+    Subcommand(
+      name: "snapshot", summary: "make a consistent copy of a node's stores beside them, by hard links",
+      operands: "DIR",
+      details: [
+        "DIR is a node's directory (DATA). A node that runs on it is asked to make the snapshot, and goes on meanwhile; for",
+        "one that does not run, the stores are opened as a start would open them. The snapshot is DATA/snapshots/NAME, with",
+        "all that was written before it was asked for. It takes no space until merges and writes let old files go, and it",
+        "is no backup before it is copied to another disk.",
+      ],
+      options: [
+        Option("--name", "NAME", help: "what to call it (default: the time)"),
+        Option("--store", "ID", help: "one store only: p042-n3"),
+        Option(
+          "--url", "URL", repeats: true,
+          help: "the node, when it runs (default $\(ObjectRequest.urlVariable), or what cairn local knows)"),
+        Option("--json", help: "print JSON"),
+      ],
+      examples: ["store snapshot ./.cairn/n1", "store snapshot ./.cairn/n1 --name before-upgrade --json"],
+      run: storeSnapshot),
     Subcommand(
       name: "merge", summary: "give back the bytes that superseded records take", operands: "DIR",
       details: [

@@ -46,6 +46,16 @@ final class StorePlace {
     }
   }
 
+  /// True when a node, or another tool that changes things, is at work in the node's directory.
+  static func isInUse(_ word: String) -> Bool {
+    do throws(Errno) {
+      _ = try FileLock(word + "/lock", exclusive: false)
+      return false
+    } catch {
+      return error == .wouldBlock
+    }
+  }
+
   /// Directories of stores, in order.
   var stores: [String] { nodeContents?.stores.map { StorePath.store(path, $0) } ?? [path] }
 

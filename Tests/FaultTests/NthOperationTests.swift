@@ -142,7 +142,7 @@ struct NthOperationTests {
         #expect(error != nil, "\(label)")
         #expect(story.rig.disk.syncsAfterFailure == 0, "\(label)")
       case .read, .measure: #expect(error == nil, "\(label), \(failed)")
-      case .truncate, .close, .size, .list, .lock: break
+      case .truncate, .close, .size, .list, .lock, .removeDirectory: break
       }
       try story.rig.reopen()
       try story.check(label)

@@ -9,6 +9,7 @@ import Protocols
 enum Seen: Equatable, CustomStringConvertible {
   case request(ClientRequest, closes: Bool, answer: String)
   case admin(AdminRoute, closes: Bool)
+  case snapshot(name: String?, store: String?)
   case send(String)
   case reply(String, close: Bool)
 
@@ -16,6 +17,7 @@ enum Seen: Equatable, CustomStringConvertible {
     switch self {
     case .request(let request, let closes, _): "request \(request) closes \(closes)"
     case .admin(let route, let closes): "admin \(route) closes \(closes)"
+    case .snapshot(let name, let store): "snapshot \(name ?? "-") \(store ?? "-")"
     case .send(let text): "send \(text)"
     case .reply(let text, let close): "reply \(text) close \(close)"
     }
@@ -58,6 +60,7 @@ extension HTTPSession {
       case .request(let request, let reply):
         .request(request, closes: reply.closesConnection, answer: reply.text(.stored(stamp: sampleStamp)))
       case .admin(let route, let reply): .admin(route, closes: reply.closesConnection)
+      case .snapshot(let parameters, _): .snapshot(name: parameters.name, store: parameters.store)
       case .send(let bytes): .send(String(decoding: bytes, as: UTF8.self))
       case .reply(let bytes, let close): .reply(String(decoding: bytes, as: UTF8.self), close: close)
       }

@@ -67,6 +67,24 @@ import Testing
     }
   }
 
+  @Test(arguments: [
+    ("", nil, nil), ("?name=a", "a", nil), ("?name=a%20b&store=p001-n3", "a b", "p001-n3"),
+    ("?name=a&name=b", "b", nil),
+  ])
+  func aSnapshotIsAskedForByPost(query: String, name: String?, store: String?) {
+    func asked(_ method: String) -> [Seen] {
+      seen("\(method) /admin/snapshot\(query) HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+    }
+    #expect(asked("POST") == [.snapshot(name: name, store: store)])
+    #expect(asked("GET").map(\.status) == ["HTTP/1.1 405 Method Not Allowed"])
+  }
+
+  @Test func aSnapshotHasNoOtherParameters() {
+    let refused = seen("POST /admin/snapshot?nam=a HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+    #expect(refused.map(\.status) == ["HTTP/1.1 400 Bad Request"])
+    #expect(get("/admin/snapshots") == [.admin(.snapshots, closes: false)])
+  }
+
   @Test func theRootListsTheResources() {
     #expect(body(get("/"))?.contains(#""riak_kv_wm_ping":["/ping"]"#) == true)
     #expect(get("/").map(\.status) == ["HTTP/1.1 200 OK"])

@@ -47,4 +47,23 @@ struct AdminTests {
     #expect(answers.first?.contains(#""records_dropped":7"#) == true && answers[1].hasSuffix("OK"))
     #expect(await shard.stop() == .clean)
   }
+
+  @Test(
+    "a snapshot that is not made says so by its status",
+    arguments: [
+      ("name=there", "409"), ("name=nowhere&store=p001-n3", "404"), ("name=busy", "503"), ("name=..", "400"),
+      ("", "400"), ("name=a&store=p1", "400"),
+    ])
+  func snapshotRefusals(query: String, status: String) async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path, settings: ["sync=never"])
+    let client = try shard.connect()
+    let request =
+      "POST /admin/snapshot?\(query) HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    try client.send(Array(request.utf8))
+    let answer = String(decoding: try client.receiveAll(), as: UTF8.self)
+    #expect(answer.hasPrefix("HTTP/1.1 \(status) ") && answer.contains("{\"error\":"), "\(answer)")
+    #expect(try fetch("/admin/snapshots", shard).body == #"{"snapshots":[]}"#)
+    #expect(await shard.stop() == .clean)
+  }
 }

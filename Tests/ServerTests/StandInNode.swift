@@ -74,6 +74,15 @@ final class StandInNode: DrivenNode {
       var totals = MergeTotals()
       totals.recordsDropped = 7
       effects.append(.adminDone(.merged(totals, merges: 1), session: session))
+    case .admin(.snapshot(let name, _), let session):
+      let refusal: SnapshotRefusal =
+        switch name.rawValue {
+        case "there": .exists(path: "/d/there")
+        case "nowhere": .unknownStore(StoreID(partition: 1, replicas: 3))
+        default: .notNow("busy")
+        }
+      effects.append(.adminDone(.snapshotRefused(refusal), session: session))
+    case .admin(.snapshots, let session): effects.append(.adminDone(.snapshots([]), session: session))
     case .shutdown: effects.append(.stop(.clean))
     case .list(let request, let session):
       guard case .keys(let bucket) = request.subject else { return }
