@@ -52,6 +52,7 @@ extension Bitcask {
   }
 
   func markSynced(_ targets: [SyncTarget], named: Bool) {
+    openFiles.noteSynced()
     for target in targets {
       guard let index = dataFiles.index(ofFile: target.fileID) else { continue }
       dataFiles[index].syncedLength = max(dataFiles[index].syncedLength, target.length)

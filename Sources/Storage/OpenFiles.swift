@@ -19,6 +19,8 @@ final class OpenFiles {
   private var entries: [Entry] = []
   /// With more entries some are closed.
   private var limit: Int
+  /// There are too many, and the next turn may close some that this one could not.
+  private var isLate = false
   /// Handles of files that are gone, with the turn in which that was.
   private var retired: [(handle: FileID, turn: UInt64)] = []
 
@@ -38,11 +40,15 @@ final class OpenFiles {
 
   /// Closes those that were read longest ago: several at once, because finding them means looking at all.
   private func closeSome<FS: FileSystem & ~Copyable>(on files: inout FS) {
+    isLate = false
     let uses = entries.map { $0.store.dataFiles[$0.index].lastUse }
     let wanted = entries.count - countMax + countMax / 8
     var closed: Set<Int> = []
     for position in entries.indices.sorted(by: { (uses[$0], $0) < (uses[$1], $1) }) where closed.count < wanted {
-      guard uses[position] < turn else { break }
+      guard uses[position] < turn else {
+        isLate = true
+        break
+      }
       let entry = entries[position]
       guard let handle = entry.store.handleToSpare(entry.index), !pinned.contains(handle) else { continue }
       entry.store.dataFiles[entry.index].handle = nil
@@ -59,6 +65,9 @@ final class OpenFiles {
     entries.removeAll { $0.store === store && $0.index == index }
   }
 
+  /// Files became durable, which may be closed now.
+  func noteSynced() { isLate = true }
+
   /// Closes the file when nobody can need its handle any more.
   func retire(_ handle: FileID) { retired.append((handle, turn)) }
 
@@ -66,7 +75,7 @@ final class OpenFiles {
   func endTurn<FS: FileSystem & ~Copyable>(on files: inout FS) {
     turn += 1
     // What the turn needed beyond the bound.
-    if entries.count > countMax { closeSome(on: &files) }
+    if isLate && entries.count > countMax { closeSome(on: &files) }
     guard let first = retired.first, first.turn + 1 < turn else { return }
     for (handle, since) in retired where since + 1 < turn && !pinned.contains(handle) { files.close(handle) }
     retired.removeAll { $0.turn + 1 < turn && !pinned.contains($0.handle) }
