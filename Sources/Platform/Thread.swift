@@ -30,6 +30,10 @@ package final class Thread: @unchecked Sendable {
   }
 
   package func join() { pthread_join(handle, nil) }
+
+  /// The calling thread gives way to others when there are fewer cores than threads that could run. Where the system
+  /// refuses that, it goes on as it was.
+  package static func giveWay() { _ = setpriority(Int32(bitPattern: PRIO_PROCESS.rawValue), 0, 10) }
 }
 
 /// Answers on their way from other threads to the loop: a locked array, and a wake-up when it was empty.

@@ -21,10 +21,10 @@ struct MergeProgress: Sendable {
 }
 
 extension Node where Disk: ~Copyable {
-  /// Bytes of input that a turn merges: a third of a millisecond or so, which is what a request may wait longer.
-  static var mergeSliceBytes: Int { 64 << 10 }
-  /// Slices that may follow each other without a pause after one.
-  private static var mergeBurst: UInt64 { 16 }
+  /// Bytes of input that a turn merges: a tenth of a millisecond or so, which is what a request may wait longer.
+  static var mergeSliceBytes: Int { 32 << 10 }
+  /// Slices that may follow each other without a pause, after one.
+  private static var mergeBurst: UInt64 { 8 }
   /// Of the day, UTC.
   static func hour(of now: Moment) -> Int { Int(now.wallMilliseconds / 3_600_000 % 24) }
   /// Requests for a round that wait at once; one more is refused.

@@ -45,9 +45,10 @@ final class DiskThreads: Sendable {
   init(waking loop: EventLoop) throws(Errno) {
     syncs = try Worker(requestsMax: DiskThreads.syncsMax, waking: loop) { DiskThreads.performTimed }
     var lanes: [Worker<DiskJob, Event>] = []
-    for _ in DiskLane.allCases {
+    for lane in DiskLane.allCases {
       lanes.append(
         try Worker(requestsMax: DiskThreads.jobsMax, waking: loop) {
+          if lane == .background { Thread.giveWay() }
           let files = JobFiles()
           return { files.perform($0) }
         })

@@ -68,6 +68,14 @@ extension Bitcask {
     }
   }
 
+  /// Every sealed file has its hint, apart from those of these ids.
+  func hasHints(besides inputs: [UInt32]) -> Bool {
+    dataFiles.indices.allSatisfy {
+      let file = dataFiles[$0]
+      return !file.isSealed || file.isRetired || file.hintLength >= file.length || inputs.contains(file.id)
+    }
+  }
+
   /// Files whose hint does not cover them, the active one included.
   var filesWithoutHint: [Int] {
     dataFiles.indices.filter { dataFiles[$0].hintLength < dataFiles[$0].length && !dataFiles[$0].isRetired }

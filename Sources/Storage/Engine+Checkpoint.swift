@@ -198,9 +198,9 @@ extension Engine {
     steps += Journal.dropSteps(job.dropped, in: journal.directory)
   }
 
-  /// One file per job: a hint takes as long as reading its file.
+  /// One file per job: a hint takes as long as reading its file. Files that merges are about to read get none before.
   private func addHint(_ job: inout CheckpointState.Job, _ steps: inout [DiskStep]) {
-    guard checkpoint.mayNeedHints else { return }
+    guard checkpoint.mayNeedHints, merge.store == nil, merge.round == nil || merge.awaitsHints else { return }
     for store in stores where store.isOpen {
       guard let index = store.sealedFileWithoutHint else { continue }
       steps.append(store.hintStep(index))

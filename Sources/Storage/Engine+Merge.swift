@@ -17,6 +17,8 @@ struct MergeState {
   var ended: StoreID?
   /// Ids of the files that the round is about; nil when it is about all that are worth it.
   var roundFiles: Set<UInt32>?
+  /// The round waits for hints of files that stay.
+  var awaitsHints = false
   var lastCheck: Instant?
   var totals = MergeTotals()
   var merges = 0
@@ -144,13 +146,13 @@ extension Engine {
     try endActiveFiles(on: &files)
     var best: (store: Bitcask, inputs: [UInt32], freeable: UInt64)?
     for store in stores where store.isOpen && store.damage == nil {
+      let candidates = store.mergeable.map(store.mergeFacts)
+      let inputs = options.merge.choose(candidates, liveBytesMax: options.fileBytesMax)
       // Without the hints of the files that stay, tombstones would stay as well.
-      guard store.sealedFileWithoutHint == nil else {
+      guard store.hasHints(besides: inputs) else {
         checkpoint.mayNeedHints = true
         continue
       }
-      let candidates = store.mergeable.map(store.mergeFacts)
-      let inputs = options.merge.choose(candidates, liveBytesMax: options.fileBytesMax)
       let freeable = candidates.reduce(0) { inputs.contains($1.id) ? $0 + $1.freeableBytes : $0 }
       if !inputs.isEmpty && freeable >= best?.freeable ?? 0 { best = (store, inputs, freeable) }
     }
@@ -203,15 +205,16 @@ extension Engine {
         merge.ended = id
         let mergeable = Set(store.mergeable)
         let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || mergeable.contains($0) }
-        guard isSettled && store.sealedFileWithoutHint == nil else {
+        let inputs = store.mergeable.filter {
+          isWanted($0) || chosen == nil && store.dataFiles[$0].length < options.merge.smallFileBytes
+        }.map { store.dataFiles[$0].id }
+        merge.awaitsHints = isSettled && !store.hasHints(besides: inputs)
+        guard isSettled && !merge.awaitsHints else {
           if isSettled { checkpoint.mayNeedHints = true } else { checkpoint.isUrgent = true }
           return .waiting
         }
-        let inputs = store.mergeable.filter {
-          isWanted($0) || chosen == nil && store.dataFiles[$0].length < options.merge.smallFileBytes
-        }
         if !inputs.isEmpty {
-          store.beginMerge(of: inputs.map { store.dataFiles[$0].id }, rule: rule)
+          store.beginMerge(of: inputs, rule: rule)
           merge.store = store
           return nil
         }

@@ -32,7 +32,7 @@ package struct MergePolicy: Equatable, Sendable {
   package var smallFileBytes: UInt64 = 10 << 20
   package static let smallFilesTrigger = 8
   /// Bytes of input that merges of a node read in a second.
-  package var bytesPerSecond: UInt64 = 64 << 20
+  package var bytesPerSecond: UInt64 = 16 << 20
 
   package init() {}
 
