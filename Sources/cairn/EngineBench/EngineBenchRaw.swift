@@ -82,8 +82,16 @@ struct EngineBenchRaw {
   /// Reads files from front to back. - Returns: bytes, and the nanoseconds they took.
   func readWhole(_ paths: [String]) throws -> (bytes: UInt64, nanoseconds: UInt64) {
     var buffer = [UInt8](repeating: 0, count: EngineBenchRaw.chunkBytes)
-    var total: UInt64 = 0
     let begin = clock.instant().nanoseconds
+    let total = try EngineBenchRaw.readChunks(of: paths, into: &buffer) {}
+    return (total, max(1, clock.instant().nanoseconds - begin))
+  }
+
+  /// Reads files from front to back, a buffer at a time. - Returns: Their bytes.
+  private static func readChunks(
+    of paths: [String], into buffer: inout [UInt8], then body: () throws -> Void
+  ) throws -> UInt64 {
+    var total: UInt64 = 0
     for path in paths {
       let file = try RawFile(reading: path)
       var offset: UInt64 = 0
@@ -91,10 +99,11 @@ struct EngineBenchRaw {
         let count = try file.read(at: offset, count: buffer.count, into: &buffer)
         if count == 0 { break }
         offset += UInt64(count)
+        try body()
       }
       total += offset
     }
-    return (total, max(1, clock.instant().nanoseconds - begin))
+    return total
   }
 
   /// Reads files from front to back in slices, and appends so much of each that `written` bytes are written in the end.
@@ -104,16 +113,7 @@ struct EngineBenchRaw {
     var buffer = [UInt8](repeating: 0, count: sliceBytes)
     let kept = [UInt8](repeating: 0, count: min(sliceBytes, Int(Double(sliceBytes) * written / Double(max(1, total)))))
     let begin = clock.instant().nanoseconds
-    for path in paths {
-      let file = try RawFile(reading: path)
-      var offset: UInt64 = 0
-      while true {
-        let count = try file.read(at: offset, count: buffer.count, into: &buffer)
-        if count == 0 { break }
-        offset += UInt64(count)
-        try output.append(kept)
-      }
-    }
+    _ = try EngineBenchRaw.readChunks(of: paths, into: &buffer) { try output.append(kept) }
     let nanoseconds = clock.instant().nanoseconds - begin
     try watch.advance(by: 0)
     return Double(total) * 1e9 / Double(max(1, nanoseconds))
