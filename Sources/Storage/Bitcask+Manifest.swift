@@ -12,18 +12,18 @@ struct SyncTarget: Equatable {
 
 extension Bitcask {
   /// Bytes are in files of this store that are not known to be durable.
-  var isDirty: Bool { dataFiles.indices.contains { dataFiles[$0].flushedLength > dataFiles[$0].syncedLength } }
+  var isDirty: Bool { dataFiles.indices.contains { dataFiles[$0].isDirty } }
 
   /// A file of this store whose name is not known to be durable.
   var hasUnnamedFile: Bool {
-    dataFiles.indices.contains { !dataFiles[$0].isNamed && dataFiles[$0].flushedLength > 0 }
+    dataFiles.indices.contains { !dataFiles[$0].isNamed && dataFiles[$0].flushedLength > 0 && !dataFiles[$0].isRetired }
   }
 
   /// The lengths to sync now, of files that have grown since the last sync.
   var syncTargets: [SyncTarget] {
     dataFiles.indices.compactMap { index in
       let file = dataFiles[index]
-      guard file.flushedLength > file.syncedLength else { return nil }
+      guard file.isDirty else { return nil }
       return SyncTarget(fileID: file.id, path: file.path, length: file.flushedLength)
     }
   }

@@ -31,6 +31,8 @@ extension Bitcask {
       guard let index = dataFiles.index(ofFile: run.inputs[run.position]) else {
         fatalError("invariant: file \(run.inputs[run.position]) left store \(id) while it was merged")
       }
+      // What is left of a file of delivered hints needs no look.
+      if id.isHints && dataFiles[index].liveRecords == 0 { run.offset = dataFiles[index].length }
       let left = dataFiles[index].length - run.offset
       guard left == 0 else {
         return try copy(from: index, min(max(budget, run.bytesWanted), Int(left)), &run, warm: warm, on: &files)
@@ -230,8 +232,8 @@ extension Bitcask {
     for (slot, place) in moves.slots {
       let byteCount = place.isSaturated ? recordByteCount(moves, place, in: output) : place.byteCount
       keydir.replace(at: slot, with: place)
-      dataFiles[input].removeLive(byteCount)
-      dataFiles[output].addLive(byteCount)
+      removeLive(byteCount, from: input)
+      addLive(byteCount, to: output)
     }
   }
 
@@ -325,7 +327,8 @@ extension Bitcask {
     return lookup
   }
 
-  private func fenced<FS: FileSystem & ~Copyable>(
+  /// Takes the store out of service: bytes of a file, read in order, are no record.
+  func fenced<FS: FileSystem & ~Copyable>(
     _ index: Int, _ offset: UInt64, _ reason: String, on files: inout FS
   ) throws(StorageError) -> StorageError {
     let handle = try handle(index, on: &files)

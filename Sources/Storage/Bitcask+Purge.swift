@@ -22,7 +22,7 @@ extension Bitcask {
 
   /// Takes the tombstone out of the keydir and raises the floor above it.
   func forget(_ position: Keydir.Position, _ header: RecordHeader) {
-    dataFiles[keydir.location(at: position).file].removeLive(header.byteCount)
+    removeLive(header.byteCount, from: keydir.location(at: position).file)
     count(isTombstone: true, by: -1)
     keydir.remove(at: position)
     manifest.floor = max(manifest.floor, header.stamp)

@@ -54,8 +54,7 @@ extension Bitcask {
       openFiles.forget(self, index)
       if let handle = dataFiles[index].handle { files.close(handle) }
     }
-    dataFiles.removeAll()
-    active = nil
+    forgetFiles()
     isOpen = false
   }
 
@@ -292,7 +291,7 @@ extension Bitcask {
       if Array(bytes[header.keyOffset..<header.valueOffset]) == key {
         guard entry.stamp > header.stamp else { return }
         let file = keydir.location(at: candidate).file
-        dataFiles[file].removeLive(header.byteCount)
+        removeLive(header.byteCount, from: file)
         count(isTombstone: header.isTombstone, by: -1)
         return place(entry, in: index, replacing: candidate)
       }
@@ -311,7 +310,7 @@ extension Bitcask {
     } else {
       keydir.insert(entry.hash, location(entry, in: index))
     }
-    dataFiles[index].addLive(entry.byteCount)
+    addLive(entry.byteCount, to: index)
     count(isTombstone: entry.isTombstone, by: 1)
   }
 

@@ -39,6 +39,8 @@ package final class Bitcask {
   var merge: MergeRun?
   @safe @exclusivity(unchecked) var keysLive = 0
   @safe @exclusivity(unchecked) var tombstones = 0
+  /// Of the records that count, in all data files.
+  @safe @exclusivity(unchecked) private(set) var liveBytes: UInt64 = 0
 
   init(_ manifest: StoreManifest, directory: String, options: EngineOptions, openFiles: OpenFiles) {
     id = manifest.store
@@ -49,7 +51,7 @@ package final class Bitcask {
     settledFloor = manifest.floor
     role = manifest.role
     promises = manifest.promises
-    keydir = Keydir(ringBits: options.ringBits)
+    keydir = Keydir(ringBits: id.isHints ? 0 : options.ringBits)
   }
 
   /// What `apply` did.
@@ -98,7 +100,7 @@ package final class Bitcask {
     let location = Location(
       file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: version.isTombstone)
     if let (position, old, header) = replaced {
-      dataFiles[old.file].removeLive(header.byteCount)
+      removeLive(header.byteCount, from: old.file)
       count(isTombstone: header.isTombstone, by: -1)
       keydir.replace(at: position, with: location)
     } else {
@@ -163,11 +165,30 @@ package final class Bitcask {
     if isTombstone { tombstones += step } else { keysLive += step }
   }
 
+  /// A record of the file at this index counts.
+  func addLive(_ byteCount: Int, to file: Int) {
+    dataFiles[file].addLive(byteCount)
+    liveBytes += UInt64(byteCount)
+  }
+
+  /// A record of the file at this index counts no more.
+  func removeLive(_ byteCount: Int, from file: Int) {
+    dataFiles[file].removeLive(byteCount)
+    liveBytes -= UInt64(byteCount)
+  }
+
+  /// All data files leave the table.
+  func forgetFiles() {
+    dataFiles.removeAll()
+    active = nil
+    liveBytes = 0
+  }
+
   private func note(_ version: StoredVersion, tsn: UInt64, byteCount: Int, in file: Int) {
     count(isTombstone: version.isTombstone, by: 1)
     dataFiles[file].length += UInt64(byteCount)
     dataFiles[file].records += 1
-    dataFiles[file].addLive(byteCount)
+    addLive(byteCount, to: file)
     if version.isTombstone {
       manifest.tsnHead = max(manifest.tsnHead, tsn)
     } else {

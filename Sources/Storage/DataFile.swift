@@ -31,11 +31,14 @@ struct DataFile {
   /// Of the dead bytes, those of tombstones that the last merge had to keep (rule OVERLAP), because of these files.
   var blockedBytes: UInt64 = 0
   var blockers: Set<UInt32> = []
-  /// A merge has emptied it: manifests list it no more, and it goes as soon as that is durable.
+  /// Nothing in it counts, after a merge or because its hints are delivered: manifests list it no more, and it goes as soon as that is durable.
   var isRetired = false
   var valueStamps: ClosedRange<Stamp>?
 
   var deadBytes: UInt64 { length - min(length, UInt64(FileHeader.byteCount)) - liveBytes }
+
+  /// Bytes in it are to be made durable. What is retired goes, and nobody waits for it.
+  var isDirty: Bool { flushedLength > syncedLength && !isRetired }
 
   mutating func addLive(_ byteCount: Int) {
     liveRecords += 1

@@ -14,6 +14,8 @@ struct CheckpointState {
     var dropped: [UInt32] = []
     /// The merge whose outputs take the place of its inputs.
     var merged: (store: Bitcask, run: MergeRun)?
+    /// Ids of files of delivered hints that it removes, per store.
+    var removed: [(store: Bitcask, files: [UInt32])] = []
     var hint: (store: Bitcask, fileID: UInt32, length: UInt64)?
     /// What this job was due for, should it come to nothing.
     var bytes: UInt64 = 0
@@ -25,6 +27,7 @@ struct CheckpointState {
   var bytes: UInt64 = 0
   var lastCheckpoint: Instant?
   var lastSync: Instant?
+  var lastHintRemoval: Instant?
   /// The last job found no room, or no file; the next one waits until then.
   var pausedUntil: Instant?
   /// Somebody waits for a name to become durable.
@@ -53,8 +56,9 @@ extension Engine {
     var job = CheckpointState.Job()
     var steps: [DiskStep] = []
     addMerge(&job, &steps, on: &files)
+    if steps.isEmpty { addHintRemoval(&job, &steps, at: now, on: &files) }
     if !steps.isEmpty {
-      // Nothing else: the store's manifest is written once.
+      // Nothing else: a store's manifest is written once.
     } else if isCheckpointDue(at: now, since: lastCheckpoint) {
       checkpoint.lastCheckpoint = now
       checkpoint.lastSync = now
@@ -90,6 +94,7 @@ extension Engine {
     if let spare = job.spare { journal?.adoptSpare(spare) }
     journal?.dropped(job.dropped)
     if let merged = job.merged { completeMerge(of: merged.store, merged.run) }
+    for (store, files) in job.removed { store.dropFiles(files) }
     if let hint = job.hint, let index = hint.store.dataFiles.index(ofFile: hint.fileID) {
       hint.store.dataFiles[index].hintLength = hint.length
     }

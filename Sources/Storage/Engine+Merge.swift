@@ -71,6 +71,7 @@ extension Engine {
   /// - Parameters:
   ///   - hour: Of the day, UTC: merges that nobody asked for keep to the window.
   ///   - budget: Bytes of input.
+  ///   - rule: For stores of partitions; those of hints have their own.
   /// - Throws: What the file system said of a write: the engine is done for then. Damage fences the store and ends its
   ///   merge; a shortage (of space, of descriptors) ends it as well. Neither is thrown.
   package func continueMerge<FS: FileSystem & ~Copyable>(
@@ -149,7 +150,7 @@ extension Engine {
       let candidates = store.mergeable.map(store.mergeFacts)
       let inputs = options.merge.choose(candidates, liveBytesMax: options.fileBytesMax)
       // Without the hints of the files that stay, tombstones would stay as well.
-      guard store.hasHints(besides: inputs) else {
+      guard store.id.isHints || store.hasHints(besides: inputs) else {
         checkpoint.mayNeedHints = true
         continue
       }
@@ -159,7 +160,8 @@ extension Engine {
     guard let best else { return .idle }
     // More may be due: the next look comes as soon as this merge has ended, unless it is broken off.
     merge.lastCheck = last
-    best.store.beginMerge(of: best.store.withBlocked(best.inputs, liveBytesMax: options.fileBytesMax), rule: rule)
+    let inputs = best.store.withBlocked(best.inputs, liveBytesMax: options.fileBytesMax)
+    best.store.beginMerge(of: inputs, rule: best.store.id.isHints ? HintRule() : rule)
     merge.store = best.store
     return nil
   }
@@ -208,13 +210,13 @@ extension Engine {
         let inputs = store.mergeable.filter {
           isWanted($0) || chosen == nil && store.dataFiles[$0].length < options.merge.smallFileBytes
         }.map { store.dataFiles[$0].id }
-        merge.awaitsHints = isSettled && !store.hasHints(besides: inputs)
+        merge.awaitsHints = isSettled && !id.isHints && !store.hasHints(besides: inputs)
         guard isSettled && !merge.awaitsHints else {
           if isSettled { checkpoint.mayNeedHints = true } else { checkpoint.isUrgent = true }
           return .waiting
         }
         if !inputs.isEmpty {
-          store.beginMerge(of: inputs, rule: rule)
+          store.beginMerge(of: inputs, rule: id.isHints ? HintRule() : rule)
           merge.store = store
           return nil
         }
@@ -239,16 +241,7 @@ extension Engine {
     else { return }
     merge.unfinished = nil
     let targets = store.syncTargets
-    for target in targets { steps.append(.sync(path: target.path)) }
-    steps.append(.syncDirectory(store.directory))
-    steps.append(
-      .replace(path: StorePath.manifest(store.directory), bytes: store.manifestBytes(afterSyncing: targets)))
-    store.hasStaleManifest = false
-    for id in run.inputs {
-      steps.append(.unlink(StorePath.hint(store.directory, id)))
-      steps.append(.unlink(StorePath.data(store.directory, id)))
-    }
-    steps.append(.syncDirectory(store.directory))
+    steps += store.removalSteps(of: run.inputs, syncing: targets)
     job.targets.append((store: store, targets: targets))
     job.merged = (store: store, run: run)
   }
@@ -267,6 +260,20 @@ extension Engine {
 }
 
 extension Bitcask {
+  /// Rule MANIFEST: what stays is durable, then a manifest is that does not list these retired files, then they go.
+  func removalSteps(of ids: [UInt32], syncing targets: [SyncTarget]) -> [DiskStep] {
+    var steps: [DiskStep] = targets.map { .sync(path: $0.path) }
+    steps.append(.syncDirectory(directory))
+    steps.append(.replace(path: StorePath.manifest(directory), bytes: manifestBytes(afterSyncing: targets)))
+    hasStaleManifest = false
+    for id in ids {
+      steps.append(.unlink(StorePath.hint(directory, id)))
+      steps.append(.unlink(StorePath.data(directory, id)))
+    }
+    steps.append(.syncDirectory(directory))
+    return steps
+  }
+
   func mergeFacts(_ index: Int) -> MergePolicy.File {
     let file = dataFiles[index]
     return MergePolicy.File(

@@ -45,8 +45,7 @@ extension Engine {
     let path = StorePath.store(directory, seed.id)
     let manifestPath = StorePath.manifest(path)
     guard try files.exists(manifestPath) else {
-      recovery.missing.append(seed.id)
-      return
+      return noteMissing(seed.id)
     }
     let manifest: StoreManifest
     do throws(StorageError) {
@@ -64,8 +63,7 @@ extension Engine {
       throw .incompatible(path: manifestPath, reason: "this store belongs to another node or cluster")
     }
     guard manifest.incarnation == seed.incarnation else {
-      recovery.missing.append(seed.id)
-      return
+      return noteMissing(seed.id)
     }
     // A process that was killed may have renamed the manifest and not synced the directory. From here on this store
     // acts upon what the manifest says, so no power loss may take it back.
@@ -78,6 +76,10 @@ extension Engine {
     store.hasStaleManifest = found.isChanged
     if let damage = store.damage { recovery.damaged.append(StoreDamage(seed.id, damage)) }
     insert(store)
+  }
+
+  private func noteMissing(_ id: StoreID) {
+    if id.isHints { recovery.missingHints.append(id) } else { recovery.missing.append(id) }
   }
 
   static func contents<FS: FileSystem & ~Copyable>(

@@ -12,8 +12,10 @@ package final class Engine {
   package internal(set) var recovery = RecoveryReport()
   let directory: String
   // Unchecked for the same reason as those of `Bitcask`.
-  /// Sorted by id.
+  /// Sorted by id: those of partitions, then those of hints.
   @safe @exclusivity(unchecked) private(set) var stores: [Bitcask] = []
+  /// How many of them are of partitions.
+  @safe @exclusivity(unchecked) private var partitionStores = 0
   /// Index of the first store of a partition, or that of the next partition's.
   @safe @exclusivity(unchecked) private var firstOfPartition: [Int] = []
   @safe @exclusivity(unchecked) var journal: Journal?
@@ -44,8 +46,8 @@ package final class Engine {
   // MARK: Stores
 
   package func contains(_ id: StoreID) -> Bool { find(id) != nil }
-  /// Sorted.
-  package var storeIDs: [StoreID] { stores.map(\.id) }
+  /// Of partitions, sorted.
+  package var storeIDs: [StoreID] { stores[..<partitionStores].map(\.id) }
   package func role(_ id: StoreID) -> StoreRole { store(id).role }
   package func floor(_ id: StoreID) -> Stamp { store(id).manifest.floor }
   package func incarnation(_ id: StoreID) -> Identity128 { store(id).manifest.incarnation }
@@ -57,14 +59,14 @@ package final class Engine {
     journal.map { JournalStatus(bytes: $0.byteCount, segments: $0.earlier.count + 1) }
   }
 
-  /// The store never held a key, as far as it knows: no record and no position given in its feed.
+  /// A store of a partition never held a key, as far as it knows: no record and no position given in its feed.
   package func isEmpty(_ id: StoreID) -> Bool {
     let store = store(id)
     return store.isOpen && store.damage == nil && store.keydir.count == 0 && store.manifest.tsnHead == 0
       && store.manifest.floor == .zero
   }
 
-  /// Steps that create these stores durably, loading and empty; call `adopt` with the same arguments when they were
+  /// Steps that create these stores durably, loading (those of hints: active) and empty; call `adopt` with the same arguments when they were
   /// performed.
   /// - Parameter promises: What a store is to remember from its beginning, by its id.
   package func create(_ seeds: [StoreSeed], promises: [StoreID: [PeerPromise]] = [:]) -> [DiskStep] {
@@ -115,11 +117,15 @@ package final class Engine {
     stores.removeAll { $0.id == store.id }
     stores.append(store)
     stores.sort { $0.id < $1.id }
-    let partitions = Int(stores.last?.id.partition ?? 0) + 1
+    partitionStores = stores.count { !$0.id.isHints }
+    let partitions = stores[..<partitionStores].last.map { Int($0.id.partition) + 1 } ?? 0
     firstOfPartition = Array(repeating: 0, count: partitions + 1)
-    for store in stores { firstOfPartition[Int(store.id.partition) + 1] += 1 }
+    for store in stores[..<partitionStores] { firstOfPartition[Int(store.id.partition) + 1] += 1 }
     for partition in 0..<partitions { firstOfPartition[partition + 1] += firstOfPartition[partition] }
   }
+
+  /// Those of hints; there are fewer of them than nodes.
+  var hintStores: ArraySlice<Bitcask> { stores[partitionStores...] }
 
   private func giveUp<FS: FileSystem & ~Copyable>(_ store: Bitcask, on files: inout FS) {
     touched.removeAll { $0 === store }
@@ -127,6 +133,7 @@ package final class Engine {
   }
 
   func find(_ id: StoreID) -> Int? {
+    if id.isHints { return hintStores.firstIndex { $0.id == id } }
     let partition = Int(id.partition)
     guard partition + 1 < firstOfPartition.count else { return nil }
     for index in firstOfPartition[partition]..<firstOfPartition[partition + 1] where stores[index].id == id {
@@ -135,13 +142,13 @@ package final class Engine {
     return nil
   }
 
-  private func store(_ id: StoreID) -> Bitcask {
+  func store(_ id: StoreID) -> Bitcask {
     guard let index = find(id) else { fatalError("invariant: store \(id) is not in this engine") }
     return stores[index]
   }
 
   private func newManifest(_ seed: StoreSeed, promises: [PeerPromise]) -> StoreManifest {
-    var manifest = StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: .loading)
+    var manifest = StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: seed.id.isHints ? .active : .loading)
     manifest.promises = promises
     return manifest
   }

@@ -3,7 +3,7 @@ package import Primitives
 
 // The vocabulary between the engine and the node above it: stores, records, and the outcomes of an operation.
 
-/// One store: a partition of the ring at one replication factor.
+/// One store: a partition of the ring at one replication factor, or the hints that wait for one node (0 replicas).
 package struct StoreID: Hashable, Comparable, Sendable, CustomStringConvertible {
   package let partition: UInt16
   package let replicas: UInt8
@@ -11,11 +11,25 @@ package struct StoreID: Hashable, Comparable, Sendable, CustomStringConvertible 
     self.partition = partition
     self.replicas = replicas
   }
-  package static func < (a: StoreID, b: StoreID) -> Bool {
-    (a.partition, a.replicas) < (b.partition, b.replicas)
+
+  /// The store of the hints for a node, whose id is at most `UInt16.max`.
+  package static func hints(for node: NodeID) -> StoreID {
+    invariant(node.rawValue <= UInt16.max, "hints for node \(node), whose id does not fit the id of a store")
+    return StoreID(partition: UInt16(node.rawValue), replicas: 0)
   }
-  /// The directory name: `p042-n3`.
+
+  /// It holds hints, not a partition.
+  package var isHints: Bool { replicas == 0 }
+  /// The node that its hints are for; nil for a partition.
+  package var hintTarget: NodeID? { isHints ? NodeID(UInt32(partition)) : nil }
+
+  /// Partitions first.
+  package static func < (a: StoreID, b: StoreID) -> Bool {
+    (a.isHints ? 1 : 0, a.partition, a.replicas) < (b.isHints ? 1 : 0, b.partition, b.replicas)
+  }
+  /// The directory name: `p042-n3`, or `hints-3`.
   package var description: String {
+    if isHints { return StoreID.hintsPrefix + "\(partition)" }
     let digits = String(partition)
     return "p" + String(repeating: "0", count: max(0, 3 - digits.count)) + digits + "-n\(replicas)"
   }
@@ -160,7 +174,7 @@ package struct FeedCursor: Equatable, Sendable {
   }
 }
 
-/// What a new store is created with.
+/// What a new store is created with; one of hints has no configuration (0).
 package struct StoreSeed: Equatable, Sendable {
   package let id: StoreID
   package let incarnation: Identity128
@@ -270,8 +284,10 @@ package struct RecoveryReport: Equatable, Sendable {
   package var bytesCut: UInt64 = 0
   /// The highest time of any stamp on disk.
   package var highestTime: HybridTime = .zero
-  /// Stores that should be there and are not.
+  /// Stores of partitions that should be there and are not.
   package var missing: [StoreID] = []
+  /// Stores of hints that should be there and are not: what they held is gone.
+  package var missingHints: [StoreID] = []
   /// Stores that are damaged.
   package var damaged: [StoreDamage] = []
   package init() {}

@@ -55,14 +55,23 @@ extension NodeManifest {
 }
 
 extension StoreID {
-  /// The store that a directory of this name belongs to: `p042-n3`.
+  /// The store that a directory of this name belongs to: `p042-n3` or `hints-3`.
   package init?(_ name: some StringProtocol) {
+    if name.hasPrefix(StoreID.hintsPrefix) {
+      guard let node = UInt16(name.dropFirst(StoreID.hintsPrefix.count)) else { return nil }
+      self.init(partition: node, replicas: 0)
+      guard description == name else { return nil }
+      return
+    }
     guard name.hasPrefix("p"), let dash = name.firstIndex(of: "-"), name[dash...].hasPrefix("-n"),
-      let partition = UInt16(name[..<dash].dropFirst()), let replicas = UInt8(name[dash...].dropFirst(2))
+      let partition = UInt16(name[..<dash].dropFirst()), let replicas = UInt8(name[dash...].dropFirst(2)),
+      replicas > 0
     else { return nil }
     self.init(partition: partition, replicas: replicas)
     guard description == name else { return nil }
   }
+
+  static let hintsPrefix = "hints-"
 
   /// The store that the last part of `path` names.
   package init?(directory path: String) {
