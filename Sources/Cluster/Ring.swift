@@ -2,18 +2,7 @@ package import Primitives
 
 // Who owns what: Q equal partitions of the hash space, each with an ordered list of N distinct owners that `Claim`
 // computes from the members. A pure value: the same history of members gives the same ring on every node. It knows
-// nothing of who is up; whoever asks for a preference list says so.
-
-/// One node of a preference list.
-package struct PreferenceEntry: Equatable, Sendable {
-  package let node: NodeID
-  /// An owner of the partition; false for a fallback, which only keeps what an owner missed.
-  package let isPrimary: Bool
-  package init(node: NodeID, isPrimary: Bool) {
-    self.node = node
-    self.isPrimary = isPrimary
-  }
-}
+// nothing of who is up. A partition's owners and, behind them, its fallbacks are its preference list.
 
 package struct Ring: Equatable, Sendable {
   package let epoch: UInt64
@@ -69,15 +58,8 @@ package struct Ring: Equatable, Sendable {
   /// list is not part of it, because owners answer for the partition alike.
   package func configID(of partition: Int) -> UInt64 { configIDs[partition] }
 
-  /// All owners, up or not, then every other node that `isUp`, in ring order: as the partitions that follow on the
-  /// ring name them.
-  package func preferenceList(of partition: Int, isUp: (NodeID) -> Bool) -> [PreferenceEntry] {
-    var list = ownerLists[partition].map { PreferenceEntry(node: $0, isPrimary: true) }
-    for node in fallbackLists[partition] where isUp(node) {
-      list.append(PreferenceEntry(node: node, isPrimary: false))
-    }
-    return list
-  }
+  /// Every node that is no owner of the partition, in ring order: as the partitions that follow on the ring name them.
+  package func fallbacks(of partition: Int) -> [NodeID] { fallbackLists[partition] }
 
   package func member(_ id: NodeID) -> Member? { members.first { $0.id == id } }
   package func member(named name: String) -> Member? { members.first { $0.name == name } }

@@ -125,8 +125,13 @@ extension StoredVersion {
 extension Push {
   private static let wantsAppliedFlag: UInt8 = 1
   private static let wantsSyncedFlag: UInt8 = 2
+  private enum KindTag: UInt8 {
+    case write = 1
+    case repair, handoff, hint
+  }
 
   fileprivate func append(to bytes: inout [UInt8]) {
+    appendKind(to: &bytes)
     bytes.appendLittleEndian(operation)
     store.append(to: &bytes)
     bytes.appendLittleEndian(configID)
@@ -135,14 +140,35 @@ extension Push {
     version.append(to: &bytes)
   }
 
+  private func appendKind(to bytes: inout [UInt8]) {
+    switch kind {
+    case .write: bytes.append(KindTag.write.rawValue)
+    case .repair: bytes.append(KindTag.repair.rawValue)
+    case .handoff: bytes.append(KindTag.handoff.rawValue)
+    case .hint(let owner):
+      bytes.append(KindTag.hint.rawValue)
+      bytes.appendLittleEndian(owner.rawValue)
+    }
+  }
+
+  private static func takeKind(_ reader: inout ByteReader) throws(CodecError) -> PushKind {
+    switch try reader.takeEnum(KindTag.self, "kind of push") {
+    case .write: .write
+    case .repair: .repair
+    case .handoff: .handoff
+    case .hint: .hint(for: NodeID(try reader.takeUInt32()))
+    }
+  }
+
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+    let kind = try Push.takeKind(&reader)
     let operation = try reader.takeUInt64()
     let store = try StoreID(from: &reader)
     let configID = try reader.takeUInt64()
     let flags = try reader.takeFlags("push", known: Push.wantsAppliedFlag | Push.wantsSyncedFlag)
     let key = try reader.takeKey()
     self.init(
-      operation: operation, store: store, configID: configID, key: key, version: try StoredVersion(from: &reader),
+      kind: kind, operation: operation, store: store, configID: configID, key: key, version: try StoredVersion(from: &reader),
       wantsApplied: flags & Push.wantsAppliedFlag != 0, wantsSynced: flags & Push.wantsSyncedFlag != 0)
   }
 }
@@ -191,6 +217,7 @@ extension PushReply {
 
 extension PeerRead {
   fileprivate func append(to bytes: inout [UInt8]) {
+    bytes.append(subject.rawValue)
     bytes.appendLittleEndian(operation)
     store.append(to: &bytes)
     bytes.appendLittleEndian(configID)
@@ -198,17 +225,18 @@ extension PeerRead {
   }
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
+    let subject = try reader.takeEnum(ReadSubject.self, "subject of a read")
     let operation = try reader.takeUInt64()
     let store = try StoreID(from: &reader)
     let configID = try reader.takeUInt64()
-    self.init(operation: operation, store: store, configID: configID, key: try reader.takeKey())
+    self.init(subject, operation: operation, store: store, configID: configID, key: try reader.takeKey())
   }
 }
 
 extension PeerReadReply {
   private enum Tag: UInt8 {
     case found = 1
-    case absent, refused
+    case absent, refused, digest
   }
 
   fileprivate func append(to bytes: inout [UInt8]) {
@@ -217,6 +245,10 @@ extension PeerReadReply {
     case .found(let version):
       bytes.append(Tag.found.rawValue)
       version.append(to: &bytes)
+    case .digest(let stamp, let isTombstone):
+      bytes.append(Tag.digest.rawValue)
+      stamp.append(to: &bytes)
+      bytes.append(isTombstone ? 1 : 0)
     case .absent(let floor):
       bytes.append(Tag.absent.rawValue)
       floor.append(to: &bytes)
@@ -231,6 +263,9 @@ extension PeerReadReply {
     let outcome: ReadOutcome
     switch try reader.takeEnum(Tag.self, "read outcome") {
     case .found: outcome = .found(try StoredVersion(from: &reader))
+    case .digest:
+      let stamp = try reader.takeStamp()
+      outcome = .digest(stamp, isTombstone: try reader.takeBool("tombstone"))
     case .absent: outcome = .absent(floor: try reader.takeStamp())
     case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
     }

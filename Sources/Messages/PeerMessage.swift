@@ -124,8 +124,22 @@ package struct StoreState: Equatable, Sendable {
   }
 }
 
+/// Why a version is offered (DELETE protocol, PUSH): all of these are unsolicited, and carry the write's own stamp.
+package enum PushKind: Equatable, Sendable {
+  /// A client's write, from its coordinator to an owner.
+  case write
+  /// What a read saw as newest, to an owner that lacks it.
+  case repair
+  /// A hint, to the owner that it was kept for.
+  case handoff
+  /// A client's write, to a fallback: to be kept as a hint for this owner.
+  case hint(for: NodeID)
+}
+
 /// A version on its way to a replica (DELETE protocol, PUSH).
 package struct Push: Equatable, Sendable {
+  package var kind: PushKind
+  /// The sender's number for it; 0 where no answer is wanted.
   package var operation: UInt64
   package var store: StoreID
   package var configID: UInt64
@@ -136,9 +150,10 @@ package struct Push: Equatable, Sendable {
   /// Answer when it is durable.
   package var wantsSynced: Bool
   package init(
-    operation: UInt64, store: StoreID, configID: UInt64, key: ObjectKey, version: StoredVersion, wantsApplied: Bool,
-    wantsSynced: Bool
+    kind: PushKind = .write, operation: UInt64, store: StoreID, configID: UInt64, key: ObjectKey,
+    version: StoredVersion, wantsApplied: Bool, wantsSynced: Bool
   ) {
+    self.kind = kind
     self.operation = operation
     self.store = store
     self.configID = configID
@@ -166,6 +181,8 @@ package enum Refusal: UInt8, Sendable {
   case full
   /// Its disk does not do now what was asked.
   case unavailable
+  /// It keeps as many hints as it may.
+  case hintsFull
 }
 
 extension Refusal: CustomStringConvertible {
@@ -182,6 +199,7 @@ extension Refusal: CustomStringConvertible {
     case .damaged: "damaged"
     case .full: "its disk is full"
     case .unavailable: "its disk does not answer as it should"
+    case .hintsFull: "it keeps as many hints as hints_max allows"
     }
   }
 }
@@ -198,12 +216,26 @@ package struct PushReply: Equatable, Sendable {
   }
 }
 
+/// What of a key is asked for.
+package enum ReadSubject: UInt8, Sendable {
+  /// What an owner holds.
+  case value = 1
+  /// Of what an owner holds, the stamp alone.
+  case digest
+  /// What a fallback keeps for owners of the key, as hints.
+  case hint
+}
+
 package struct PeerRead: Equatable, Sendable {
+  package var subject: ReadSubject
   package var operation: UInt64
   package var store: StoreID
   package var configID: UInt64
   package var key: ObjectKey
-  package init(operation: UInt64, store: StoreID, configID: UInt64, key: ObjectKey) {
+  package init(
+    _ subject: ReadSubject = .value, operation: UInt64, store: StoreID, configID: UInt64, key: ObjectKey
+  ) {
+    self.subject = subject
     self.operation = operation
     self.store = store
     self.configID = configID
@@ -213,6 +245,8 @@ package struct PeerRead: Equatable, Sendable {
 
 package enum ReadOutcome: Equatable, Sendable {
   case found(StoredVersion)
+  /// Found as well, and this is all that was asked for.
+  case digest(Stamp, isTombstone: Bool)
   case absent(floor: Stamp)
   case refused(Refusal)
 }

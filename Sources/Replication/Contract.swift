@@ -70,6 +70,8 @@ package enum Effect: Sendable {
 package enum AdminRequest: Equatable, Sendable {
   /// Merge every store once.
   case merge
+  /// Hand over all hints whose nodes are up.
+  case drainHints
   /// Of all stores, or of one.
   case snapshot(SnapshotName, store: StoreID?)
   /// Which snapshots there are.
@@ -80,6 +82,8 @@ package enum AdminRequest: Equatable, Sendable {
 package enum AdminOutcome: Equatable, Sendable {
   /// The round is over; what merges did since it was asked for.
   case merged(MergeTotals, merges: Int)
+  /// How many were handed over since it was asked for, and what is left.
+  case drained(delivered: UInt64, [HintQueueStatus])
   case snapshot(SnapshotReport)
   case snapshots([SnapshotEntry])
   case snapshotRefused(SnapshotRefusal)
@@ -135,6 +139,12 @@ package struct NodeOptions: Sendable {
   /// Bytes, and age in seconds, at which written records are made durable in their stores and leave the journal.
   package var checkpointBytes: UInt64 = 32 << 20
   package var checkpointSeconds: UInt64 = 60
+  /// Bytes of hints that this node keeps for others; one more is refused.
+  package var hintBytesMax: UInt64 = 1 << 30
+  /// Hints that were refused are offered again after this time, and after ever longer ones.
+  package var hintRetryMilliseconds: UInt64 = 1000
+  /// Bytes of hints handed over in a second, to all nodes together.
+  package var handoffBytesPerSecond: UInt64 = 16 << 20
   package var requestTimeoutMilliseconds: UInt64 = 5000
   package var suspectAfterMilliseconds: UInt64 = 1000
   /// Client operations in progress at once; one more is answered `overloaded`.

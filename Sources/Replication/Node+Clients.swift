@@ -38,9 +38,9 @@ extension Node where Disk: ~Copyable {
     case .stopping, .closing: return .notReady(detail: "node \(own.name) is stopping")
     case .founding, .creating, .opening: return .notReady(detail: "node \(own.name) is starting: \(startingReason)")
     }
-    guard operationsInProgress < options.operationsMax else {
+    guard clientOperations < options.operationsMax else {
       counters.overloads += 1
-      return .overloaded(detail: "node \(own.name) has \(operationsInProgress) operations in progress")
+      return .overloaded(detail: "node \(own.name) has \(clientOperations) operations in progress")
     }
     guard valueBytes < Self.valueBytesMax else {
       counters.overloads += 1
@@ -100,6 +100,15 @@ extension Node where Disk: ~Copyable {
     }
   }
 
+  /// Goes on with a write that waited for a lease or the disk.
+  mutating func coordinateWrite(_ operation: UInt64, warm: WarmBytes?, at now: Moment) {
+    if writes[operation]?.deletion == nil {
+      coordinatePut(operation, warm: warm, at: now)
+    } else {
+      coordinateDelete(operation, warm: warm, at: now)
+    }
+  }
+
   func writeQuorum(of request: ClientRequest) -> ResolvedWrite? {
     switch request {
     case .put(let put): ResolvedWrite(put.quorum, n: ring.replicas, sync: options.sync)
@@ -121,13 +130,20 @@ extension Node where Disk: ~Copyable {
   func name(_ node: NodeID) -> String { ring.member(node)?.name ?? "\(node)" }
 
   /// Why a replica cannot be asked now, or nil. This node itself is judged by its store.
-  func obstacle(to node: NodeID, store: StoreID) -> String? {
-    if node == own.id {
-      guard let engine, engine.contains(store), engine.role(store) != .active else { return nil }
-      return "\(own.name): \(engine.role(store))"
+  func replicaObstacle(to node: NodeID, store: StoreID) -> Obstacle? {
+    guard node == own.id else { return peers.isUp(node) ? nil : .down }
+    guard let engine, engine.contains(store) else { return nil }
+    switch engine.role(store) {
+    case .active: return nil
+    case .loading: return .refused(.loading)
+    case .fenced: return .refused(.fenced)
+    case .retired: return .refused(.notOwner)
     }
-    guard let index = peers.index(node) else { return "\(node): unknown" }
-    return peers[index].wasUp ? nil : "\(name(node)) is down: \(peers[index].downReason)"
+  }
+
+  /// The same in words.
+  func obstacle(to node: NodeID, store: StoreID) -> String? {
+    replicaObstacle(to: node, store: store).map { describe($0, of: node) }
   }
 
   // MARK: - Answering

@@ -22,230 +22,140 @@ extension Node where Disk: ~Copyable {
   ) {
     let store = storeID(hash)
     let owners = owners(store)
-    let half = deadline.milliseconds(since: now.instant) / 2
-    var delete = DeleteOperation(
-      origin: origin, key: request.key, hash: hash, store: store, configID: configID(store), quorum: quorum,
-      deadline: deadline, always: request.always, absent: QuorumTally(replicas: owners, wanted: owners.count),
-      probeUntil: now.instant.adding(milliseconds: min(Self.probeMilliseconds, half)),
-      offered: stamp, version: StoredVersion(stamp: .zero, isTombstone: true, value: []),
-      progress: WriteProgress(replicas: owners, quorum: quorum))
-    for node in owners {
-      guard let obstacle = obstacle(to: node, store: store) else { continue }
-      delete.progress.fail(node, obstacle)
-      delete.absent.record(node, accepted: false)
-    }
-    noteMissingMembers(&delete.progress, n: ring.replicas)
+    var progress = WriteProgress(owners: owners, quorum: quorum)
+    plan(&progress, store: store, valueBytes: 0)
     counters.deletes += 1
-    guard delete.progress.verdict != .impossible else {
-      return answer(origin, .failed(delete.progress.failure(quorum)))
-    }
-    let operation = newOperation(.delete)
-    if delete.always || delete.absent.verdict == .impossible { delete.phase = .writing }
-    deletes[operation] = delete
-    schedule(operation, deadline: deadline, at: now)
-    if delete.phase == .probing { wheel.schedule(operation, at: delete.probeUntil) }
+    guard progress.verdict != .impossible else { return answer(origin, .failed(failure(of: progress))) }
+    let half = deadline.milliseconds(since: now.instant) / 2
+    var deletion = Deletion(
+      always: request.always, absent: QuorumTally(replicas: owners, wanted: owners.count),
+      probeUntil: now.instant.adding(milliseconds: min(Self.probeMilliseconds, half)), offered: stamp)
+    for node in owners where !progress.isOpen(node) { deletion.absent.record(node, accepted: false) }
+    if deletion.always || deletion.absent.verdict == .impossible { deletion.phase = .writing }
+    let operation = newOperation(.write)
+    let movesOnAt = movesOnAt(deadline: deadline, at: now)
+    writes[operation] = WriteOperation(
+      origin: origin, key: request.key, hash: hash, store: store, configID: configID(store), quorum: quorum,
+      deadline: deadline, movesOnAt: movesOnAt, intent: .delete(deletion),
+      version: StoredVersion(stamp: .zero, isTombstone: true, value: []), isStamped: false, progress: progress)
+    wheel.schedule(operation, at: movesOnAt)
+    if deletion.phase == .probing { wheel.schedule(operation, at: deletion.probeUntil) }
     coordinateDelete(operation, warm: nil, at: now)
   }
 
   /// Does what the phase asks of this node's own store.
   mutating func coordinateDelete(_ operation: UInt64, warm: WarmBytes?, at now: Moment) {
-    guard let delete = deletes[operation], let engine else { return }
+    guard let delete = writes[operation], delete.deletion != nil, let engine else { return }
     do throws(StorageError) {
-      switch delete.phase {
-      case .probing:
+      if delete.isProbing {
         let found = try engine.lookup(
           key: delete.key.encoded, hash: delete.hash, in: delete.store, warm: warm, on: &disk)
-        probe(operation, own: found, at: now)
-      case .writing:
-        guard delete.isStamped else { return stampTombstone(operation, at: now) }
-        let outcome = try engine.apply(
-          delete.version, key: delete.key.encoded, hash: delete.hash, to: delete.store, warm: warm, on: &disk)
-        tombstoneApplied(operation, outcome, at: now)
+        return probe(operation, own: found, at: now)
       }
+      guard delete.isStamped else { return stampTombstone(operation, at: now) }
+      let outcome = try engine.apply(
+        delete.version, key: delete.key.encoded, hash: delete.hash, to: delete.store, warm: warm, on: &disk)
+      tombstoneApplied(operation, outcome, at: now)
     } catch {
-      refuseDelete(operation, refusal(of: delete.store, error), detail: error.text(naming: objectName))
-    }
-  }
-
-  /// This node's own store does not do its part, and no other has seen this stamp: where another node handed the delete
-  /// over, that one offers it to the next owner.
-  mutating func refuseDelete(_ operation: UInt64, _ refusal: Refusal, detail: String) {
-    guard let delete = deletes.removeValue(forKey: operation) else { return }
-    if case .forwarder(let node, let number, let bootID) = delete.origin {
-      answerForwarder(node, operation: number, bootID: bootID, .refused(refusal))
-    } else {
-      answer(delete.origin, .failed(failure(refusal, detail: detail)))
+      refuseWrite(operation, refusal(of: delete.store, error), detail: error.text(naming: objectName))
     }
   }
 
   // MARK: - Probing
 
   private mutating func probe(_ operation: UInt64, own found: LookupOutcome, at now: Moment) {
-    guard let delete = deletes[operation] else { return }
     switch found {
     case .cold(let read):
-      if !readCold(read, for: .delete(operation)) { writeTombstone(operation, at: now) }
+      if !readCold(read, for: .write(operation)) { writeTombstone(operation, at: now) }
     case .found(let version) where !version.isTombstone: writeTombstone(operation, at: now)
-    case .found(let version):
-      ownHoldsNothing(operation, delete, tombstone: version.stamp)
-    case .absent:
-      ownHoldsNothing(operation, delete, tombstone: nil)
+    case .found(let version): ownHoldsNothing(operation, tombstone: version.stamp)
+    case .absent: ownHoldsNothing(operation, tombstone: nil)
     }
   }
 
-  private mutating func ownHoldsNothing(_ operation: UInt64, _ delete: DeleteOperation, tombstone: Stamp?) {
+  private mutating func ownHoldsNothing(_ operation: UInt64, tombstone: Stamp?) {
     noteAbsent(operation, own.id, tombstone: tombstone)
-    let read = PeerRead(operation: operation, store: delete.store, configID: delete.configID, key: delete.key)
-    for node in delete.absent.replicas where node != own.id { send(.read(read), to: node) }
+    guard let delete = writes[operation] else { return }
+    let read = PeerRead(.digest, operation: operation, store: delete.store, configID: delete.configID, key: delete.key)
+    for node in delete.progress.owners where node != own.id { send(.read(read), to: node) }
   }
 
   /// One more owner holds nothing live; when all do, there is nothing to delete.
   private mutating func noteAbsent(_ operation: UInt64, _ node: NodeID, tombstone: Stamp?) {
-    guard var delete = deletes[operation], delete.phase == .probing else { return }
-    if let tombstone { delete.newestTombstone = max(tombstone, delete.newestTombstone ?? tombstone) }
-    if delete.absent.record(node, accepted: true) == .reached {
-      deletes[operation] = nil
-      answer(delete.origin, .notFound(tombstone: delete.newestTombstone))
+    guard let delete = writes[operation], var deletion = delete.deletion, deletion.phase == .probing else { return }
+    if let tombstone { deletion.newestTombstone = max(tombstone, deletion.newestTombstone ?? tombstone) }
+    if deletion.absent.record(node, accepted: true) == .reached {
+      endWrite(operation)
+      answer(delete.origin, .notFound(tombstone: deletion.newestTombstone))
     } else {
-      deletes[operation] = delete
+      writes[operation]?.intent = .delete(deletion)
     }
   }
 
   /// An owner answered the question whether it holds the key.
   mutating func receiveProbeReply(_ reply: PeerReadReply, from node: NodeID, at now: Moment) {
-    guard deletes[reply.operation]?.phase == .probing else { return }
+    guard let delete = writes[reply.operation], delete.isProbing, delete.progress.isOwner(node) else { return }
     switch reply.outcome {
     case .absent: noteAbsent(reply.operation, node, tombstone: nil)
-    case .found(let version) where version.isTombstone:
-      noteAbsent(reply.operation, node, tombstone: version.stamp)
-    case .found, .refused: writeTombstone(reply.operation, at: now)
+    case .digest(let stamp, isTombstone: true): noteAbsent(reply.operation, node, tombstone: stamp)
+    case .digest, .found, .refused: writeTombstone(reply.operation, at: now)
     }
   }
 
   // MARK: - Writing
 
-  private mutating func writeTombstone(_ operation: UInt64, at now: Moment) {
-    guard deletes[operation] != nil else { return }
-    deletes[operation]?.phase = .writing
+  mutating func writeTombstone(_ operation: UInt64, at now: Moment) {
+    guard var deletion = writes[operation]?.deletion else { return }
+    deletion.phase = .writing
+    writes[operation]?.intent = .delete(deletion)
     stampTombstone(operation, at: now)
   }
 
   /// Gives the tombstone a stamp above everything seen so far and starts counting afresh.
   private mutating func stampTombstone(_ operation: UInt64, at now: Moment) {
-    guard var delete = deletes[operation] else { return }
-    guard delete.attempts < Self.attemptsMax else {
-      return failDelete(
-        operation, .timeout(detail: "\(delete.attempts) newer writes of this key overtook the delete; try again"))
+    guard let delete = writes[operation], var deletion = delete.deletion else { return }
+    guard deletion.attempts < Self.attemptsMax else {
+      return failWrite(
+        operation, .timeout(detail: "\(deletion.attempts) newer writes of this key overtook the delete; try again"))
     }
-    guard let stamp = delete.offered ?? issueStamp(at: now) else { return waitForLease(operation, at: now) }
+    guard let stamp = deletion.offered ?? issueStamp(at: now) else { return waitForLease(operation, at: now) }
     identity.clock.observe(stamp.time)
-    delete.attempts += 1
-    delete.isStamped = true
-    delete.version.stamp = stamp
-    var progress = WriteProgress(replicas: delete.progress.applied.replicas, quorum: delete.quorum)
-    for node in progress.applied.replicas {
-      if let obstacle = obstacle(to: node, store: delete.store) { progress.fail(node, obstacle) }
-    }
-    delete.progress = progress
-    deletes[operation] = delete
-    if progress.verdict == .impossible { return failDelete(operation, progress.failure(delete.quorum)) }
+    deletion.attempts += 1
+    forgetAwaited(delete)
+    var progress = WriteProgress(owners: Array(delete.progress.owners), quorum: delete.quorum)
+    plan(&progress, store: delete.store, valueBytes: 0)
+    writes[operation]?.intent = .delete(deletion)
+    writes[operation]?.isStamped = true
+    writes[operation]?.isApplied = false
+    writes[operation]?.version.stamp = stamp
+    writes[operation]?.progress = progress
+    if progress.verdict == .impossible { return failWrite(operation, failure(of: progress)) }
     coordinateDelete(operation, warm: nil, at: now)
   }
 
   private mutating func tombstoneApplied(_ operation: UInt64, _ outcome: ApplyOutcome, at now: Moment) {
     switch outcome {
-    case .applied(let position), .equal(let position):
-      guard let delete = deletes[operation] else { return }
-      counters.vnodePuts += 1
-      pushToOthers(
-        operation, store: delete.store, configID: delete.configID, key: delete.key, version: delete.version,
-        quorum: delete.quorum, progress: delete.progress)
-      ownCopyApplied(operation, position, stamp: delete.version.stamp, dw: delete.quorum.dw)
+    case .applied(let position), .equal(let position): ownCopyApplied(operation, position)
     case .newer(let stamp, _): beat(stamp.time, operation, at: now)
     case .belowFloor(let floor): beat(floor.time, operation, at: now)
     case .cold(let read):
-      if !readCold(read, for: .delete(operation)) {
-        failDelete(operation, .overloaded(detail: "\(Self.coldReadsMax) reads are waiting for the disk"))
+      if !readCold(read, for: .write(operation)) {
+        failWrite(operation, .overloaded(detail: "\(Self.coldReadsMax) reads are waiting for the disk"))
       }
-    case .refused(let disk): refuseDelete(operation, refusal(disk), detail: "")
+    case .refused(let disk): refuseWrite(operation, refusal(disk), detail: "")
     }
   }
 
   /// Something newer than the tombstone exists: a delete goes above it while its client is unanswered. Who forwarded it
   /// knows whether it is.
-  private mutating func beat(_ time: HybridTime, _ operation: UInt64, at now: Moment) {
+  mutating func beat(_ time: HybridTime, _ operation: UInt64, at now: Moment) {
     identity.clock.observe(time)
-    guard let delete = deletes[operation] else { return }
+    guard let delete = writes[operation] else { return }
     if case .forwarder(let node, let number, let bootID) = delete.origin {
-      deletes[operation] = nil
+      endWrite(operation)
       answerForwarder(node, operation: number, bootID: bootID, .restamp(identity.clock.last))
     } else {
       stampTombstone(operation, at: now)
     }
-  }
-
-  mutating func receiveDeleteReply(_ reply: PushReply, from node: NodeID, at now: Moment) {
-    let operation = reply.operation
-    guard let delete = deletes[operation], delete.phase == .writing, delete.version.stamp == reply.stamp else { return }
-    let replica = name(node)
-    switch reply.outcome {
-    case .applied(let synced):
-      deletes[operation]?.progress.applied.record(node, accepted: true)
-      if synced { deletes[operation]?.progress.synced.record(node, accepted: true) }
-    case .haveNewer(let stamp, _): return beat(stamp.time, operation, at: now)
-    case .stale(let time): return beat(time, operation, at: now)
-    case .refused(let refusal):
-      deletes[operation]?.progress.fail(node, "\(replica): \(refusal)", isFull: refusal == .full)
-    }
-    settleDelete(operation)
-  }
-
-  /// A tombstone that was stamped anew meanwhile does not count what became of the earlier one.
-  mutating func deleteOwnCopyFlushed(_ operation: UInt64, stamp: Stamp) {
-    guard deletes[operation]?.version.stamp == stamp else { return }
-    deletes[operation]?.progress.applied.record(own.id, accepted: true)
-    settleDelete(operation)
-  }
-
-  mutating func deleteOwnCopySynced(_ operation: UInt64, stamp: Stamp) {
-    guard deletes[operation]?.version.stamp == stamp else { return }
-    deletes[operation]?.progress.synced.record(own.id, accepted: true)
-    settleDelete(operation)
-  }
-
-  mutating func deleteReplicaFailed(_ operation: UInt64, _ node: NodeID, _ reason: String, at now: Moment) {
-    guard let delete = deletes[operation], delete.progress.applied.replicas.contains(node) else { return }
-    deletes[operation]?.progress.fail(node, reason)
-    switch delete.phase {
-    // It cannot say any more that it holds nothing.
-    case .probing: if delete.absent.isOpen(node) { writeTombstone(operation, at: now) }
-    case .writing: settleDelete(operation)
-    }
-  }
-
-  private mutating func settleDelete(_ operation: UInt64) {
-    guard let delete = deletes[operation], delete.phase == .writing, delete.isStamped else { return }
-    switch delete.progress.verdict {
-    case .waiting: return
-    case .reached:
-      deletes[operation] = nil
-      answer(delete.origin, .deleted(stamp: delete.version.stamp))
-    case .impossible: failDelete(operation, delete.progress.failure(delete.quorum))
-    }
-  }
-
-  private mutating func failDelete(_ operation: UInt64, _ failure: ClientFailure) {
-    guard let delete = deletes.removeValue(forKey: operation) else { return }
-    answer(delete.origin, .failed(failure))
-  }
-
-  mutating func wakeDelete(_ operation: UInt64, at now: Moment) {
-    guard let delete = deletes[operation] else { return }
-    if delete.deadline <= now.instant {
-      failDelete(operation, .timeout(detail: missing(delete.progress, delete.quorum)))
-    } else if delete.phase == .probing, delete.probeUntil <= now.instant {
-      writeTombstone(operation, at: now)
-    }
-    if deletes[operation] != nil { schedule(operation, deadline: delete.deadline, at: now) }
   }
 }

@@ -152,16 +152,17 @@ extension Node where Disk: ~Copyable {
       complain(error)
     }
     switch waiting.waiter {
-    case .put(let operation): refusePut(operation, refused, detail: error.description)
+    case .write(let operation): refuseWrite(operation, refused, detail: error.description)
     case .get(let operation): getAnswered(operation, own.id, .refused(refused), at: now)
-    case .delete(let operation): refuseDelete(operation, refused, detail: error.description)
     case .push(let push, let node): replyToPush(push, to: node, .refused(refused))
-    case .peerRead(let read, let node):
-      send(.readReply(PeerReadReply(operation: read.operation, outcome: .refused(refused))), to: node)
+    case .peerRead(let read, let node): replyToRead(read, to: node, .refused(refused))
     case .list(let question): ownPageRefused(question, refused, at: now)
     case .peerList(let question, let node): refusePage(question, to: node, refused)
     // Of a fenced store no more is merged; of another one the slice is tried again.
     case .merge: merges.isReading = false
+    case .hint(let offer): hintRefused(offer, refused)
+    case .handoff(let target): handoffReadFinished(target, nil)
+    case .repair: break
     }
   }
 }

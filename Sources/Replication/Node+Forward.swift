@@ -70,7 +70,7 @@ extension Node where Disk: ~Copyable {
     if forward.mayBeApplied {
       return .timeout(detail: "the coordinating owner went away; the write may or may not have taken effect; \(detail)")
     }
-    let wanted = writeQuorum(of: forward.request)?.applied ?? 1
+    let wanted = writeQuorum(of: forward.request)?.w ?? 1
     let refusal = refusalToCoordinate(forward.request, hash: forward.hash, at: now)
     var reasons = ["no owner of the key can coordinate", detail].filter { !$0.isEmpty }
     if let refusal { reasons.append("\(own.name): \(refusal)") }
@@ -159,7 +159,7 @@ extension Node where Disk: ~Copyable {
     if let refusal = refusalToCoordinate(forward.request, hash: hash, at: now) {
       return refuse(forward, from: node, refusal)
     }
-    guard operationsInProgress < options.operationsMax else {
+    guard clientOperations < options.operationsMax else {
       counters.overloads += 1
       return refuse(forward, from: node, .overloaded)
     }

@@ -52,7 +52,31 @@ extension Node where Disk: ~Copyable {
     createOwnStores()
   }
 
-  /// Creates the stores of every partition that this node owns.
+  /// What the directory lacks is created before anything is served: stores that are listed and gone, and those that
+  /// were never made.
+  mutating func beginStores(missing: [StoreID]) {
+    guard engine != nil else { return }
+    let lacksHints = members(withoutHintsIn: identity.manifest.stores)
+    if !missing.isEmpty {
+      replaceMissingStores(missing)
+    } else if !identity.manifest.stores.contains(where: { !$0.id.isHints }) {
+      phase = .creating
+      createOwnStores()
+    } else if !lacksHints.isEmpty {
+      phase = .creating
+      createStores(lacksHints.map(hintSeed), lost: [:])
+    }
+  }
+
+  private func members(withoutHintsIn seeds: [StoreSeed]) -> [NodeID] {
+    ring.members.map(\.id).filter { node in node != own.id && !seeds.contains { $0.id == .hints(for: node) } }
+  }
+
+  private mutating func hintSeed(_ node: NodeID) -> StoreSeed {
+    StoreSeed(id: .hints(for: node), incarnation: drawIdentity(), configID: 0)
+  }
+
+  /// Creates the stores of every partition that this node owns, and one for the hints of each other member.
   mutating func createOwnStores() {
     guard let cluster = identity.manifest.cluster else { return }
     var seeds: [StoreSeed] = []
@@ -62,8 +86,9 @@ extension Node where Disk: ~Copyable {
           id: StoreID(partition: UInt16(partition), replicas: cluster.replicas), incarnation: drawIdentity(),
           configID: ring.configID(of: partition)))
     }
-    createStores(seeds, lost: [:])
     free.append(.log(.info, "cluster \(cluster.id): \(seeds.count) of \(ring.partitionCount) partitions are here"))
+    for node in members(withoutHintsIn: []) { seeds.append(hintSeed(node)) }
+    createStores(seeds, lost: [:])
   }
 
   /// - Parameter lost: By store, the promise that marks it as one that has lost something.
@@ -85,9 +110,19 @@ extension Node where Disk: ~Copyable {
     var lost: [StoreID: [PeerPromise]] = [:]
     for old in identity.manifest.stores where missing.contains(old.id) {
       seeds.append(StoreSeed(id: old.id, incarnation: drawIdentity(), configID: old.configID))
-      lost[old.id] = [PeerPromise(peer: own.id, incarnation: old.incarnation, configID: old.configID)]
+      if !old.id.isHints {
+        lost[old.id] = [PeerPromise(peer: own.id, incarnation: old.incarnation, configID: old.configID)]
+      }
     }
-    free.append(.log(.error, "\(missing.count) stores are missing and come up as loading: \(missing[0]) is the first"))
+    for node in members(withoutHintsIn: identity.manifest.stores) { seeds.append(hintSeed(node)) }
+    let partitions = missing.filter { !$0.isHints }
+    if let first = partitions.first {
+      let text = "\(partitions.count) stores are missing and come up as loading: \(first) is the first"
+      free.append(.log(.error, text))
+    }
+    for store in missing where store.isHints {
+      free.append(.log(.error, "store \(store) is missing: the hints in it are lost, and a new one is made"))
+    }
     createStores(seeds, lost: lost)
   }
 

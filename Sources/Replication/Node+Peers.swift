@@ -198,6 +198,7 @@ extension Node where Disk: ~Copyable {
       let name = ring.member(change.node)?.name ?? "\(change.node)"
       if change.isUp {
         free.append(.log(.info, "\(name) is up"))
+        handoffPeerIsUp(change.node, at: now)
         sendStoreStates(to: change.node)
       } else {
         free.append(.log(.warning, "\(name) is down: \(change.reason)"))
@@ -209,9 +210,9 @@ extension Node where Disk: ~Copyable {
   /// Every operation that counts on this peer goes on without it.
   private mutating func peerWentDown(_ node: NodeID, name: String, at now: Moment) {
     let reason = "\(name) went down"
-    for operation in puts.keys.sorted() { putReplicaFailed(operation, node, reason) }
-    for operation in deletes.keys.sorted() { deleteReplicaFailed(operation, node, reason, at: now) }
-    for operation in gets.keys.sorted() { getReplicaFailed(operation, node, reason, at: now) }
+    handoffPeerWentDown(node, at: now)
+    for operation in writes.keys.sorted() { writePeerFailed(operation, node, at: now) }
+    for operation in gets.keys.sorted() { getReplicaFailed(operation, node, .wentDown, at: now) }
     for operation in forwards.keys.sorted() where forwards[operation]?.target == node {
       forwardTargetLost(operation, reason, at: now)
     }

@@ -30,6 +30,7 @@ extension Node where Disk: ~Copyable {
   // MARK: - Writes
 
   mutating func receivePush(_ push: Push, from node: NodeID, warm: WarmBytes?) {
+    if case .hint(let owner) = push.kind { return receiveHint(push, for: owner, from: node, warm: warm) }
     let hash = hash(push.key.encoded)
     if let refusal = refusal(push.store, configID: push.configID, hash: hash) {
       return replyToPush(push, to: node, .refused(refusal))
@@ -59,7 +60,7 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Says "applied" and "synced" when it is, as far as the coordinator wants to hear it.
-  private mutating func acknowledge(
+  mutating func acknowledge(
     _ push: Push, to node: NodeID, _ position: LogPosition, _ outcome: (_ synced: Bool) -> PushOutcome
   ) {
     let isDurable = engine.map { position <= $0.durable } ?? false
@@ -74,6 +75,7 @@ extension Node where Disk: ~Copyable {
   }
 
   mutating func replyToPush(_ push: Push, to node: NodeID, _ outcome: PushOutcome) {
+    guard push.wantsApplied || push.wantsSynced else { return }
     send(
       .pushReply(PushReply(operation: push.operation, stamp: push.version.stamp, outcome: outcome)), to: node)
   }
@@ -81,18 +83,30 @@ extension Node where Disk: ~Copyable {
   // MARK: - Reads
 
   mutating func receiveRead(_ read: PeerRead, from node: NodeID, warm: WarmBytes?) {
-    let hash = hash(read.key.encoded)
-    if let refusal = refusal(read.store, configID: read.configID, hash: hash) {
-      return send(.readReply(PeerReadReply(operation: read.operation, outcome: .refused(refusal))), to: node)
-    }
-    switch readStore(read.key, hash: hash, store: read.store, warm: warm) {
-    case .done(let outcome):
-      send(.readReply(PeerReadReply(operation: read.operation, outcome: outcome)), to: node)
+    switch answer(to: read, warm: warm) {
+    case .done(let outcome): replyToRead(read, to: node, outcome)
     case .cold(let cold):
-      if !readCold(cold, for: .peerRead(read, from: node)) {
-        send(.readReply(PeerReadReply(operation: read.operation, outcome: .refused(.overloaded))), to: node)
-      }
+      if !readCold(cold, for: .peerRead(read, from: node)) { replyToRead(read, to: node, .refused(.overloaded)) }
     }
+  }
+
+  private mutating func answer(to read: PeerRead, warm: WarmBytes?) -> StoreAnswer {
+    let hash = hash(read.key.encoded)
+    if read.subject == .hint {
+      guard phase == .opening || phase == .serving else { return .done(.refused(.notReady)) }
+      guard read.store == storeID(hash), read.configID == configID(read.store) else {
+        return .done(.refused(.wrongConfig))
+      }
+      return readHint(read.key, hash: hash, store: read.store, warm: warm)
+    }
+    if let refusal = refusal(read.store, configID: read.configID, hash: hash) { return .done(.refused(refusal)) }
+    let answer = readStore(read.key, hash: hash, store: read.store, warm: warm)
+    guard read.subject == .digest, case .done(.found(let version)) = answer else { return answer }
+    return .done(.digest(version.stamp, isTombstone: version.isTombstone))
+  }
+
+  mutating func replyToRead(_ read: PeerRead, to node: NodeID, _ outcome: ReadOutcome) {
+    send(.readReply(PeerReadReply(operation: read.operation, outcome: outcome)), to: node)
   }
 
   /// What this node's store holds; damage is a refusal, never "absent".
@@ -121,13 +135,15 @@ extension Node where Disk: ~Copyable {
     }
     let warm = WarmBytes(read: waiting.read, bytes: bytes)
     switch waiting.waiter {
-    case .put(let operation): coordinatePut(operation, warm: warm, at: now)
+    case .write(let operation): coordinateWrite(operation, warm: warm, at: now)
     case .get(let operation): readOwnCopy(operation, warm: warm, at: now)
-    case .delete(let operation): coordinateDelete(operation, warm: warm, at: now)
     case .push(let push, let node): receivePush(push, from: node, warm: warm)
     case .peerRead(let read, let node): receiveRead(read, from: node, warm: warm)
     case .list(let question): continueOwnPage(question, warm: warm, at: now)
     case .peerList(let question, let node): servePage(question, to: node, warm: warm)
+    case .hint(let offer): keep(offer, warm: warm)
+    case .handoff(let target): handoffReadFinished(target, warm)
+    case .repair(let repair): repairOwn(repair, warm: warm)
     case .merge: merges.warm = warm
     }
   }

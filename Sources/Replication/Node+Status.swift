@@ -17,7 +17,7 @@ extension Node where Disk: ~Copyable {
       member: own, state: state, clusterID: identity.manifest.cluster?.id, bootID: bootID,
       actor: identity.manifest.actor, ringEpoch: ring.epoch,
       peers: peers.peers.map { status(of: $0, at: now) },
-      stores: engine.map { statuses(of: $0, at: now) } ?? [],
+      stores: engine.map { statuses(of: $0, at: now) } ?? [], hints: hintStatuses(at: now),
       clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: counters,
       recovery: recovery, queues: queues, journal: engine?.journalStatus,
       merge: engine?.mergeStatus ?? MergeStatus(), space: engine?.spaceStatus)
@@ -35,8 +35,10 @@ extension Node where Disk: ~Copyable {
   private var queues: NodeQueues {
     var queues = NodeQueues()
     queues.gets = gets.count
-    queues.puts = puts.count
-    queues.deletes = deletes.count
+    for write in writes.values where !write.isAnswered {
+      if write.deletion == nil { queues.puts += 1 } else { queues.deletes += 1 }
+    }
+    queues.answeredWrites = answeredWrites
     queues.forwards = forwards.count
     queues.lists = lists.count
     queues.unsynced = held.count + syncWaiters.count + unflushed.count

@@ -31,6 +31,7 @@ extension Node where Disk: ~Copyable {
     }
     reviewPeers(at: now)
     reviewLists(at: now)
+    reviewHandoffs(at: now)
     tellClockDoubt(at: now)
     reviewDisk(at: now)
     keepLease(at: now)
@@ -41,11 +42,10 @@ extension Node where Disk: ~Copyable {
 
   private mutating func wake(_ operation: UInt64, at now: Moment) {
     switch OperationKind(of: operation) {
-    case .put: wakePut(operation, at: now)
+    case .write: wakeWrite(operation, at: now)
     case .get: wakeGet(operation, at: now)
-    case .delete: wakeDelete(operation, at: now)
     case .forward: wakeForward(operation, at: now)
-    case .list, nil: break
+    case .list, .handoff, nil: break
     }
   }
 
@@ -164,10 +164,9 @@ extension Node where Disk: ~Copyable {
     leaseWaiters.removeAll()
     for operation in waiters {
       switch OperationKind(of: operation) {
-      case .put: coordinatePut(operation, warm: nil, at: now)
-      case .delete: coordinateDelete(operation, warm: nil, at: now)
+      case .write: coordinateWrite(operation, warm: nil, at: now)
       case .forward: sendForward(operation, at: now)
-      case .get, .list, nil: break
+      case .get, .list, .handoff, nil: break
       }
     }
   }
@@ -217,13 +216,16 @@ extension Node where Disk: ~Copyable {
     guard phase != .stopping, phase != .closing else { return }
     phase = .stopping
     endMerges()
+    endDrains()
     endLists(.notReady(detail: "node \(own.name) is stopping"))
-    free.append(.log(.info, "stopping: \(operationsInProgress) operations to finish"))
+    free.append(.log(.info, "stopping: \(clientOperations) operations to finish"))
   }
 
   private mutating func finishShutdown(at now: Moment) {
     settleSyncWaiters(at: now)
-    guard phase == .stopping, operationsInProgress == 0, jobs.isEmpty, held.isEmpty else { return }
+    guard phase == .stopping, clientOperations == 0 else { return }
+    keepHintsOfAnsweredWrites()
+    guard jobs.isEmpty, held.isEmpty else { return }
     // What found no room must not be left behind: until it finds some this is no clean stop.
     if let engine, engine.flushed < engine.appended { return }
     phase = .closing

@@ -31,9 +31,11 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var genesis = GenesisTable()
 
   // What is in progress
-  var puts: [UInt64: PutOperation] = [:]
+  var writes: [UInt64: WriteOperation] = [:]
+  /// Of `writes`, those whose client has its answer: what is left to do is for replicas that have not answered.
+  var answeredWrites = 0
   var gets: [UInt64: GetOperation] = [:]
-  var deletes: [UInt64: DeleteOperation] = [:]
+  var readLatency: ReadLatency
   var forwards: [UInt64: ForwardOperation] = [:]
   var lists: [ListOperation] = []
   /// Flushes so far.
@@ -44,6 +46,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var wheel: DeadlineWheel
   var admitted: ForwardLedger
   var merges = MergeProgress()
+  var handoffs: HandoffTable
   /// Who asked for the snapshot that is being made.
   var snapshotWaiter: SessionID?
   var leaseWaiters: [UInt64] = []
@@ -82,6 +85,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var diskWasFull = false
   /// When the operator was last told that the disk refuses something.
   var lastDiskComplaint: Instant?
+  /// When the operator was last told that a hint is not kept.
+  var lastHintComplaint: Instant?
   /// The identity file found no room; it is not written again before then.
   var renewalPausedUntil: Instant?
 
@@ -120,6 +125,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     nextOperation = generator.next() / OperationKind.stride * OperationKind.stride
     wheel = DeadlineWheel(at: now.instant)
     admitted = ForwardLedger(at: now.instant)
+    readLatency = ReadLatency(at: now.instant)
+    handoffs = HandoffTable(options.members.map(\.id).filter { $0 != own.id }, at: now.instant)
     lastHeartbeat = now.instant
     lastAnnouncement = now.instant
     lastTick = now.instant
@@ -128,12 +135,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     self.generator = generator
     self.disk = disk
     tellRecovery()
-    if !start.missing.isEmpty {
-      replaceMissingStores(start.missing)
-    } else if engine != nil, identity.manifest.stores.isEmpty {
-      phase = .creating
-      createOwnStores()
-    }
+    beginStores(missing: start.missing)
   }
 
   /// Takes note of an event. Never throws, never blocks; what follows from it comes with the next `flush`.
@@ -164,6 +166,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     turns &+= 1
     if stopReason == nil { batch.wantsTurn = continuePages(at: now) }
     if stopReason == nil, continueMerge(at: now) { batch.wantsTurn = true }
+    if stopReason == nil, continueHandoff(at: now) { batch.wantsTurn = true }
     if stopReason == nil, let engine {
       do throws(StorageError) {
         try engine.flush(on: &disk)
@@ -193,9 +196,12 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
 
   /// Operations that the driver should tick for.
   package var operationsInProgress: Int {
-    puts.count + gets.count + deletes.count + forwards.count + lists.count + (merges.isActive ? 1 : 0)
-      + (snapshotWaiter == nil ? 0 : 1)
+    clientOperations + answeredWrites + (merges.isActive ? 1 : 0) + (snapshotWaiter == nil ? 0 : 1)
+      + (isHandingOver ? 1 : 0)
   }
+
+  /// Of them those that somebody waits for.
+  var clientOperations: Int { writes.count - answeredWrites + gets.count + forwards.count + lists.count }
 
   package var isServing: Bool { phase == .serving }
 }

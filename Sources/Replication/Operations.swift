@@ -15,11 +15,11 @@ enum Origin: Sendable {
 
 /// Which table an operation's number belongs to: its lowest bits.
 enum OperationKind: UInt64 {
-  case put = 0
+  case write = 0
   case get = 1
-  case delete = 2
-  case forward = 3
-  case list = 4
+  case forward = 2
+  case list = 3
+  case handoff = 4
 
   /// Numbers of one kind are this far apart.
   static let stride: UInt64 = 8
@@ -42,58 +42,18 @@ struct ResolvedWrite: Equatable, Sendable {
     dw = quorum.dw.resolved(n: n, default: sync == .always ? w : 0)
     guard w <= n, dw <= n, pw <= n else { return nil }
   }
-
-  /// Distinct replicas that must hold the write. All targets are primaries, so pw asks for nothing that w does not.
-  var applied: Int { max(w, pw) }
 }
 
-/// How far a write has come: who holds it, who holds it durably, and who cannot any more.
-struct WriteProgress: Sendable {
-  var applied: QuorumTally
-  var synced: QuorumTally
-  /// Why replicas did not take part, for the client's error.
-  var obstacles: [String] = []
-  /// Of the replicas that refused, so many have no room.
-  private var full = 0
-
-  init(replicas: [NodeID], quorum: ResolvedWrite) {
-    applied = QuorumTally(replicas: replicas, wanted: quorum.applied)
-    synced = QuorumTally(replicas: replicas, wanted: quorum.dw)
+/// A put or a delete that this node coordinates. It stays until every node that was sent it has answered or cannot any
+/// more, also when its client has its answer: whoever missed it gets a hint then.
+struct WriteOperation: Sendable {
+  enum Intent: Sendable {
+    /// Nil only before it was issued, the put's stamp is its one for life (rule ONE STAMP). The flag is true while no
+    /// node, this one included, can have applied it.
+    case put(mayBeStampedAnew: Bool)
+    case delete(Deletion)
   }
 
-  var verdict: QuorumTally.Verdict {
-    switch (applied.verdict, synced.verdict) {
-    case (.reached, .reached): .reached
-    case (.impossible, _), (_, .impossible): .impossible
-    case (.waiting, _), (_, .waiting): .waiting
-    }
-  }
-
-  mutating func fail(_ node: NodeID, _ reason: String, isFull: Bool = false) {
-    guard applied.isOpen(node) || synced.isOpen(node) else { return }
-    applied.record(node, accepted: false)
-    synced.record(node, accepted: false)
-    obstacles.append(reason)
-    if isFull { full += 1 }
-  }
-
-  /// Which promise is short, and of how many nodes; or that room is all that was lacking.
-  func failure(_ quorum: ResolvedWrite) -> ClientFailure {
-    let detail = obstacles.joined(separator: "; ")
-    // Who did or still could: a write refused before it began has been accepted by nobody.
-    let applying = applied.replicas.count - applied.refused
-    let syncing = synced.replicas.count - synced.refused
-    if full > 0, applying + full >= quorum.applied, syncing + full >= quorum.dw {
-      let got = "\(min(applying, syncing)) of \(max(quorum.applied, quorum.dw)) nodes have room"
-      return .full(detail: "\(got); \(detail); free or add space there; reads and deletes go on")
-    }
-    if applying < quorum.w { return .unsatisfied(.w, wanted: quorum.w, got: applying, detail: detail) }
-    if applying < quorum.pw { return .unsatisfied(.pw, wanted: quorum.pw, got: applying, detail: detail) }
-    return .unsatisfied(.dw, wanted: quorum.dw, got: syncing, detail: detail)
-  }
-}
-
-struct PutOperation: Sendable {
   let origin: Origin
   let key: ObjectKey
   let hash: UInt64
@@ -101,27 +61,27 @@ struct PutOperation: Sendable {
   let configID: UInt64
   let quorum: ResolvedWrite
   let deadline: Instant
-  /// The put's one stamp for life (rule ONE STAMP); nil only before it was issued.
+  /// Whoever has not answered by then is stood in for.
+  let movesOnAt: Instant
+  var intent: Intent
   var version: StoredVersion
   var isStamped: Bool
-  /// True while no node, this one included, can have applied the stamp.
-  var mayBeStampedAnew: Bool
   var progress: WriteProgress
+  /// This node's own copy is in its log, and the others have been sent theirs.
+  var isApplied = false
+  var isAnswered = false
+
+  var deletion: Deletion? { if case .delete(let deletion) = intent { deletion } else { nil } }
+  var isProbing: Bool { deletion?.phase == .probing }
 }
 
-struct DeleteOperation: Sendable {
+/// What a delete knows beyond any write.
+struct Deletion: Sendable {
   enum Phase: Sendable {
     /// Asking the other owners whether there is anything to delete.
     case probing
     case writing
   }
-  let origin: Origin
-  let key: ObjectKey
-  let hash: UInt64
-  let store: StoreID
-  let configID: UInt64
-  let quorum: ResolvedWrite
-  let deadline: Instant
   let always: Bool
   var phase = Phase.probing
   /// Owners that hold nothing live; all of them must say so before "not found" is true.
@@ -131,31 +91,45 @@ struct DeleteOperation: Sendable {
   let probeUntil: Instant
   /// The stamp that a forwarded delete came with; only its sender may choose another.
   let offered: Stamp?
-  var version: StoredVersion
-  var isStamped = false
   /// Stamps tried; every further one had to beat something newer.
   var attempts = 0
-  var progress: WriteProgress
 }
 
 struct GetOperation: Sendable {
+  /// What a replica said of its copy.
+  struct Answer: Sendable {
+    let node: NodeID
+    /// Nil: it has none.
+    let stamp: Stamp?
+    let isTombstone: Bool
+  }
+
   let session: SessionID
   let key: ObjectKey
   let hash: UInt64
   let store: StoreID
   let configID: UInt64
   let r: Int
-  let pr: Int
+  let began: Instant
   let deadline: Instant
+  /// Distinct nodes: owners, and fallbacks that keep a hint of the key.
   var answers: QuorumTally
+  /// Owners alone.
+  var primaries: QuorumTally
   /// Replicas asked so far.
   var asked: [NodeID] = []
-  /// The newest version that any replica held, a tombstone included.
+  /// Whom the value itself was asked of; the others tell its stamp.
+  var valueAsked: NodeID?
+  /// Who is asked for a value that only its digest was known of.
+  var fetchedFrom: NodeID?
+  var seen: [Answer] = []
+  /// The newest version that came whole, a tombstone included.
   var newest: StoredVersion?
-  var obstacles: [String] = []
+  var obstacles: [(node: NodeID, obstacle: Obstacle)] = []
   var sawDamage = false
-  /// All replicas have been asked: whoever is slow cannot be replaced any more.
-  var askedAll = false
+  /// One more replica than the quorum needs has been asked: there is no second time.
+  var isHedged = false
+  var askedFallbacks = false
 }
 
 struct ForwardOperation: Sendable {
@@ -179,6 +153,22 @@ struct ForwardOperation: Sendable {
   var valueBytes: Int { if case .put(let put) = request { put.payload.count } else { 0 } }
 }
 
+/// A write that a node is asked to keep for an owner.
+struct HintOffer: Sendable {
+  let owner: NodeID
+  let key: ObjectKey
+  let hash: UInt64
+  let version: StoredVersion
+}
+
+/// The newest version that a read saw, for this node's own copy.
+struct Repair: Sendable {
+  let key: ObjectKey
+  let hash: UInt64
+  let store: StoreID
+  let version: StoredVersion
+}
+
 /// What waits for bytes from the disk.
 struct WaitingRead: Sendable {
   let read: ColdRead
@@ -187,13 +177,18 @@ struct WaitingRead: Sendable {
 
 /// An operation that waits for bytes from the disk.
 enum PendingRead: Sendable {
-  case put(UInt64)
+  case write(UInt64)
   case get(UInt64)
-  case delete(UInt64)
   case push(Push, from: NodeID)
   case peerRead(PeerRead, from: NodeID)
   case list(PeerList)
   case peerList(PeerList, from: NodeID)
+  /// A hint that this node is to keep.
+  case hint(HintOffer)
+  /// Hints for this node that are to be handed over.
+  case handoff(NodeID)
+  /// This node's own copy, which a read found behind.
+  case repair(Repair)
   /// The merge under way.
   case merge
 }

@@ -29,6 +29,9 @@ struct PeerTable: Sendable {
     var statesAnswered: Instant?
     /// The peer's wall clock minus our monotonic clock, milliseconds, when last told.
     var clockReference: Int64?
+    /// Writes that the peer was sent and that nobody has heard of yet, and the bytes of their values.
+    var awaitedWrites = 0
+    var awaitedBytes = 0
     /// What `isUp` was at the last review: the node learns of changes by review, so that both sides of a change run.
     var wasUp = false
     var downReason = "not connected yet"
@@ -55,6 +58,18 @@ struct PeerTable: Sendable {
   func isUp(_ node: NodeID) -> Bool {
     guard let index = indexOf[node] else { return false }
     return peers[index].wasUp
+  }
+
+  mutating func awaitWrite(_ node: NodeID, bytes: Int) {
+    guard let index = indexOf[node] else { return }
+    peers[index].awaitedWrites += 1
+    peers[index].awaitedBytes += bytes
+  }
+
+  mutating func writeAnswered(_ node: NodeID, bytes: Int) {
+    guard let index = indexOf[node] else { return }
+    peers[index].awaitedWrites -= 1
+    peers[index].awaitedBytes -= bytes
   }
 
   var upCount: Int { peers.reduce(0) { $0 + ($1.wasUp ? 1 : 0) } }

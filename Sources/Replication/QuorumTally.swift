@@ -7,7 +7,7 @@ package import Primitives
 package struct QuorumTally: Equatable, Sendable {
   package enum Verdict: Equatable, Sendable { case waiting, reached, impossible }
 
-  package let replicas: [NodeID]
+  package private(set) var replicas: [NodeID]
   /// How many distinct replicas must accept.
   package let wanted: Int
   private var acceptedMask: UInt64 = 0
@@ -40,6 +40,19 @@ package struct QuorumTally: Equatable, Sendable {
       refusedMask |= bit
     }
     return verdict
+  }
+
+  /// One more node may answer.
+  package mutating func join(_ node: NodeID) {
+    guard replicas.count < 64, !replicas.contains(node) else { return }
+    replicas.append(node)
+  }
+
+  /// The node has not accepted after all, and will not.
+  package mutating func withdraw(_ node: NodeID) {
+    guard let index = replicas.firstIndex(of: node) else { return }
+    acceptedMask &= ~(1 << UInt64(index))
+    refusedMask |= 1 << UInt64(index)
   }
 
   /// True when this replica has said neither yes nor no.

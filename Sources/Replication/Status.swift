@@ -54,12 +54,14 @@ package struct NodeStatus: Sendable {
   package let merge: MergeStatus
   /// Nil until the node belongs to a cluster.
   package let space: SpaceStatus?
+  /// What is kept here for each other node.
+  package let hints: [HintQueueStatus]
 
   package init(
     member: Member, state: State, clusterID: Identity128?, bootID: UInt64, actor: ActorID, ringEpoch: UInt64,
     peers: [Peer], stores: [StoreStatus], clockInDoubt: Bool, operationsInProgress: Int, counters: NodeCounters,
     recovery: RecoveryReport, queues: NodeQueues = NodeQueues(), journal: JournalStatus? = nil,
-    merge: MergeStatus = MergeStatus(), space: SpaceStatus? = nil
+    merge: MergeStatus = MergeStatus(), space: SpaceStatus? = nil, hints: [HintQueueStatus] = []
   ) {
     self.member = member
     self.state = state
@@ -77,10 +79,42 @@ package struct NodeStatus: Sendable {
     self.journal = journal
     self.merge = merge
     self.space = space
+    self.hints = hints
   }
 
   package var keysLive: Int { stores.reduce(0) { $0 + $1.keysLive } }
   package var tombstones: Int { stores.reduce(0) { $0 + $1.tombstones } }
+}
+
+/// What a node keeps for another one, and what becomes of it.
+package struct HintQueueStatus: Equatable, Sendable {
+  package enum State: Equatable, Sendable {
+    case empty
+    case sending
+    /// And why.
+    case waiting(reason: String)
+  }
+
+  package let member: Member
+  package let count: Int
+  /// Of the hints' records; and of the files that they are in.
+  package let bytes: UInt64
+  package let fileBytes: UInt64
+  package var state = State.empty
+  /// Since the oldest was written; nil when there is none, or it was not looked at yet.
+  package var oldestMilliseconds: UInt64?
+  /// Sent and not answered.
+  package var inFlight = 0
+  /// Handed over since the node came up, which is so long ago; nil while it is down.
+  package var delivered = 0
+  package var deliveringMilliseconds: UInt64?
+
+  package init(member: Member, count: Int, bytes: UInt64, fileBytes: UInt64) {
+    self.member = member
+    self.count = count
+    self.bytes = bytes
+    self.fileBytes = fileBytes
+  }
 }
 
 /// Totals since the start of the process.
@@ -105,6 +139,19 @@ package struct NodeCounters: Equatable, Sendable {
   package var syncs: UInt64 = 0
   package var snapshots: UInt64 = 0
   package var snapshotsFailed: UInt64 = 0
+  /// Hints that this node took on, could not take on, and handed over.
+  package var hintsKept: UInt64 = 0
+  package var hintsRefused: UInt64 = 0
+  package var hintsDelivered: UInt64 = 0
+  /// Operations whose quorum was met with a fallback's help.
+  package var sloppyWrites: UInt64 = 0
+  package var sloppyReads: UInt64 = 0
+  /// Versions sent to owners that a read found behind.
+  package var readRepairs: UInt64 = 0
+  /// Reads whose value had to be fetched because another replica's stamp was newer.
+  package var digestMismatches: UInt64 = 0
+  /// Reads that asked one more replica because they took long.
+  package var hedgedReads: UInt64 = 0
   package init() {}
 }
 
@@ -160,5 +207,7 @@ package struct NodeQueues: Equatable, Sendable {
   package var unsynced = 0
   package var coldReads = 0
   package var diskJobs = 0
+  /// Writes whose clients have their answer, and some replica has not answered.
+  package var answeredWrites = 0
   package init() {}
 }

@@ -28,7 +28,7 @@ struct RandomMessages {
     case 3: .storeStates(storeStates())
     case 4: .push(push())
     case 5: .pushReply(PushReply(operation: random.next(), stamp: stamp(), outcome: pushOutcome()))
-    case 6: .read(PeerRead(operation: random.next(), store: store(), configID: random.next(), key: key()))
+    case 6: .read(PeerRead(subject(), operation: random.next(), store: store(), configID: random.next(), key: key()))
     case 7: .readReply(PeerReadReply(operation: random.next(), outcome: readOutcome()))
     case 8: .forward(forward())
     case 9:
@@ -117,9 +117,20 @@ struct RandomMessages {
 
   private mutating func push() -> Push {
     Push(
-      operation: random.next(), store: store(), configID: random.next(), key: key(), version: version(),
-      wantsApplied: flag(), wantsSynced: flag())
+      kind: pushKind(), operation: random.next(), store: store(), configID: random.next(), key: key(),
+      version: version(), wantsApplied: flag(), wantsSynced: flag())
   }
+
+  private mutating func pushKind() -> PushKind {
+    switch random.below(4) {
+    case 0: .write
+    case 1: .repair
+    case 2: .handoff
+    default: .hint(for: NodeID(u32()))
+    }
+  }
+
+  private mutating func subject() -> ReadSubject { random.pick([.value, .digest, .hint]) }
 
   private mutating func pushOutcome() -> PushOutcome {
     switch random.below(4) {
@@ -131,9 +142,10 @@ struct RandomMessages {
   }
 
   private mutating func readOutcome() -> ReadOutcome {
-    switch random.below(3) {
+    switch random.below(4) {
     case 0: .found(version())
     case 1: .absent(floor: stamp())
+    case 2: .digest(stamp(), isTombstone: flag())
     default: .refused(refusal())
     }
   }
