@@ -1,4 +1,4 @@
-package import Primitives
+import Primitives
 
 // Hints: writes that this node keeps for others, in stores of their own, one per node that they are for
 // (`StoreID.hints`). Journal, checkpoints, merges, recovery and snapshots treat them as any store. What is different:

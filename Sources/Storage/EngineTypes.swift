@@ -14,7 +14,7 @@ package struct StoreID: Hashable, Comparable, Sendable, CustomStringConvertible 
 
   /// The store of the hints for a node, whose id is at most `UInt16.max`.
   package static func hints(for node: NodeID) -> StoreID {
-    invariant(node.rawValue <= UInt16.max, "hints for node \(node), whose id does not fit the id of a store")
+    invariant(node.rawValue <= UInt16.max, "hints for node \(node): its id does not fit the id of a store")
     return StoreID(partition: UInt16(node.rawValue), replicas: 0)
   }
 

@@ -55,8 +55,10 @@ package struct NodeCheck {
     }
     let found = Set(contents.stores)
     for id in expected.sorted() where !found.contains(id) {
-      report.findings.add(
-        StoreFinding(.error, "\(stores)/\(id)", "it is missing: the node must have it, and fills it from its peers"))
+      let what =
+        id.hintTarget.map { "it is missing: the hints for node \($0.rawValue) that were in it are lost" }
+        ?? "it is missing: the node must have it, and fills it from its peers"
+      report.findings.add(StoreFinding(.error, "\(stores)/\(id)", what))
     }
   }
 

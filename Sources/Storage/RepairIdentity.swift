@@ -79,12 +79,16 @@ struct RepairIdentity {
   /// Whether a data file is this store's by its header. One that lost its header may be: its records' checksums tell.
   func owns(_ header: FileHeader?, _ file: UInt32) -> Bool { header.map { $0 == self.header(of: file) } ?? true }
 
+  /// What a repair lost must not pass for deleted or never written. Of hints nobody concludes that: those that are left
+  /// are as good as ever.
+  var role: StoreRole { store.isHints ? .active : .fenced }
+
   /// The new store's manifest, still without files. Ids of files go on above all that were ever seen, because an id
   /// stands for the same bytes for ever.
   func manifest(numberingOnFrom contents: StoreContents) -> StoreManifest {
     var new = StoreManifest(
       cluster: cluster, node: node, seed: StoreSeed(id: store, incarnation: incarnation, configID: configID),
-      role: .fenced)
+      role: role)
     if let manifest {
       (new.tsnHead, new.floor, new.cursors, new.promises) =
         (manifest.tsnHead, manifest.floor, manifest.cursors, manifest.promises)

@@ -35,6 +35,8 @@ package struct RepairReport: Sendable {
   package let target: String
   package let store: StoreID
   package let incarnation: Identity128
+  /// Of the new store.
+  package let role: StoreRole
   package internal(set) var filesRead = 0
   package internal(set) var bytesRead: UInt64 = 0
   package internal(set) var filesWritten = 0
@@ -60,11 +62,12 @@ package struct RepairReport: Sendable {
   /// What was left alone, and what else an operator should know.
   package internal(set) var notes = StoreFindings()
 
-  init(directory: String, target: String, store: StoreID, incarnation: Identity128) {
+  init(directory: String, target: String, store: StoreID, incarnation: Identity128, role: StoreRole) {
     self.directory = directory
     self.target = target
     self.store = store
     self.incarnation = incarnation
+    self.role = role
   }
 
   mutating func add(_ range: UnsalvagedRange) {

@@ -55,7 +55,8 @@ package struct StoreCheck {
       error(path, "it belongs to store \(manifest.store)")
     }
     if manifest.role == .fenced {
-      note(path, "the node has fenced this store: it serves nothing until it is filled again")
+      let rest = manifest.store.isHints ? "its hints are not handed over" : "it serves nothing until it is filled again"
+      note(path, "the node has fenced this store: \(rest)")
     }
     guard let node else { return }
     if manifest.node != node.node || manifest.cluster != node.cluster?.id ?? manifest.cluster {
@@ -177,7 +178,8 @@ package struct StoreCheck {
     } else if isDurable, let entry = file.entry, entry.valueStamps?.contains(record.header.stamp) != true {
       error(file.path, at: offset, "a value of \(record.header.stamp), which is outside of what the manifest says")
     }
-    if hash != nil, let store = contents.manifest?.store, let partitions = node?.cluster?.partitions {
+    // Hints are of all partitions.
+    if hash != nil, let store = contents.manifest?.store, !store.isHints, let partitions = node?.cluster?.partitions {
       let bits = partitions.trailingZeroBitCount
       let partition = bits == 0 ? 0 : UInt16(record.hash >> UInt64(64 - bits))
       if partition != store.partition { error(file.path, at: offset, "a key that belongs to partition \(partition)") }

@@ -4,7 +4,8 @@ import Primitives
 // Makes a new store of everything that is whole in an old one, which is only read: all whole records of its data files,
 // also those behind damage, and those that only the journal above it has. The new store keeps identity, incarnation and
 // the facts of the delete protocol, numbers its files on, and is fenced: it has lost nobody knows what, so it must not
-// say of any key that there is none, until its node has filled it from the other owners.
+// say of any key that there is none, until its node has filled it from the other owners. A store of hints says nothing of
+// the kind, and goes on with those that are left.
 
 package struct StoreRepair {
   let contents: StoreContents
@@ -38,7 +39,8 @@ package struct StoreRepair {
         writer: RepairWriter(
           identity.manifest(numberingOnFrom: contents), in: target, fileBytesMax: fileBytesMax),
         report: RepairReport(
-          directory: contents.directory, target: target, store: identity.store, incarnation: identity.incarnation),
+          directory: contents.directory, target: target, store: identity.store, incarnation: identity.incarnation,
+          role: identity.role),
         progress: progress)
       try files.createDirectory(target)
       repair.tellIdentity(node, on: &files)

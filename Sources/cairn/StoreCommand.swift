@@ -50,7 +50,7 @@ let storeCommand = Subcommand(
       ],
       options: [
         Option("--name", "NAME", help: "what to call it (default: the time)"),
-        Option("--store", "ID", help: "one store only: p042-n3"),
+        Option("--store", "ID", help: "one store only: p042-n3, hints-3"),
         Option(
           "--url", "URL", repeats: true,
           help: "the node, when it runs (default $\(ObjectRequest.urlVariable), or what cairn local knows)"),

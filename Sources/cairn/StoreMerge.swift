@@ -51,7 +51,7 @@ private struct OfflineMerge {
       throw Failure("\(error)")
     }
     let wanted = store.flatMap { StoreID(directory: $0) }
-    stores = engine.storeIDs.filter { wanted == nil || $0 == wanted }
+    stores = (engine.storeIDs + engine.hintStoreIDs).filter { wanted == nil || $0 == wanted }
     if stores.isEmpty { throw Failure("\(store ?? directory) is not among the stores that its node knows") }
   }
 
@@ -103,7 +103,7 @@ private func text(_ rows: [MergeRow]) -> String {
   let header = ["STORE", "FILES", "AFTER", "BYTES", "AFTER", "DEAD", "AFTER", "WHY IT STAYS"]
   let cells = rows.map { row in
     [
-      "\(row.before.id)", "\(row.before.files)", "\(row.after.files)", "\(row.before.totalBytes)",
+      row.before.id.title, "\(row.before.files)", "\(row.after.files)", "\(row.before.totalBytes)",
       "\(row.after.totalBytes)", "\(row.before.deadBytes)", "\(row.after.deadBytes)", row.note,
     ]
   }

@@ -64,6 +64,9 @@ final class StorePlace {
     String(store[(store.lastIndex(of: "/").map { store.index(after: $0) } ?? store.startIndex)...])
   }
 
+  /// What it is called where there is room for more: `p042-n3`, or `hints-3 (hints for node 3)`.
+  static func title(_ store: String) -> String { StoreID(directory: store)?.title ?? name(store) }
+
   /// A path as it is shown: without the directory that was named.
   func relative(_ path: String) -> String {
     path.hasPrefix(self.path + "/") ? String(path.dropFirst(self.path.count + 1)) : path
@@ -125,4 +128,9 @@ final class StorePlace {
       throw Failure("cannot lock \(node)/lock: \(error)")
     }
   }
+}
+
+extension StoreID {
+  /// For a table or a line: `p042-n3`, or `hints-3 (hints for node 3)`.
+  var title: String { hintTarget.map { "\(self) (hints for node \($0.rawValue))" } ?? "\(self)" }
 }

@@ -77,7 +77,7 @@ private func leftover(_ target: String, _ contents: StoreContents, _ error: Stor
 private func text(_ report: RepairReport, _ place: StorePlace) -> String {
   let journal = report.journalRecords == 0 ? "" : ", \(report.journalRecords) of them only from the journal"
   let facts: [[String]] = [
-    ["store", "\(report.store), incarnation \(report.incarnation)"],
+    ["store", "\(report.store.title), incarnation \(report.incarnation)"],
     ["read", "\(place.path): \(plural(report.filesRead, "data file")), \(byteText(Double(report.bytesRead)))"],
     [
       "written",
@@ -86,7 +86,10 @@ private func text(_ report: RepairReport, _ place: StorePlace) -> String {
     ],
     ["salvaged", "\(plural(report.records, "record"))\(journal)"],
     ["of these", "\(plural(report.tombstones, "tombstone")), \(report.superseded) superseded by newer ones"],
-    ["role", "fenced: its node serves nothing from it"],
+    [
+      "role",
+      report.role == .fenced ? "fenced: its node serves nothing from it" : "\(report.role): its node hands over what is left",
+    ],
   ]
   var lines = aligned(facts)
   for finding in report.notes.all {
@@ -140,7 +143,7 @@ private func json(_ report: RepairReport) -> String {
   let document = JSON.object([
     "complete": .bool(report.lossCount == 0), "from": .string(report.directory), "to": .string(report.target),
     "store": .string("\(report.store)"), "incarnation": .string(report.incarnation.description),
-    "role": .string("fenced"), "files_read": .count(report.filesRead), "bytes_read": .count(report.bytesRead),
+    "role": .string("\(report.role)"), "files_read": .count(report.filesRead), "bytes_read": .count(report.bytesRead),
     "files_written": .count(report.filesWritten), "bytes_written": .count(report.bytesWritten),
     "hints_written": .count(report.hintsWritten), "records": .count(report.records),
     "tombstones": .count(report.tombstones), "superseded": .count(report.superseded),

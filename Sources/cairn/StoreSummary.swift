@@ -37,13 +37,16 @@ struct StoreSummary {
 
   var text: String {
     let node = place.node.map { "\($0.name) (\(manifest.node))" } ?? "\(manifest.node)"
-    var facts = [
-      ["store", "\(manifest.store)"], ["node", node], ["cluster", "\(manifest.cluster)"],
-      ["partition", "\(manifest.store.partition)"], ["copies (n_val)", "\(manifest.store.replicas)"],
-      ["role", "\(manifest.role)"], ["incarnation", "\(manifest.incarnation)"],
-      ["configuration", hexadecimal(manifest.configID)], ["floor", stampText(manifest.floor)],
-      ["tsn head", "\(manifest.tsnHead)"], ["next data file", "\(manifest.nextFileID)"],
-    ]
+    let store = manifest.store
+    var facts = [["store", store.title], ["node", node], ["cluster", "\(manifest.cluster)"]]
+    if !store.isHints {
+      facts += [["partition", "\(store.partition)"], ["copies (n_val)", "\(store.replicas)"]]
+    }
+    facts += [["role", "\(manifest.role)"], ["incarnation", "\(manifest.incarnation)"]]
+    if !store.isHints {
+      facts += [["configuration", hexadecimal(manifest.configID)], ["floor", stampText(manifest.floor)]]
+    }
+    facts += [["tsn head", "\(manifest.tsnHead)"], ["next data file", "\(manifest.nextFileID)"]]
     for cursor in manifest.cursors {
       facts.append(["cursor on \(cursor.peer)", "tsn \(cursor.tsn) of incarnation \(cursor.incarnation)"])
     }
@@ -74,8 +77,9 @@ struct StoreSummary {
     .object([
       "store": .string(manifest.store.description), "directory": .string(contents.directory),
       "node": .optional(place.node) { .string($0.name) }, "node_id": .count(manifest.node.rawValue),
-      "cluster": .string(manifest.cluster.description), "partition": .count(Int(manifest.store.partition)),
-      "n_val": .count(Int(manifest.store.replicas)), "role": .string("\(manifest.role)"),
+      "cluster": .string(manifest.cluster.description), "partition": .optional(manifest.store.isHints ? nil : manifest.store) { .count(Int($0.partition)) },
+      "n_val": .optional(manifest.store.isHints ? nil : manifest.store) { .count(Int($0.replicas)) },
+      "hints_for": .optional(manifest.store.hintTarget) { .count($0.rawValue) }, "role": .string("\(manifest.role)"),
       "incarnation": .string(manifest.incarnation.description),
       "configuration": .string(hexadecimal(manifest.configID)), "floor": .string(manifest.floor.description),
       "tsn_head": .count(manifest.tsnHead), "next_file": .count(manifest.nextFileID),
@@ -121,8 +125,8 @@ struct NodeSummary {
       ["actor", earlier == 0 ? "\(manifest.actor)" : "\(manifest.actor) (\(earlier) earlier)"],
       ["may stamp until", lease], ["last stop", manifest.isClean ? "clean" : "unclean, or it has not stopped yet"],
       ["journal", "\(place.nodeContents?.segments.count ?? 0) segments"],
-      ["stores", "\(stores.count) of \(manifest.stores.count)"],
-    ]
+      ["stores", counts(hints: false)],
+    ] + (manifest.stores.contains(where: \.id.isHints) ? [["hint stores", counts(hints: true)]] : [])
     let header = ["STORE", "ROLE", "FILES", "BYTES", "FLOOR", "TSN HEAD", "INCARNATION"]
     let rows = stores.map(cells)
     return (aligned(facts) + [""] + aligned([header] + rows)).joined(separator: "\n") + "\n"
@@ -140,12 +144,18 @@ struct NodeSummary {
     ])
   }
 
+  /// How many are there of those that the node must have.
+  private func counts(hints: Bool) -> String {
+    let there = stores.count { StoreID(directory: $0.directory)?.isHints == hints }
+    return "\(there) of \(manifest.stores.count { $0.id.isHints == hints })"
+  }
+
   private func cells(_ store: StoreContents) -> [String] {
     let size = ["\(store.files.count)", "\(bytes(store))"]
     guard let manifest = store.manifest else {
-      return [StorePlace.name(store.directory), "no manifest that can be read"] + size + ["-", "-", "-"]
+      return [StorePlace.title(store.directory), "no manifest that can be read"] + size + ["-", "-", "-"]
     }
-    return [StorePlace.name(store.directory), "\(manifest.role)"] + size
+    return [StorePlace.title(store.directory), "\(manifest.role)"] + size
       + [stampText(manifest.floor), "\(manifest.tsnHead)", "\(manifest.incarnation)"]
   }
 

@@ -100,7 +100,7 @@ private func row(_ store: StoreReport) -> [String] {
   let errors = store.findings.errorCount
   let result = errors == 0 ? "clean" : plural(errors, "error")
   return [
-    StorePlace.name(store.directory), "\(store.files)", "\(store.records)", "\(store.tombstones)", "\(store.bytes)",
+    StorePlace.title(store.directory), "\(store.files)", "\(store.records)", "\(store.tombstones)", "\(store.bytes)",
     "\(store.tailBytes)", "\(store.hints)", result,
   ]
 }

@@ -23,6 +23,8 @@ struct Rig {
   var engine: Engine
   var now = Instant(nanoseconds: 0)
   static let seeds = [seedOf(0), seedOf(1)]
+  /// What a reopened engine must have.
+  var seeds = Rig.seeds
   static let root = "/data"
 
   init(
@@ -96,6 +98,7 @@ struct Rig {
   /// What the statistics of a store's files say wrongly: counted anew from the files and the keydir.
   mutating func statisticsDefect() throws(StorageError) -> String? {
     for store in engine.stores where store.isOpen {
+      var liveBytes: UInt64 = 0
       var live: [Int: (records: Int, bytes: UInt64)] = [:]
       var places: [Location] = []
       store.keydir.visitAll { places.append($1) }
@@ -107,6 +110,7 @@ struct Rig {
       for index in store.dataFiles.indices where !store.dataFiles[index].isRetired {
         let file = store.dataFiles[index]
         let (records, bytes) = live[index] ?? (0, 0)
+        liveBytes += file.liveBytes
         guard file.liveRecords == records, file.liveBytes == bytes else {
           return "file \(file.id) of \(store.id): \(file.liveRecords) live records, and there are \(records)"
         }
@@ -118,12 +122,13 @@ struct Rig {
           return "file \(file.id) of \(store.id): \(file.records) records, and there are \(counted)"
         }
       }
+      if store.liveBytes != liveBytes { return "\(store.id): \(store.liveBytes) live bytes, and there are \(liveBytes)" }
       if let defect = store.keydir.defect() { return defect }
     }
     return nil
   }
 
-  private mutating func perform(_ read: ColdRead) throws(StorageError) -> WarmBytes? {
+  mutating func perform(_ read: ColdRead) throws(StorageError) -> WarmBytes? {
     guard case .bytes(let bytes) = try disk.read(read.file, at: read.offset, count: read.count, mayBlock: true) else {
       return nil
     }
@@ -158,6 +163,6 @@ struct Rig {
   /// Opens what the disk holds, as a new process.
   mutating func reopen() throws(StorageError) {
     disk.killProcess()
-    engine = try Engine.open(Rig.root, options: options, stores: Rig.seeds, on: &disk)
+    engine = try Engine.open(Rig.root, options: options, stores: seeds, on: &disk)
   }
 }
