@@ -64,7 +64,9 @@ extension Node where Disk: ~Copyable {
       createOwnStores()
     } else if !lacksHints.isEmpty {
       phase = .creating
-      createStores(lacksHints.map(hintSeed), lost: [:])
+      var seeds: [StoreSeed] = []
+      for node in lacksHints { seeds.append(hintSeed(node)) }
+      createStores(seeds, lost: [:])
     }
   }
 

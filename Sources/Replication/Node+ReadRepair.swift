@@ -1,3 +1,5 @@
+import Causality
+import Cluster
 import Messages
 import Primitives
 import Storage

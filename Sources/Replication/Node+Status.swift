@@ -17,10 +17,11 @@ extension Node where Disk: ~Copyable {
       member: own, state: state, clusterID: identity.manifest.cluster?.id, bootID: bootID,
       actor: identity.manifest.actor, ringEpoch: ring.epoch,
       peers: peers.peers.map { status(of: $0, at: now) },
-      stores: engine.map { statuses(of: $0, at: now) } ?? [], hints: hintStatuses(at: now),
+      stores: engine.map { statuses(of: $0, at: now) } ?? [],
       clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: counters,
       recovery: recovery, queues: queues, journal: engine?.journalStatus,
-      merge: engine?.mergeStatus ?? MergeStatus(), space: engine?.spaceStatus)
+      merge: engine?.mergeStatus ?? MergeStatus(), space: engine?.spaceStatus,
+      hints: hintStatuses(at: now))
   }
 
   private func statuses(of engine: Engine, at now: Moment) -> [StoreStatus] {

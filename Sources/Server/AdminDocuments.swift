@@ -48,6 +48,7 @@ enum AdminDocuments {
   static func outcome(_ outcome: AdminOutcome) -> (JSON, status: Int) {
     switch outcome {
     case .merged(let totals, let merges): (merge(totals, merges: merges), 200)
+    case .drained(let delivered, _): (.object(["delivered": .count(delivered)]), 200)
     case .snapshot(let report): (snapshot(report), 200)
     case .snapshots(let entries): (.object(["snapshots": .array(entries.map(snapshot))]), 200)
     case .snapshotRefused(let refusal): (.object(["error": .string("\(refusal)")]), status(refusal))

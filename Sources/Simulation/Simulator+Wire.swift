@@ -125,12 +125,14 @@ extension Simulator {
     case .helloReply(let reply): "hello reply, \(reply.refusal.map { "refused: \($0)" } ?? "welcome")"
     case .heartbeat(let heartbeat): "heartbeat \(heartbeat.sequence)"
     case .storeStates(let states): "states: \(states.states.map { describe($0) }.joined(separator: ", "))"
-    case .push(let push): "push \(push.operation) of \(name(push.key)) \(describe(push.version))"
+    case .push(let push): "\(describe(push.kind)) \(push.operation) of \(name(push.key)) \(describe(push.version))"
     case .pushReply(let reply): "push reply \(reply.operation): \(reply.outcome)"
-    case .read(let read): "read \(read.operation) of \(name(read.key))"
+    case .read(let read): "read \(read.operation) of \(name(read.key)), \(read.subject)"
     case .readReply(let reply):
       switch reply.outcome {
       case .found(let version): "read reply \(reply.operation): \(describe(version))"
+      case .digest(let stamp, let isTombstone):
+        "read reply \(reply.operation): \(isTombstone ? "tombstone" : "value") at \(stamp)"
       case .absent: "read reply \(reply.operation): absent"
       case .refused(let refusal): "read reply \(reply.operation): refused, \(refusal)"
       }
@@ -142,6 +144,15 @@ extension Simulator {
       case .page(let page): "list reply \(reply.operation)/\(reply.sequence): \(page.bytes.count) bytes"
       case .refused(let refusal): "list reply \(reply.operation)/\(reply.sequence): refused, \(refusal)"
       }
+    }
+  }
+
+  private func describe(_ kind: PushKind) -> String {
+    switch kind {
+    case .write: "push"
+    case .repair: "repair"
+    case .handoff: "handoff"
+    case .hint(let owner): "hint for n\(owner.rawValue)"
     }
   }
 

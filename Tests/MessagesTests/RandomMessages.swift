@@ -130,7 +130,7 @@ struct RandomMessages {
     }
   }
 
-  private mutating func subject() -> ReadSubject { random.pick([.value, .digest, .hint]) }
+  private mutating func subject() -> ReadSubject { ReadSubject(rawValue: UInt8(1 + random.below(3))) ?? .value }
 
   private mutating func pushOutcome() -> PushOutcome {
     switch random.below(4) {

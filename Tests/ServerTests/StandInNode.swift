@@ -70,6 +70,8 @@ final class StandInNode: DrivenNode {
     case .synced:
       observations.facts.withLock { $0.events.append("synced") }
       syncInFlight = false
+    case .admin(.drainHints, let session):
+      effects.append(.adminDone(.drained(delivered: 3, []), session: session))
     case .admin(.merge, let session):
       var totals = MergeTotals()
       totals.recordsDropped = 7
