@@ -155,6 +155,8 @@ extension Node where Disk: ~Copyable {
       endWrite(operation)
       answerForwarder(node, operation: number, bootID: bootID, .restamp(identity.clock.last))
     } else {
+      // It may have to wait for a lease first.
+      writes[operation]?.isStamped = false
       stampTombstone(operation, at: now)
     }
   }

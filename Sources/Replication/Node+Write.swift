@@ -259,7 +259,7 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - Words
 
-  /// Which promise is short, and of how many nodes; or that room is all that was lacking.
+  /// Which promise is short, and of how many nodes; or that room, or patience, is all that was lacking.
   func failure(of progress: WriteProgress) -> ClientFailure {
     let quorum = progress.quorum
     let detail = describe(progress)
@@ -267,6 +267,10 @@ extension Node where Disk: ~Copyable {
     if full > 0, progress.mayApply + full >= quorum.w, progress.maySync + full >= quorum.dw {
       let got = "\(min(progress.mayApply, progress.maySync)) of \(max(quorum.w, quorum.dw)) nodes have room"
       return .full(detail: "\(got); \(detail); \(Self.roomAdvice)")
+    }
+    let busy = progress.obstacles.count { $0.obstacle == .busy }
+    if busy > 0, progress.mayApply + busy >= quorum.w, progress.maySync + busy >= quorum.dw {
+      return .overloaded(detail: detail)
     }
     if progress.mayApply < quorum.w {
       return .unsatisfied(.w, wanted: quorum.w, got: progress.mayApply, detail: detail)
@@ -304,7 +308,7 @@ extension Node where Disk: ~Copyable {
       return "\(name(node)) is down: \(peers[index].downReason)"
     case .wentDown: return "\(name(node)) went down"
     case .refused(let refusal): return "\(name(node)): \(refusal)"
-    case .busy: return "\(name(node)): \(Self.awaitedWritesMax) writes wait for it"
+    case .busy: return "\(name(node)): too many writes wait for it"
     case .purged: return "\(name(node)): the key was deleted and purged meanwhile"
     }
   }
