@@ -106,6 +106,7 @@ extension Simulator {
     note(.phase, nil, 6, "=== healed: all")
     heal()
     beginSettling()
+    scheduleReview()
     return true
   }
 

@@ -32,7 +32,7 @@ extension Simulator {
     scheduleReview()
   }
 
-  private func scheduleReview() { schedule(.review, after: Simulator.reviewMilliseconds * 1_000_000) }
+  func scheduleReview() { schedule(.review, after: Simulator.reviewMilliseconds * 1_000_000) }
 
   func review() {
     switch phase {
