@@ -149,6 +149,8 @@ package struct NodeOptions: Sendable {
   package var suspectAfterMilliseconds: UInt64 = 1000
   /// Client operations in progress at once; one more is answered `overloaded`.
   package var operationsMax: Int = 16_384
+  /// Rare branches taken on purpose; for simulated runs alone.
+  package var chaos = Chaos()
   package init(name: String, members: [Member], directory: String, seed: UInt64) {
     self.name = name
     self.members = members

@@ -17,7 +17,12 @@ struct ForwardLedger: Sendable {
   /// Entries at once; one more forwarded write is refused as overload until one has aged.
   static let entriesMax = 262_144
 
-  init(at now: Instant) { aging = DeadlineWheel(at: now) }
+  var chaos: Chaos
+
+  init(at now: Instant, chaos: Chaos = Chaos()) {
+    aging = DeadlineWheel(at: now)
+    self.chaos = chaos
+  }
 
   enum Admission { case fresh, repeated, full }
 
@@ -28,7 +33,7 @@ struct ForwardLedger: Sendable {
     }
     let key = Key(node: node, bootID: bootID, operation: operation)
     if seen.contains(key) { return .repeated }
-    guard seen.count < ForwardLedger.entriesMax else { return .full }
+    guard seen.count < ForwardLedger.entriesMax, !chaos.strikes(.forwardRefused) else { return .full }
     seen.insert(key)
     keys[nextEntry] = key
     aging.schedule(nextEntry, at: until)

@@ -38,7 +38,7 @@ extension Node where Disk: ~Copyable {
     case .stopping, .closing: return .notReady(detail: "node \(own.name) is stopping")
     case .founding, .creating, .opening: return .notReady(detail: "node \(own.name) is starting: \(startingReason)")
     }
-    guard clientOperations < options.operationsMax else {
+    guard clientOperations < options.operationsMax, !chaos.strikes(.operationRefused) else {
       counters.overloads += 1
       return .overloaded(detail: "node \(own.name) has \(clientOperations) operations in progress")
     }
@@ -189,7 +189,7 @@ extension Node where Disk: ~Copyable {
 
   /// Asks for `read` off the loop, and remembers what waits for it; false when too many wait already.
   mutating func readCold(_ read: ColdRead, for pending: PendingRead) -> Bool {
-    guard pendingReads.count < Self.coldReadsMax else { return false }
+    guard pendingReads.count < Self.coldReadsMax, !chaos.strikes(.coldReadRefused) else { return false }
     nextRead += 1
     counters.coldReads += 1
     pendingReads[nextRead] = WaitingRead(read: read, waiter: pending)

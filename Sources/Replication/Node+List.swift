@@ -231,7 +231,7 @@ extension Node where Disk: ~Copyable {
 
   /// Goes on with what earlier turns broke off, a fair share of each. - Returns: Whether there is more.
   mutating func continuePages(at now: Moment) -> Bool {
-    slotsLeft = Self.slotsPerTurn
+    slotsLeft = chaos.strikes(.pagesPutOff) ? 0 : Self.slotsPerTurn
     guard !waitingPages.isEmpty || lists.contains(where: \.isHungry) else { return false }
     // Both kinds get on in every turn: half of it at least is left for this node's own listings.
     var served = 0

@@ -35,7 +35,7 @@ extension Node where Disk: ~Copyable {
   mutating func continueMerge(at now: Moment) -> Bool {
     guard let engine, phase == .serving, !(merges.isReading && merges.warm == nil) else { return false }
     allowMerging(at: now.instant)
-    let slice = Self.mergeSliceBytes
+    let slice = chaos.strikes(.mergeSliceTiny) ? 1 : Self.mergeSliceBytes
     guard merges.allowance >= slice else { return false }
     let warm = merges.warm
     merges.warm = nil

@@ -133,7 +133,9 @@ extension Node where Disk: ~Copyable {
 
   /// Renews before it is needed, also while nothing is written: the first write after a pause must not wait.
   private mutating func keepLease(at now: Moment) {
-    guard phase == .serving || phase == .stopping, identity.pendingLeaseEnd == nil else { return }
+    guard phase == .serving || phase == .stopping, identity.pendingLeaseEnd == nil, !chaos.strikes(.leaseLate) else {
+      return
+    }
     let isShort = identity.wantsLease(wallMilliseconds: now.wallMilliseconds) || !leaseWaiters.isEmpty
     if identity.isDirty || (isShort && !peers.clockIsInDoubt(at: now)) { renewIdentity(at: now) }
   }

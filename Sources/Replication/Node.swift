@@ -1,6 +1,6 @@
 import Causality
 import Cluster
-import Messages
+package import Messages
 package import Primitives
 package import Storage
 
@@ -18,6 +18,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   let startedAt: Instant
   let recovery: RecoveryReport
   var generator: SeededGenerator
+  var chaos: Chaos
 
   // Who we are
   var identity: IdentityKeeper
@@ -124,9 +125,10 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
       members: options.members, self: own.id, suspectAfterMilliseconds: options.suspectAfterMilliseconds)
     nextOperation = generator.next() / OperationKind.stride * OperationKind.stride
     wheel = DeadlineWheel(at: now.instant)
-    admitted = ForwardLedger(at: now.instant)
+    admitted = ForwardLedger(at: now.instant, chaos: options.chaos)
     readLatency = ReadLatency(at: now.instant)
     handoffs = HandoffTable(options.members.map(\.id).filter { $0 != own.id }, at: now.instant)
+    chaos = options.chaos
     lastHeartbeat = now.instant
     lastAnnouncement = now.instant
     lastTick = now.instant
@@ -185,7 +187,10 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     }
     releaseFlushed()
     releaseHeld()
-    if let engine, options.sync == .always || !held.isEmpty || !syncWaiters.isEmpty, let request = engine.beginSync() {
+    let mayWait = options.sync == .always || !held.isEmpty || !syncWaiters.isEmpty
+    if mayWait, chaos.strikes(.syncPutOff) {
+      batch.wantsTurn = true
+    } else if let engine, mayWait, let request = engine.beginSync() {
       batch.sync = request
       batch.afterSync = takeHeld(upTo: engine.flushed)
       counters.syncs += 1
@@ -204,6 +209,9 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var clientOperations: Int { writes.count - answeredWrites + gets.count + forwards.count + lists.count }
 
   package var isServing: Bool { phase == .serving }
+
+  /// The nodes that keep this key.
+  package func owners(of key: ObjectKey) -> [NodeID] { owners(storeID(hash(key.encoded))) }
 }
 
 /// What keeps a node from serving, in order.

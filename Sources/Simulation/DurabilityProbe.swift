@@ -62,7 +62,8 @@ extension Simulator {
     let rules = history.rules
     // Where machines lose power, one may have done so after it said that it had the write, unsynced as it was.
     let reached = rules.losesUnsyncedWrites ? 0 : rules.nodesReached(quorum)
-    for (nodes, losesPower) in [(reached, false), (rules.nodesSynced(quorum), true)] {
+    for (promised, losesPower) in [(reached, false), (rules.nodesSynced(quorum), true)] {
+      let nodes = promised - rules.nodesThatForget
       let holders = machines.count { machine in
         DurabilityProbe.stamp(
           of: workload.keys[operation.key], on: machine.platter.disk, losesPower: losesPower) >= stamp

@@ -28,6 +28,11 @@ package struct EventQueue<Payload> {
   /// When the next thing happens; nil when nothing will.
   package var nextTime: Instant? { heap.first.map { Instant(nanoseconds: $0.time) } }
 
+  /// Everything that will happen happens so much later.
+  package mutating func postpone(byNanoseconds delay: UInt64) {
+    heap = heap.map { Entry(time: $0.time + delay, sequence: $0.sequence, slot: $0.slot) }
+  }
+
   package mutating func schedule(_ payload: Payload, at time: Instant) {
     let slot: Int
     if let free = freeSlots.popLast() {

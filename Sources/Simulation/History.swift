@@ -17,20 +17,26 @@ package struct History: Sendable {
     let floor: Stamp
     /// The same for an answer that speaks for every owner.
     let floorOfAll: Stamp
+    /// The client's own last write that it must find.
+    let ownWrite: Stamp?
   }
 
   package let rules: QuorumRules
   private let keys: Int
   private var ledger = ValueLedger()
   private var writes: AcknowledgedWrites
+  private var ownWrites: OwnWrites
+  private var lastInvoked = 0
   private var listings: ListingChecker
   private var open: [Int: Open] = [:]
+  private var acknowledgedKeys: Set<Int> = []
   package private(set) var counts = OperationCounts()
   package private(set) var violations: [Violation] = []
 
   package init(rules: QuorumRules, keys: Int) {
     self.rules = rules
     writes = AcknowledgedWrites(keys: keys, n: rules.n)
+    ownWrites = OwnWrites(n: rules.n)
     listings = ListingChecker(keys: keys)
     self.keys = keys
   }
@@ -41,13 +47,16 @@ package struct History: Sendable {
 
   package mutating func invoke(_ operation: Operation) {
     counts.invoked += 1
+    lastInvoked = operation.number
     if case .put(let put) = operation.request {
       ledger.invoked(put: operation.number, key: operation.key, payload: put.payload)
     }
     listings.invoked(operation)
     let floor = writes.floor(key: operation.key, nodes: nodesMet(by: operation))
     let floorOfAll = writes.floor(key: operation.key, nodes: rules.n)
-    open[operation.number] = Open(operation: operation, floor: floor, floorOfAll: floorOfAll)
+    let ownWrite = ownWrites.floor(key: operation.key, of: operation.asker, nodes: nodesMet(by: operation))
+    open[operation.number] = Open(
+      operation: operation, floor: floor, floorOfAll: floorOfAll, ownWrite: ownWrite)
   }
 
   /// An operation that is not answered yet.
@@ -61,6 +70,12 @@ package struct History: Sendable {
     case .delete(let delete): rules.nodesReached(delete.quorum)
     }
   }
+
+  /// A machine has lost what it had not synced, or more.
+  package mutating func lost(machine: Int) { ownWrites.lost(machine: machine, after: lastInvoked) }
+
+  /// Whether a put of this key was acknowledged, to however many nodes.
+  package func hasAcknowledged(key: Int) -> Bool { acknowledgedKeys.contains(key) }
 
   /// The client will never know.
   package mutating func abandon(_ number: Int) {
@@ -141,19 +156,32 @@ package struct History: Sendable {
 
   private mutating func acknowledge(_ stamp: Stamp, _ quorum: WriteQuorum, _ operation: Operation) {
     counts.succeeded += 1
+    acknowledgedKeys.insert(operation.key)
+    ownWrites.acknowledge(operation, stamp: stamp, nodes: rules.nodesReached(quorum))
     let nodes = rules.nodesKept(quorum)
     if nodes > 0 { writes.acknowledge(key: operation.key, stamp: stamp, nodes: nodes) }
   }
 
   private mutating func checkRead(_ stamp: Stamp?, _ asked: Open, at time: Instant) {
     counts.succeeded += 1
-    guard (stamp ?? .zero) < asked.floor else { return }
     let operation = asked.operation
+    if let own = asked.ownWrite, (stamp ?? .zero) < own, stillMet(asked) {
+      let text = "get \(operation.number) of key \(operation.key) found \(stamp.map { "\($0)" } ?? "nothing")"
+      report(Violation(.ownWriteUnread, at: time, "\(text), its client wrote \(own) through the same process"))
+    }
+    guard (stamp ?? .zero) < asked.floor else { return }
     let told = stamp.map { "\($0)" } ?? "nothing"
     report(
       Violation(
         stamp == nil ? .falseNotFound : .acknowledgedWriteLost, at: time,
         "get \(operation.number) of key \(operation.key) found \(told), acknowledged before it was \(asked.floor)"))
+  }
+
+  /// Whether the client's own write has still to be found: a machine may have lost its copy during the read.
+  private func stillMet(_ asked: Open) -> Bool {
+    let operation = asked.operation
+    let floor = ownWrites.floor(key: operation.key, of: operation.asker, nodes: nodesMet(by: operation))
+    return floor.map { $0 >= asked.ownWrite ?? .zero } ?? false
   }
 
   private mutating func checkDelete(_ stamp: Stamp, _ asked: Open, at time: Instant) {
@@ -177,6 +205,7 @@ package struct History: Sendable {
   private mutating func check(_ failure: ClientFailure, of operation: Operation, at time: Instant) {
     switch failure {
     case .damaged(let detail):
+      if rules.expectsDamage { return }
       report(Violation(.wrongAnswer, at: time, "\(operation.kind) \(operation.number) met damage: \(detail)"))
     case .invalidQuorum(let n):
       if nodesMet(by: operation) <= n {

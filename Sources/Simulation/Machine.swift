@@ -25,6 +25,10 @@ final class Machine {
 
   let index: Int
   let member: Member
+  /// For all that is drawn on this machine while it runs.
+  var generator: SeededGenerator
+  /// Rare branches of the driver.
+  var chaos = Chaos()
   var clock: SimulatedClock
   /// Nil while the machine is down.
   var node: Node<MountedDisk>?
@@ -36,6 +40,14 @@ final class Machine {
   /// Counts beginnings and ends of pauses: whoever waited through one cannot complain of slowness.
   var pauses = 0
   var isStopping = false
+  /// A process of this machine has served: its stores have come to be.
+  var hasServed = false
+  /// Left out while the others must do alone: what is down stays down.
+  var isOut = false
+  /// Some of what its disk had synced is damaged. It may refuse to start, and is not healed.
+  var isDamaged = false
+  /// When a sync of this process failed, and the pauses until then.
+  var syncFailed: (at: Instant, pauses: Int)?
   /// The disk will die under the process, and the process with it.
   var doom: Doom?
 
@@ -45,7 +57,8 @@ final class Machine {
   /// By `DiskLane`: its jobs, and the steps done of the first.
   var lanes = [(jobs: [DiskJob], stepsDone: Int)](repeating: ([], 0), count: DiskLane.allCases.count)
 
-  init(index: Int, member: Member, clock: SimulatedClock, disk: SimulatedDisk) {
+  init(index: Int, member: Member, clock: SimulatedClock, disk: SimulatedDisk, generator: SeededGenerator) {
+    self.generator = generator
     self.index = index
     self.member = member
     self.clock = clock
@@ -62,6 +75,7 @@ final class Machine {
     state = .down
     isStopping = false
     doom = nil
+    syncFailed = nil
     inbox.removeAll()
     isTurnScheduled = false
     for lane in lanes.indices { lanes[lane] = ([], 0) }

@@ -13,6 +13,21 @@ package struct Operation: Sendable {
   package let key: Int
   package let request: ClientRequest
   package let invoked: Instant
+  /// Who asks, and through which process; nil where nobody minds.
+  package var asker: Asker?
+
+  /// A client of one process of a node.
+  package struct Asker: Hashable, Sendable {
+    package let client: Int
+    package let machine: Int
+    /// Which of the processes that ran there.
+    package let life: Int
+    package init(client: Int, machine: Int, life: Int) {
+      self.client = client
+      self.machine = machine
+      self.life = life
+    }
+  }
 
   package init(number: Int, key: Int, request: ClientRequest, invoked: Instant) {
     self.number = number
@@ -54,11 +69,16 @@ package struct QuorumRules: Sendable {
   package let sync: SyncMode
   /// Power losses happen in this run: what was not synced does not count.
   package let losesUnsyncedWrites: Bool
+  /// So many nodes may lose what was synced as well: by damage, or to an older copy of their disk.
+  package let nodesThatForget: Int
+  /// A client may be told of damage.
+  package var expectsDamage = false
 
-  package init(n: Int, sync: SyncMode, losesUnsyncedWrites: Bool) {
+  package init(n: Int, sync: SyncMode, losesUnsyncedWrites: Bool, nodesThatForget: Int = 0) {
     self.n = n
     self.sync = sync
     self.losesUnsyncedWrites = losesUnsyncedWrites
+    self.nodesThatForget = nodesThatForget
   }
 
   private var quorum: Int { n / 2 + 1 }
@@ -79,6 +99,6 @@ package struct QuorumRules: Sendable {
 
   /// Nodes that hold an acknowledged write whatever faults this run knows.
   package func nodesKept(_ write: WriteQuorum) -> Int {
-    losesUnsyncedWrites ? nodesSynced(write) : nodesReached(write)
+    max(0, (losesUnsyncedWrites ? nodesSynced(write) : nodesReached(write)) - nodesThatForget)
   }
 }

@@ -58,7 +58,11 @@ package struct SimulatedDisk: FileSystem, Sendable {
   package static let plenty: UInt64 = 1 << 50
   /// Calls of `sync` and `syncDirectory` that were made after one had failed.
   package private(set) var syncsAfterFailure = 0
-  private var hasFailedSync = false
+  /// The next `sync` or `syncDirectory` fails, once. What a `sync` was to cover is in doubt from then on: the next crash
+  /// may find zeros in its place though later syncs have worked.
+  package var failsNextSync = false
+  /// A sync has failed since this process began.
+  package private(set) var hasFailedSync = false
   /// The operation of this number and all later ones fail: the process is dead. An append is performed by half.
   package var diesAtOperation: Int?
   /// Whether `diesAtOperation` was reached.
@@ -150,12 +154,19 @@ package struct SimulatedDisk: FileSystem, Sendable {
       inodes[handle.inode].truncated.insert(contentsOf: taken, at: 0)
       inodes[handle.inode].syncedLength = size
     }
+    inodes[handle.inode].doubtful = inodes[handle.inode].doubtful?.clamped(to: 0..<size)
     if let spaceLeft { self.spaceLeft = spaceLeft + inodes[handle.inode].bytes.count - size }
     inodes[handle.inode].bytes.removeLast(inodes[handle.inode].bytes.count - size)
   }
 
   package mutating func sync(_ file: FileID) throws(StorageError) {
-    let handle = try handle(file, .sync)
+    let handle: Handle
+    do throws(StorageError) {
+      handle = try self.handle(file, .sync)
+    } catch {
+      if hasFailedSync, let failed = handles[file.rawValue] { inodes[failed.inode].failSync() }
+      throw error
+    }
     inodes[handle.inode].syncedLength = inodes[handle.inode].bytes.count
     inodes[handle.inode].truncated = []
   }
@@ -276,7 +287,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
     }
     for index in inodes.indices
     where inodes[index].bytes.count > inodes[index].syncedLength
-      || !inodes[index].truncated.isEmpty
+      || !inodes[index].truncated.isEmpty || inodes[index].doubtful != nil
     {
       inodes[index].loseUnsynced(using: &generator)
     }
@@ -286,6 +297,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
   /// Power fails and everything unsynced is lost, exactly.
   package mutating func discardUnsynced() {
     for index in inodes.indices {
+      inodes[index].loseDoubtful()
       let synced = inodes[index].syncedLength
       inodes[index].bytes.removeLast(inodes[index].bytes.count - synced)
       inodes[index].bytes += inodes[index].truncated
@@ -300,6 +312,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
     locks = []
     failure = nil
     refusesFiles = false
+    failsNextSync = false
     hasFailedSync = false
     diesAtOperation = nil
   }
@@ -357,6 +370,11 @@ package struct SimulatedDisk: FileSystem, Sendable {
     let isSync = operation == .sync || operation == .syncDirectory
     if isSync && hasFailedSync { syncsAfterFailure += 1 }
     if isDead { throw .io(operation, path: path, errno: Errno.failed) }
+    if isSync && failsNextSync {
+      failsNextSync = false
+      hasFailedSync = true
+      throw .io(operation, path: path, errno: Errno.failed)
+    }
     guard let failure, failure.operation == operationCount else { return }
     failedOperation = operation
     hasFailedSync = hasFailedSync || isSync

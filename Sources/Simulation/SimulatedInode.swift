@@ -8,6 +8,8 @@ struct SimulatedInode {
   var syncedLength = 0
   /// What an unsynced truncation took from the synced bytes; they begin at `bytes[syncedLength]`.
   var truncated: [UInt8] = []
+  /// What a sync that failed was to cover: nobody knows whether it reached the device, whatever later syncs say.
+  var doubtful: Range<Int>?
 }
 
 extension SimulatedInode {
@@ -15,9 +17,22 @@ extension SimulatedInode {
   mutating func settle() {
     syncedLength = bytes.count
     truncated = []
+    doubtful = nil
+  }
+
+  /// A sync has failed: the system takes what it was to write for written.
+  mutating func failSync() {
+    if bytes.count > syncedLength { doubtful = min(doubtful?.lowerBound ?? syncedLength, syncedLength)..<bytes.count }
+  }
+
+  /// What was in doubt never reached the device.
+  mutating func loseDoubtful() {
+    guard let lost = doubtful?.clamped(to: 0..<bytes.count) else { return }
+    for index in lost { bytes[index] = 0 }
   }
 
   mutating func loseUnsynced(using generator: inout SeededGenerator) {
+    if doubtful != nil, generator.chance(1, in: 2) { loseDoubtful() }
     if !truncated.isEmpty && generator.chance(1, in: 2) {
       bytes.removeLast(bytes.count - syncedLength)
       bytes += truncated

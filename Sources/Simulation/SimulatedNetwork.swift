@@ -38,15 +38,30 @@ package struct SimulatedNetwork: Sendable {
 
   private let nodes: Int
   private var options: NetworkOptions
-  private var generator: SeededGenerator
+  private let omissions: Omissions
+  /// By path, so that what one path draws does not depend on the traffic of another.
+  private var generators: [SeededGenerator]
   private var connections: [Connection]
   private var cuts: [Bool]
-  private var held: [[(generation: Int, bytes: [UInt8])]]
+  private var held: [[Held]]
+  private static let firstStream: UInt64 = 1000
 
-  package init(nodes: Int, options: NetworkOptions, seed: UInt64) {
+  /// What a cut holds back.
+  package struct Held: Equatable, Sendable {
+    package let generation: Int
+    package let peerLife: Int
+    package let bytes: [UInt8]
+    /// How long it takes once the cut is healed.
+    package var delay: UInt64 = 0
+  }
+
+  package init(nodes: Int, options: NetworkOptions, seed: UInt64, without omissions: Omissions = Omissions()) {
     self.nodes = nodes
     self.options = options
-    generator = SeededGenerator(seed: seed, stream: 2)
+    self.omissions = omissions
+    generators = (0..<nodes * nodes).map {
+      SeededGenerator(seed: seed, stream: SimulatedNetwork.firstStream + UInt64($0))
+    }
     connections = Array(repeating: Connection(), count: nodes * nodes)
     cuts = Array(repeating: false, count: nodes * nodes)
     held = Array(repeating: [], count: nodes * nodes)
@@ -62,34 +77,50 @@ package struct SimulatedNetwork: Sendable {
 
   /// Decides what becomes of a message sent now on a connection that is up.
   package mutating func send(_ bytes: [UInt8], on path: Path) -> Fate {
-    if cuts[index(path)] {
-      if options.cutsHold && held[index(path)].count < SimulatedNetwork.heldMax {
-        held[index(path)].append((connections[index(path)].generation, bytes))
+    let index = index(path)
+    if cuts[index] {
+      if options.cutsHold && held[index].count < SimulatedNetwork.heldMax {
+        let connection = connections[index]
+        held[index].append(Held(generation: connection.generation, peerLife: connection.peerLife, bytes: bytes))
       }
       return Fate()
     }
-    if generator.chance(perMillion: options.lossPerMillion) { return Fate() }
-    var fate = Fate(first: messageDelay())
-    if generator.chance(perMillion: options.duplicationPerMillion) { fate.second = messageDelay() }
+    // What is left out of a run is drawn all the same.
+    let isLost = generators[index].chance(perMillion: options.lossPerMillion)
+    if isLost && !omissions.contains(.loss) { return Fate() }
+    var fate = Fate(first: messageDelay(index))
+    if generators[index].chance(perMillion: options.duplicationPerMillion) {
+      let second = messageDelay(index)
+      if !omissions.contains(.duplication) { fate.second = second }
+    }
     return fate
   }
 
-  /// How long a bare signal (a connection's making or breaking) takes.
-  package mutating func signalDelay() -> UInt64 { generator.duration(microseconds: options.delayMicroseconds) }
+  /// How long a bare signal (a connection's making or breaking) takes on this path.
+  package mutating func signalDelay(_ path: Path) -> UInt64 { signalDelay(index(path)) }
 
-  private mutating func messageDelay() -> UInt64 {
-    let isLate = generator.chance(perMillion: options.longDelayPerMillion)
-    return isLate ? generator.duration(milliseconds: options.longDelayMilliseconds) : signalDelay()
+  private mutating func signalDelay(_ index: Int) -> UInt64 {
+    generators[index].duration(microseconds: options.delayMicroseconds)
+  }
+
+  private mutating func messageDelay(_ index: Int) -> UInt64 {
+    let delay = signalDelay(index)
+    guard generators[index].chance(perMillion: options.longDelayPerMillion) else { return delay }
+    let long = generators[index].duration(milliseconds: options.longDelayMilliseconds)
+    return omissions.contains(.lateness) ? delay : long
   }
 
   package mutating func cut(_ path: Path) { cuts[index(path)] = true }
 
-  /// Lets messages pass again and gives back what the cut held, oldest first, each with the delay it still takes.
-  package mutating func heal(_ path: Path) -> [(generation: Int, bytes: [UInt8], delay: UInt64)] {
-    cuts[index(path)] = false
-    let released = held[index(path)]
-    held[index(path)] = []
-    return released.map { ($0.generation, $0.bytes, messageDelay()) }
+  /// Lets messages pass again and gives back what the cut held, oldest first, each with the delay it still takes: also
+  /// what was sent on a connection that its maker has given up since, if it is not lost.
+  package mutating func heal(_ path: Path) -> [Held] {
+    let index = index(path)
+    cuts[index] = false
+    var released = held[index]
+    held[index] = []
+    for place in released.indices { released[place].delay = messageDelay(index) }
+    return released
   }
 
   /// The maker's end is up: a new connection, accepted by this life of the addressee. Returns its generation.
@@ -100,11 +131,13 @@ package struct SimulatedNetwork: Sendable {
     return connections[index(path)].generation
   }
 
-  /// The maker's end is down. What is under way is lost, or still comes, by chance.
+  /// The maker's end is down. What is under way, or stuck behind a cut, is lost, or still comes, by chance.
   package mutating func disconnect(_ path: Path) {
-    connections[index(path)].isUp = false
-    held[index(path)] = []
-    if generator.chance(1, in: 2) { connections[index(path)].lostBelow = connections[index(path)].generation + 1 }
+    let index = index(path)
+    connections[index].isUp = false
+    guard generators[index].chance(1, in: 2) else { return }
+    held[index] = []
+    connections[index].lostBelow = connections[index].generation + 1
   }
 
   private func index(_ path: Path) -> Int { path.from * nodes + path.to }

@@ -1,4 +1,5 @@
 import Primitives
+package import Replication
 package import Storage
 
 // What one run is like: topology, faults and their rates, workload, all drawn from the seed. Each run enables a random
@@ -45,7 +46,6 @@ package struct SimulationOptions: Sendable {
     faults = FaultOptions(using: &generator)
     workload = WorkloadOptions(using: &generator)
     syncVaries = generator.chance(1, in: 8)
-    faults.drawFullDisk(using: &generator)
     drawMerges(seed)
   }
 
@@ -66,7 +66,7 @@ package struct NetworkOptions: Sendable {
   package var delayMicroseconds = 50...500
   package var lossPerMillion = 0
   package var duplicationPerMillion = 0
-  /// A message that takes up to `longDelayMilliseconds`: it outlives restarts and deletes.
+  /// A message that takes up to `longDelayMilliseconds`, hours perhaps: it outlives restarts and deletes.
   package var longDelayPerMillion = 0
   package var longDelayMilliseconds = 100...60_000
   /// What is sent into a cut arrives after it heals, as TCP would have it; otherwise it is lost.
@@ -80,7 +80,7 @@ package struct NetworkOptions: Sendable {
     if generator.chance(1, in: 2) { duplicationPerMillion = generator.pick([1000, 20_000, 100_000]) }
     if generator.chance(1, in: 3) {
       longDelayPerMillion = generator.pick([200, 2000, 10_000])
-      longDelayMilliseconds = generator.pick([10...1000, 100...10_000, 1000...60_000])
+      longDelayMilliseconds = generator.pick([10...1000, 100...10_000, 1000...60_000, 100...10_800_000])
     }
     cutsHold = generator.chance(1, in: 2)
   }
@@ -118,19 +118,10 @@ package struct ClockOptions: Sendable {
   }
 }
 
-/// How often each fault strikes, as the mean time between two of its kind; nil: never in this run.
+/// How often each fault strikes, and what an outage is like.
 package struct FaultOptions: Sendable {
-  package var killMeanMilliseconds: Int?
-  package var powerLossMeanMilliseconds: Int?
-  package var shutdownMeanMilliseconds: Int?
-  /// Every machine loses power at once.
-  package var blackoutMeanMilliseconds: Int?
-  package var pauseMeanMilliseconds: Int?
-  package var cutMeanMilliseconds: Int?
-  package var resetMeanMilliseconds: Int?
-  package var clockJumpMeanMilliseconds: Int?
-  /// Somebody else fills a machine's disk, for a while.
-  package var fullDiskMeanMilliseconds: Int?
+  /// Mean milliseconds between two strikes of a kind; what is not there never strikes in this run.
+  package var means: [Fault: Int] = [:]
   /// How long a node stays down, stays paused, or a cut lasts.
   package var outageMilliseconds = 100...3000
   /// Nodes that faults may hold down at once; a blackout takes all.
@@ -141,43 +132,75 @@ package struct FaultOptions: Sendable {
   package var crashesDuringStart = false
   /// Length of the phase under faults.
   package var phaseMilliseconds = 20_000
+  /// When the faults end only a core is healed at first, and must do without the rest.
+  package var healsCoreFirst = false
+  /// Of a thousand occasions that a node has to take a rare branch, it takes so many.
+  package var chaosPerThousand = 0
+  package var chaosPoints: Set<ChaosPoint> = []
 
   package init() {}
 
   init(using generator: inout SeededGenerator) {
-    killMeanMilliseconds = FaultOptions.mean(2, in: 3, &generator)
-    powerLossMeanMilliseconds = FaultOptions.mean(1, in: 2, &generator)
-    shutdownMeanMilliseconds = FaultOptions.mean(1, in: 3, &generator)
-    blackoutMeanMilliseconds = FaultOptions.mean(1, in: 5, &generator)
-    pauseMeanMilliseconds = FaultOptions.mean(1, in: 3, &generator)
-    cutMeanMilliseconds = FaultOptions.mean(1, in: 2, &generator)
-    resetMeanMilliseconds = FaultOptions.mean(1, in: 3, &generator)
-    clockJumpMeanMilliseconds = FaultOptions.mean(1, in: 2, &generator)
+    draw(.kill, 2, in: 3, &generator)
+    draw(.powerLoss, 1, in: 2, &generator)
+    draw(.shutdown, 1, in: 3, &generator)
+    draw(.blackout, 1, in: 5, &generator)
+    draw(.pause, 1, in: 3, &generator)
+    draw(.cut, 1, in: 2, &generator)
+    draw(.reset, 1, in: 3, &generator)
+    draw(.clockJump, 1, in: 2, &generator)
+    draw(.fullDisk, 1, in: 3, &generator)
+    draw(.failedSync, 1, in: 4, &generator)
+    // At most one of the two, and each on one machine: what a run promises falls by that machine's copies.
+    switch generator.below(12) {
+    case 0: means[.bitFlip] = generator.pick([800, 3000, 8000])
+    case 1:
+      means[.snapshot] = generator.pick([800, 3000])
+      means[.restore] = generator.pick([3000, 8000])
+    default: break
+    }
     outageMilliseconds = generator.pick([5...200, 100...3000, 1000...15_000])
     downMax = generator.pick([1, 1, 2, 5])
     duringBootstrap = generator.chance(1, in: 3)
-    crashesDuringStart = (killMeanMilliseconds ?? powerLossMeanMilliseconds) != nil && generator.chance(1, in: 2)
-    phaseMilliseconds = generator.number(in: 8000...30_000)
+    crashesDuringStart = (means[.kill] ?? means[.powerLoss]) != nil && generator.chance(1, in: 2)
+    phaseMilliseconds = generator.number(in: 6000...24_000)
+    healsCoreFirst = generator.chance(1, in: 3)
+    if generator.chance(1, in: 3) { chaosPerThousand = generator.pick([1, 10, 100]) }
+    for point in ChaosPoint.allCases where generator.chance(1, in: 2) { chaosPoints.insert(point) }
   }
 
-  mutating func drawFullDisk(using generator: inout SeededGenerator) {
-    fullDiskMeanMilliseconds = FaultOptions.mean(1, in: 3, &generator)
-  }
-
-  private static func mean(_ numerator: Int, in denominator: Int, _ generator: inout SeededGenerator) -> Int? {
+  private mutating func draw(_ fault: Fault, _ numerator: Int, in denominator: Int, _ generator: inout SeededGenerator)
+  {
     let isEnabled = generator.chance(numerator, in: denominator)
     let mean = generator.pick([800, 3000, 8000])
-    return isEnabled ? mean : nil
+    means[fault] = isEnabled ? mean : nil
   }
 
   /// Whether anything can lose what was not synced.
   package var losesUnsyncedWrites: Bool {
-    powerLossMeanMilliseconds != nil || blackoutMeanMilliseconds != nil || crashesDuringStart
+    means[.powerLoss] != nil || means[.blackout] != nil || means[.failedSync] != nil || crashesDuringStart
   }
+
+  /// Nodes whose copies of acknowledged writes may go, synced or not.
+  package var nodesThatForget: Int { mayDamage || means[.restore] != nil ? 1 : 0 }
+
+  /// Whether bytes that were synced may be found damaged.
+  package var mayDamage: Bool { means[.bitFlip] != nil }
+}
+
+/// What the clients of a run are after.
+package enum WorkloadKind: String, CaseIterable, Sendable {
+  /// A few keys that are written and read, often by one client through one node.
+  case registers
+  /// Every put has a key of its own, and all that were acknowledged are read in the end.
+  case unique
+  /// Keys that are written, deleted and written again.
+  case mixed
 }
 
 /// The clients of one run.
 package struct WorkloadOptions: Sendable {
+  package var kind = WorkloadKind.mixed
   package var clients = 3
   package var keys = 4
   package var thinkMilliseconds = 10...200
@@ -187,16 +210,31 @@ package struct WorkloadOptions: Sendable {
   package var deletePercent = 10
   /// Operations, of 100, that leave r, w and dw at their defaults; the others draw them.
   package var defaultQuorumPercent = 70
+  /// Of 100 puts that succeed, so many are followed by their client's read of the key through the same node.
+  package var followPercent = 0
 
   package init() {}
 
   init(using generator: inout SeededGenerator) {
+    kind = generator.pick([.mixed, .mixed, .registers, .unique])
     clients = generator.number(in: 2...6)
-    keys = generator.pick([1, 3, 6, 12])
-    thinkMilliseconds = generator.pick([1...50, 20...200, 100...500])
+    thinkMilliseconds = generator.pick([5...60, 20...200, 100...500])
     valueBytesMax = generator.pick([20, 200, 2000])
     putPercent = generator.number(in: 25...50)
-    deletePercent = generator.pick([0, 10, 30])
     defaultQuorumPercent = generator.pick([100, 70, 30])
+    switch kind {
+    case .registers:
+      keys = generator.pick([1, 2, 3])
+      deletePercent = 0
+      followPercent = generator.pick([30, 100])
+    case .unique:
+      keys = 48
+      deletePercent = 0
+      followPercent = generator.pick([0, 30])
+    case .mixed:
+      keys = generator.pick([1, 3, 6, 12])
+      deletePercent = generator.pick([5, 10, 30])
+      followPercent = generator.pick([0, 0, 30])
+    }
   }
 }

@@ -8,31 +8,44 @@ package struct SimulationResult: Sendable {
   package let violations: [Violation]
   package let virtualTime: Instant
   package let operations: OperationCounts
-  /// Strikes per kind of fault, by name, in the order of the kinds.
-  package let faults: [(name: String, count: Int)]
+  /// The strikes that took effect, in order.
+  package let strikes: [StrikeReport]
+  /// Strikes that the whole run has.
+  package let strikesPlanned: Int
   /// Equal for equal runs.
   package let traceHash: UInt64
 
   package var hasPassed: Bool { violations.isEmpty }
-  package var faultCount: Int { faults.reduce(0) { $0 + $1.count } }
+}
+
+/// A strike, as told to a person.
+package struct StrikeReport: Equatable, Sendable {
+  package let number: Int
+  package let fault: Fault
+  package let time: Instant
+  /// What it did.
+  package let text: String
 }
 
 /// Runs the cluster that this seed describes; `trace` gets one line per event: virtual seconds, node, what.
-package func simulate(seed: UInt64, trace: ((String) -> Void)? = nil) -> SimulationResult {
-  simulate(seed: seed, options: SimulationOptions(seed: seed), trace: trace)
+package func simulate(
+  seed: UInt64, without omissions: Omissions = Omissions(), trace: ((String) -> Void)? = nil
+) -> SimulationResult {
+  simulate(seed: seed, options: SimulationOptions(seed: seed), without: omissions, trace: trace)
 }
 
 /// Runs a cluster with these options.
 package func simulate(
-  seed: UInt64, options: SimulationOptions, trace: ((String) -> Void)? = nil
+  seed: UInt64, options: SimulationOptions, without omissions: Omissions = Omissions(),
+  trace: ((String) -> Void)? = nil
 ) -> SimulationResult {
-  Simulator(seed: seed, options: options, trace: trace).run()
+  Simulator(seed: seed, options: options, without: omissions, trace: trace).run()
 }
 
 extension Simulator {
   func result() -> SimulationResult {
     SimulationResult(
       seed: seed, violations: history.violations, virtualTime: now, operations: history.counts,
-      faults: Fault.allCases.map { (name: "\($0)", count: faultCounts[$0.rawValue]) }, traceHash: trace.hash)
+      strikes: strikes, strikesPlanned: plan.strikes.count, traceHash: trace.hash)
   }
 }

@@ -10,27 +10,40 @@ extension Simulator {
   private static let patienceMilliseconds: UInt64 = 4000
 
   func beginClients() {
-    for client in 0..<clients.count { schedule(.think(client: client), after: workload.thinkTime()) }
+    for client in 0..<clients.count { schedule(.think(client: client), after: workload.thinkTime(of: client)) }
   }
 
   func think(_ client: Int) {
     guard clients.isIdle(client), phase != .proving, phase != .over else { return }
     if case .settling(let since) = phase, !settles(since: since) { return }
-    let machine = machines[workload.node(of: machines.count)]
+    if let (machine, key) = followUp(of: client) {
+      return ask(workload.read(key, for: client, at: now), of: client, machine)
+    }
+    let machine = machines[workload.node(for: client, of: core)]
     guard machine.state != .down else {
-      schedule(.think(client: client), after: workload.thinkTime())
+      schedule(.think(client: client), after: workload.thinkTime(of: client))
       return
     }
-    ask(workload.next(at: now), of: client, machine)
+    ask(workload.next(for: client, at: now), of: client, machine)
+  }
+
+  /// Where this client reads what it has just written, if it does: only the same process is of interest.
+  private func followUp(of client: Int) -> (Machine, key: Int)? {
+    guard let written = justWritten.removeValue(forKey: client), let machine = machine(written.life),
+      core.contains(machine.index), workload.follows(client)
+    else { return nil }
+    return (machine, written.key)
   }
 
   func ask(_ operation: Operation, of client: Int, _ machine: Machine) {
+    var operation = operation
+    operation.asker = Operation.Asker(client: client, machine: machine.index, life: machine.lives)
     history.invoke(operation)
     note(
       .request, machine, UInt64(operation.number),
       "client \(client) asks \(operation.number): \(describe(operation))")
     clients.begin(operation.number, of: client, at: machine.life)
-    schedule(.request(machine.life, operation), after: workload.clientDelay())
+    schedule(.request(machine.life, operation), after: workload.delay(of: client))
     let timeout = UInt64(operation.timeoutMilliseconds ?? UInt32(options.requestTimeoutMilliseconds))
     schedule(
       .patienceEnds(operation: operation.number, life: machine.life, pauses: machine.pauses),
@@ -45,8 +58,12 @@ extension Simulator {
   func respond(_ operation: Int, _ response: ClientResponse) {
     if clients.wait(of: operation) == .abandoned { return }
     note(.response, nil, UInt64(operation), "operation \(operation) is answered")
+    let asked = history.operation(operation)
     history.answer(operation, response, at: now)
     guard let client = clients.finish(operation) else { return }
+    if case .stored = response, let asked, let asker = asked.asker {
+      justWritten[client] = (Life(machine: asker.machine, number: asker.life), asked.key)
+    }
     answered(response, client: client)
   }
 
@@ -70,7 +87,7 @@ extension Simulator {
     if phase == .proving {
       proved(response)
     } else {
-      schedule(.think(client: client), after: workload.thinkTime())
+      schedule(.think(client: client), after: workload.thinkTime(of: client))
     }
   }
 

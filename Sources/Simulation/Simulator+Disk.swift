@@ -8,7 +8,7 @@ import Storage
 
 extension Simulator {
   func beginSync(_ request: SyncRequest, afterSync: [Effect], on machine: Machine) {
-    let isPerformed = generator.chance(1, in: 2)
+    let isPerformed = machine.generator.chance(1, in: 2)
     if isPerformed, let failure = sync(request, on: machine) {
       if dies(machine) { return }
       deliver(.syncFailed(request.ticket, failure), to: machine)
@@ -17,7 +17,7 @@ extension Simulator {
     note(.sync, machine, request.ticket.rawValue, "sync \(request.ticket.rawValue) of \(request.files.count) files")
     schedule(
       .syncFinished(machine.life, request, afterSync: afterSync, isPerformed: isPerformed),
-      after: generator.duration(microseconds: diskPace.syncMicroseconds))
+      after: machine.generator.duration(microseconds: diskPace.syncMicroseconds))
   }
 
   func syncFinished(_ life: Life, _ request: SyncRequest, afterSync: [Effect], isPerformed: Bool) {
@@ -55,7 +55,7 @@ extension Simulator {
 
   private func scheduleJobStep(of machine: Machine, _ lane: DiskLane) {
     schedule(
-      .jobStep(machine.life, lane), after: generator.duration(microseconds: diskPace.jobStepMicroseconds))
+      .jobStep(machine.life, lane), after: machine.generator.duration(microseconds: diskPace.jobStepMicroseconds))
   }
 
   /// Performs one step; between two of them the process may die.

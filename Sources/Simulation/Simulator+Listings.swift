@@ -35,9 +35,9 @@ extension Simulator {
 
   /// Somebody lists the keys through a node drawn at random.
   func list() {
-    guard phase != .proving, phase != .over else { return }
     scheduleListing()
-    let machine = machines[generator.below(machines.count)]
+    guard phase != .proving else { return }
+    let machine = machines[core[generator.below(core.count)]]
     guard machine.state != .down else { return }
     let partsWanted = generator.chance(1, in: 6) ? generator.number(in: 0...2) : Int.max
     beginListing(through: machine, partsWanted: partsWanted, isProof: false)
@@ -59,7 +59,7 @@ extension Simulator {
   /// The node sends a part on its way to the client.
   func send(_ part: ListingPart, of session: UInt64) {
     guard let listing = openListings[session] else { return }
-    let arrival = max(listing.lastArrival, now.adding(nanoseconds: workload.clientDelay()))
+    let arrival = max(listing.lastArrival, now.adding(nanoseconds: generator.clientDelay()))
     openListings[session]?.lastArrival = arrival
     queue.schedule(.listingPart(session, part), at: arrival)
   }
@@ -84,7 +84,7 @@ extension Simulator {
       }
     case .failed(let failure):
       openListings[session] = nil
-      if case .damaged = failure { report(.wrongAnswer, "a listing met damage: \(failure)") }
+      if case .damaged = failure, !history.rules.expectsDamage { report(.wrongAnswer, "a listing met damage: \(failure)") }
       if listing.isProof { report(.unavailable, "all is calm, and a listing failed: \(failure)") }
     }
   }
@@ -103,6 +103,13 @@ extension Simulator {
   private func giveUp(_ session: UInt64) {
     guard let listing = openListings.removeValue(forKey: session), let machine = machine(listing.life) else { return }
     deliver(.listAbandoned(SessionID(session)), to: machine)
+  }
+
+  /// Whoever lists through this machine goes away.
+  func giveUpListings(through machine: Machine) {
+    for session in openListings.keys.sorted() where openListings[session]?.life.machine == machine.index {
+      giveUp(session)
+    }
   }
 
   /// The process is gone: its listings are cut off, which their clients see.

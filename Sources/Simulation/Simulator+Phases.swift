@@ -6,7 +6,8 @@ import Replication
 import Storage
 
 // The course of a run: the cluster is founded; it works under faults; the faults stop and what is under way arrives;
-// then it must prove itself: every node serves, every operation through every node succeeds, and full reads agree.
+// then it must prove itself: every node serves, every operation through every node succeeds, and full reads agree. Where
+// a core is healed first, it proves itself alone before (Simulator+Liveness.swift).
 
 /// One operation of the last phase.
 struct Proof {
@@ -31,12 +32,13 @@ extension Simulator {
     scheduleReview()
   }
 
-  private func scheduleReview() { schedule(.review, after: Simulator.reviewMilliseconds * 1_000_000) }
+  func scheduleReview() { schedule(.review, after: Simulator.reviewMilliseconds * 1_000_000) }
 
   func review() {
     switch phase {
     case .bootstrap: reviewBootstrap()
     case .faults(let end):
+      noteServing()
       if now >= end {
         note(.phase, nil, 2, "=== no more faults")
         phase = .settling(since: now)
@@ -48,7 +50,14 @@ extension Simulator {
     scheduleReview()
   }
 
+  private func noteServing() {
+    for machine in machines where machine.state == .up && !machine.hasServed {
+      machine.hasServed = machine.node?.isServing == true
+    }
+  }
+
   private func reviewBootstrap() {
+    noteServing()
     let deadline = Instant(nanoseconds: Simulator.serveMillisecondsMax * 1_000_000)
     guard allServe || options.faults.duringBootstrap else {
       if now > deadline { report(.unavailable, "the cluster was not founded: \(obstacles)") }
@@ -75,19 +84,20 @@ extension Simulator {
       return
     }
     guard !settles(since: since), clients.isIdle, openListings.isEmpty else { return }
+    if core.count == machines.count, !overdue.isEmpty { return awaitOverdue() }
     note(.phase, nil, 3, "=== proofs")
     phase = .proving
-    plan()
+    planProofs()
     prove()
   }
 
-  private var allServe: Bool { machines.allSatisfy { obstacle($0) == nil } }
+  private var allServe: Bool { core.allSatisfy { obstacle(machines[$0]) == nil } }
 
   private var obstacles: String {
-    machines.compactMap { machine in obstacle(machine).map { "n\(machine.number): \($0)" } }.joined(separator: "; ")
+    core.compactMap { index in obstacle(machines[index]).map { "n\(index + 1): \($0)" } }.joined(separator: "; ")
   }
 
-  /// Why this node does not serve with all its peers; nil when it does.
+  /// Why this node does not serve with all its peers in the core, and without the others; nil when it does.
   private func obstacle(_ machine: Machine) -> String? {
     guard machine.state == .up, !machine.isStopping else { return "\(machine.state)" }
     guard let status = machine.node?.status(at: machine.clock.moment(at: now)) else { return "no process" }
@@ -95,19 +105,21 @@ extension Simulator {
     if status.clockInDoubt { return "doubts its clock" }
     // For a while after the last refusal, though there is room again.
     if status.space?.isShort == true { return "has no room" }
-    let missing = status.peers.first { $0.link != .up }
-    return missing.map { "\($0.member.name) is \($0.link)" }
+    let wrong = status.peers.first { ($0.link == .up) != core.contains(Int($0.member.id.rawValue) - 1) }
+    return wrong.map { "\($0.member.name) is \($0.link)" }
   }
 
   // MARK: - Proofs
 
-  private func plan() {
-    for key in workload.keys.indices {
-      for machine in machines.indices { proofs.append(Proof(kind: .read, key: key, machine: machine)) }
-      for machine in machines.indices { proofs.append(Proof(kind: .fullRead, key: key, machine: machine)) }
+  private func planProofs() {
+    for key in workload.keys.indices where options.workload.kind != .unique || history.hasAcknowledged(key: key) {
+      for machine in core { proofs.append(Proof(kind: .read, key: key, machine: machine)) }
+      // Where there are many keys one full read of each must do.
+      let readers = options.workload.kind == .unique ? [core[key % core.count]] : core
+      for machine in readers { proofs.append(Proof(kind: .fullRead, key: key, machine: machine)) }
     }
-    for machine in machines.indices { proofs.append(Proof(kind: .listing, key: 0, machine: machine)) }
-    for machine in machines.indices {
+    for machine in core { proofs.append(Proof(kind: .listing, key: 0, machine: machine)) }
+    for machine in core {
       let key = machine % workload.keys.count
       proofs.append(Proof(kind: .put, key: key, machine: machine))
       proofs.append(Proof(kind: .fullRead, key: key, machine: machine))
@@ -121,7 +133,7 @@ extension Simulator {
   func prove() {
     guard proofsDone < proofs.count else {
       note(.phase, nil, 4, "=== proved")
-      phase = .over
+      if !healRest() { phase = .over }
       return
     }
     let proof = proofs[proofsDone]
@@ -129,12 +141,13 @@ extension Simulator {
       return beginListing(through: machines[proof.machine], partsWanted: .max, isProof: true)
     }
     let key = workload.keys[proof.key]
+    let owners = coreOwners(of: proof.key)
     let operation = workload.operation(proof.key, at: now) { number, _ in
       switch proof.kind {
       case .read: return .get(GetRequest(key: key))
       case .fullRead:
         var get = GetRequest(key: key)
-        get.r = .all
+        get.r = .count(owners)
         return .get(get)
       case .put: return .put(PutRequest(key: key, payload: ValueLedger.payload(operation: number, valueBytes: 10)))
       case .delete:

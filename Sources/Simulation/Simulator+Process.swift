@@ -13,22 +13,24 @@ extension Simulator {
   private static let operatorSession = SessionID(.max)
 
   func boot(_ machine: Machine) {
-    guard machine.state == .down else { return }
+    guard machine.state == .down, !machine.isOut else { return }
     machine.lives += 1
     var nodeOptions = NodeOptions(
       name: machine.member.name, members: machines.map(\.member), directory: Simulator.directory,
-      seed: generator.next())
+      seed: machine.generator.next())
     nodeOptions.partitions = UInt16(options.partitions)
     nodeOptions.replicas = UInt8(options.replicas)
-    nodeOptions.sync = options.syncVaries ? generator.pick(SyncMode.allCases) : options.sync
+    nodeOptions.sync = options.syncVaries ? machine.generator.pick(SyncMode.allCases) : options.sync
     nodeOptions.fileBytesMax = options.fileBytesMax
     nodeOptions.journalSegmentBytes = options.journalSegmentBytes
     nodeOptions.checkpointBytes = options.checkpointBytes
     nodeOptions.merge = options.merge
     nodeOptions.checkpointSeconds = options.checkpointSeconds
     nodeOptions.requestTimeoutMilliseconds = UInt64(options.requestTimeoutMilliseconds)
-    if isFaulty, options.faults.crashesDuringStart, faults.generator.chance(1, in: 4) {
-      doom(machine, faults.generator.chance(1, in: 2) ? .powerLoss : .kill, within: 40)
+    drawChaos(machine, &nodeOptions)
+    var draws = SeededGenerator(seed: machine.generator.next())
+    if isFaulty, options.faults.crashesDuringStart, draws.chance(1, in: 4), !omissions.contains(.startCrashes) {
+      doom(machine, draws.chance(1, in: 2) ? .powerLoss : .kill, within: 40, &draws)
     }
     do throws(NodeStartError) {
       let disk = MountedDisk(platter: machine.platter)
@@ -38,8 +40,16 @@ extension Simulator {
       if case .storage(let refusal) = error, refusal.isOutOfSpace, machine.platter.disk.spaceLeft != nil {
         note(.start, machine, 0, "does not start: \(error)")
         die(machine, losingPower: false)
-        schedule(.boot(machine: machine.index), after: faults.outage())
+        schedule(.boot(machine: machine.index), after: outage(&machine.generator))
         return
+      }
+      if case .storage(let refusal) = error, isDamage(refusal, on: machine) {
+        note(.start, machine, 0, "does not start: \(error)")
+        return takeAway(machine)
+      }
+      if machine.platter.disk.hasFailedSync {
+        note(.start, machine, 0, "does not start: \(error)")
+        return crash(machine, losingPower: true, outage: outage(&machine.generator))
       }
       report(.unavailable, "n\(machine.number) does not start: \(error)")
       return
@@ -48,8 +58,21 @@ extension Simulator {
     note(.start, machine, UInt64(machine.lives), "starts, life \(machine.lives)")
     schedule(.tick(machine.life), after: 0)
     for peer in machines.indices where peer != machine.index {
-      schedule(.connect(machine.life, to: peer), after: generator.duration(microseconds: 100...20_000))
+      schedule(.connect(machine.life, to: peer), after: machine.generator.duration(microseconds: 100...20_000))
     }
+  }
+
+  /// Rare branches of this life: the node's own, the driver's, and bounds that are low.
+  private func drawChaos(_ machine: Machine, _ nodeOptions: inout NodeOptions) {
+    machine.chaos = Chaos()
+    var draws = SeededGenerator(seed: machine.generator.next())
+    guard isFaulty, options.faults.chaosPerThousand > 0, !omissions.contains(.chaos) else { return }
+    let rate = options.faults.chaosPerThousand
+    let points = options.faults.chaosPoints
+    nodeOptions.chaos = Chaos(seed: draws.next(), perThousand: rate, points: points)
+    machine.chaos = Chaos(seed: draws.next(), perThousand: rate, points: points)
+    nodeOptions.openFilesMax = draws.pick([4, 16, 512])
+    if draws.chance(1, in: 2) { nodeOptions.journalSegmentBytes = UInt64(draws.pick([200, 1000])) }
   }
 
   // MARK: - Turns
@@ -63,7 +86,7 @@ extension Simulator {
   private func scheduleTurn(of machine: Machine) {
     guard machine.state == .up, !machine.isTurnScheduled else { return }
     machine.isTurnScheduled = true
-    schedule(.turn(machine.life), after: generator.duration(microseconds: 5...100))
+    schedule(.turn(machine.life), after: machine.generator.duration(microseconds: 5...100))
   }
 
   func turn(_ life: Life) {
@@ -87,12 +110,13 @@ extension Simulator {
     let isBusy = node > 0 || machine.isStopping
     if machine.state == .up {
       deliver(.tick, to: machine)
-      if faults.generator.chance(options.mergeRequestsPerMillion, in: 1_000_000) {
+      reviewFailedSync(machine)
+      if machine.generator.chance(options.mergeRequestsPerMillion, in: 1_000_000) {
         deliver(.admin(.merge, session: Simulator.operatorSession), to: machine)
       }
     }
     let milliseconds = isBusy ? UInt64(Node<MountedDisk>.tickMilliseconds) : 40
-    schedule(.tick(life), after: milliseconds * 1_000_000 - generator.duration(microseconds: 0...1000))
+    schedule(.tick(life), after: milliseconds * 1_000_000 - machine.generator.duration(microseconds: 0...1000))
   }
 
   func perform(_ effects: [Effect], of machine: Machine) {
@@ -102,7 +126,7 @@ extension Simulator {
         let operation = Int(session.rawValue)
         note(.answer, machine, session.rawValue, "answers \(operation): \(response)")
         checkDisks(operation, response)
-        schedule(.response(operation: operation, response), after: workload.clientDelay())
+        schedule(.response(operation: operation, response), after: machine.generator.clientDelay())
       case .listing(let part, let session):
         send(part, of: session.rawValue)
       case .adminDone(let outcome, let session):
@@ -111,7 +135,7 @@ extension Simulator {
         send(message, from: machine, to: machines[Int(node.rawValue) - 1])
       case .disconnect(let node): drop(machine, to: Int(node.rawValue) - 1)
       case .read(let ticket, let read):
-        let delay = generator.duration(microseconds: diskPace.syncMicroseconds)
+        let delay = machine.generator.duration(microseconds: diskPace.syncMicroseconds)
         // As the reading thread does: the store may close its handle while the read waits.
         guard let file = machine.platter.disk.duplicate(read.file) else {
           report(.unavailable, "n\(machine.number): a read of a file that is not open")
@@ -133,18 +157,20 @@ extension Simulator {
 
   private func stopped(_ machine: Machine, _ reason: StopReason) {
     note(.stop, machine, 0, "stops: \(reason)")
+    if case .failed(let error) = reason, isDamage(error, on: machine) { return takeAway(machine) }
+    if case .failed = reason, machine.platter.disk.hasFailedSync {
+      return crash(machine, losingPower: true, outage: outage(&machine.generator))
+    }
     if isExcused(machine, reason) {
-      die(machine, losingPower: generator.chance(1, in: 2))
-      schedule(.boot(machine: machine.index), after: faults.outage())
-      return
+      return crash(machine, losingPower: machine.generator.chance(1, in: 2), outage: outage(&machine.generator))
     }
     guard reason == .clean, machine.isStopping else {
       report(.unavailable, "n\(machine.number) stops by itself: \(reason)")
       return
     }
     // A clean stop has promised that nothing is left to lose.
-    die(machine, losingPower: generator.chance(1, in: 2))
-    schedule(.boot(machine: machine.index), after: faults.outage())
+    die(machine, losingPower: machine.generator.chance(1, in: 2))
+    schedule(.boot(machine: machine.index), after: outage(&machine.generator))
   }
 
   /// A node may give up for want of room while it makes its stores, or while it stops; one that serves must go on.
@@ -158,13 +184,14 @@ extension Simulator {
   func die(_ machine: Machine, losingPower: Bool) {
     machine.forgetProcess()
     if losingPower {
-      machine.platter.disk.crash(using: &generator)
+      machine.platter.disk.crash(using: &machine.generator)
+      history.lost(machine: machine.index)
     } else {
       machine.platter.disk.killProcess()
     }
     loseListings(of: machine.life)
     for operation in clients.connected(to: machine.life) {
-      schedule(.hangUp(operation: operation), after: generator.duration(microseconds: 100...100_000))
+      schedule(.hangUp(operation: operation), after: machine.generator.duration(microseconds: 100...100_000))
     }
     for peer in machines where peer.index != machine.index {
       breakConnections(of: machine, with: peer, isSilent: losingPower)
@@ -172,7 +199,7 @@ extension Simulator {
   }
 
   func resume(_ life: Life) {
-    guard let machine = machine(life), machine.state == .paused else { return }
+    guard let machine = machine(life), machine.state == .paused, !machine.isOut else { return }
     machine.state = .up
     machine.pauses += 1
     note(.fault, machine, 1, "runs on")

@@ -20,6 +20,10 @@ extension Simulator {
     let path = path(machine.index, peer.index)
     let connection = network[path]
     guard connection.isUp else { return }
+    if machine.chaos.strikes(.messageDropped) {
+      note(.drop, machine, UInt64(peer.number), "-> n\(peer.number) dropped, its queue is full: \(describe(message))")
+      return
+    }
     var bytes: [UInt8] = []
     message.encode(into: &bytes)
     let fate = network.send(bytes, on: path)
@@ -32,7 +36,7 @@ extension Simulator {
     }
     if connection.peerLife != peer.lives, peer.state == .up, !network.isCut(path) {
       // The addressee is another process by now, and says so.
-      let delay = 2 * network.signalDelay()
+      let delay = 2 * network.signalDelay(path)
       schedule(.disconnected(machine.life, from: peer.index, generation: connection.generation), after: delay)
     }
   }
@@ -41,6 +45,12 @@ extension Simulator {
     _ bytes: [UInt8], on path: SimulatedNetwork.Path, generation: Int, toLife: Int, delay: UInt64
   ) {
     let arrival = now.adding(nanoseconds: delay)
+    if delay > Simulator.overdueNanoseconds {
+      if overdue.count < Simulator.overdueMax {
+        overdue.append(Overdue(arrival: arrival, path: path, generation: generation, toLife: toLife, bytes: bytes))
+      }
+      return
+    }
     if isFaulty { lastLateArrival = max(lastLateArrival, arrival) }
     queue.schedule(.arrival(path, generation: generation, toLife: toLife, bytes: bytes), at: arrival)
   }
@@ -64,10 +74,10 @@ extension Simulator {
     guard let machine = machine(life), !network[path(machine.index, peer)].isUp else { return }
     let isOpen = !network.isCut(path(machine.index, peer)) && !network.isCut(path(peer, machine.index))
     guard isOpen, machines[peer].state != .down else {
-      schedule(.connect(life, to: peer), after: generator.duration(milliseconds: 20...500))
+      schedule(.connect(life, to: peer), after: machine.generator.duration(milliseconds: 20...500))
       return
     }
-    let delay = 2 * network.signalDelay()
+    let delay = 2 * network.signalDelay(path(machine.index, peer))
     schedule(.connected(life, to: peer, toLife: machines[peer].lives), after: delay)
   }
 
@@ -94,7 +104,7 @@ extension Simulator {
     network.disconnect(path(machine.index, peer))
     note(.link, machine, 0, "lost its connection to n\(peer + 1)")
     deliver(.link(machines[peer].member.id, up: false), to: machine)
-    schedule(.connect(machine.life, to: peer), after: generator.duration(milliseconds: 10...300))
+    schedule(.connect(machine.life, to: peer), after: machine.generator.duration(milliseconds: 10...300))
   }
 
   /// The machine's process is gone. Its peers are told by its kernel, unless that is gone as well: then they find out
@@ -104,17 +114,16 @@ extension Simulator {
     let connection = network[path(peer.index, machine.index)]
     guard connection.isUp, peer.state != .down else { return }
     let isUnheard = isSilent || network.isCut(path(machine.index, peer.index))
-    let delay = isUnheard ? generator.duration(milliseconds: 5000...15_000) : network.signalDelay()
+    let path = path(peer.index, machine.index)
+    let delay = isUnheard ? peer.generator.duration(milliseconds: 5000...15_000) : network.signalDelay(path)
     schedule(.disconnected(peer.life, from: machine.index, generation: connection.generation), after: delay)
   }
 
   func heal(_ paths: [SimulatedNetwork.Path]) {
-    for path in paths where network.isCut(path) {
+    for path in paths where network.isCut(path) && !machines[path.from].isOut && !machines[path.to].isOut {
       note(.fault, machines[path.from], UInt64(path.to), "reaches n\(path.to + 1) again")
-      let connection = network[path]
-      for held in network.heal(path) where held.generation == connection.generation {
-        travel(
-          held.bytes, on: path, generation: held.generation, toLife: connection.peerLife, delay: held.delay)
+      for held in network.heal(path) {
+        travel(held.bytes, on: path, generation: held.generation, toLife: held.peerLife, delay: held.delay)
       }
     }
   }

@@ -10,7 +10,7 @@ import Storage
 // flush, perform what is free, sync, then perform the rest. A run has three phases: the cluster is founded, it works
 // under faults, and it must work without failure once they have stopped.
 // Invariant: nothing here depends on anything but the seed and the options; no dictionary or set is ever walked.
-// Left out: failing disks, wiped directories, changes of membership.
+// Left out: wiped directories, changes of membership.
 
 /// What can happen next.
 enum Happening {
@@ -31,7 +31,7 @@ enum Happening {
   case list
   case listingPart(UInt64, ListingPart)
   case listingPatienceEnds(UInt64)
-  case strike(Fault)
+  case strike(Strike)
   case boot(machine: Int)
   case resume(Life)
   case heal([SimulatedNetwork.Path])
@@ -52,6 +52,7 @@ enum Phase: Equatable {
 final class Simulator {
   let seed: UInt64
   let options: SimulationOptions
+  let omissions: Omissions
   var now = Instant(nanoseconds: 0)
   var queue = EventQueue<Happening>()
   var machines: [Machine] = []
@@ -59,7 +60,8 @@ final class Simulator {
   /// How slow the disks are now.
   var diskPace: DiskOptions
   var workload: Workload
-  var faults: FaultPlan
+  let plan: FaultPlan
+  /// For what belongs to no machine, client or path.
   var generator: SeededGenerator
   var history: History
   var clients: ClientTable
@@ -67,7 +69,16 @@ final class Simulator {
   var probe: DurabilityProbe
   var trace: Trace
   var phase = Phase.bootstrap
-  var faultCounts = [Int](repeating: 0, count: Fault.allCases.count)
+  /// Those that took effect.
+  var strikes: [StrikeReport] = []
+  /// The machines that must serve once the faults are over; during the faults all.
+  var core: [Int]
+  /// A copy of the disk of the machine that may be given it back.
+  var snapshot: SimulatedDisk?
+  /// The last put of each client that succeeded.
+  var justWritten: [Int: (life: Life, key: Int)] = [:]
+  /// Messages that are late by hours.
+  var overdue: [Overdue] = []
   /// When the last message sent under faults arrives.
   var lastLateArrival = Instant(nanoseconds: 0)
   /// What remains to be asked once all is calm.
@@ -79,18 +90,21 @@ final class Simulator {
   var openListings: [UInt64: OpenListing] = [:]
   var listingsBegun: UInt64 = 0
 
-  init(seed: UInt64, options: SimulationOptions, trace: ((String) -> Void)?) {
+  init(seed: UInt64, options: SimulationOptions, without omissions: Omissions, trace: ((String) -> Void)?) {
     self.seed = seed
     self.options = options
+    self.omissions = omissions
+    core = Array(0..<options.nodes)
     self.trace = Trace(sink: trace)
     diskPace = options.faults.duringBootstrap ? options.disk : DiskOptions()
-    network = SimulatedNetwork(nodes: options.nodes, options: options.network, seed: seed)
+    network = SimulatedNetwork(nodes: options.nodes, options: options.network, seed: seed, without: omissions)
     workload = Workload(options: options.workload, replicas: options.replicas, seed: seed)
-    faults = FaultPlan(options: options.faults, seed: seed)
+    plan = FaultPlan(options: options.faults, seed: seed)
     generator = SeededGenerator(seed: seed, stream: 5)
-    let rules = QuorumRules(
+    var rules = QuorumRules(
       n: options.replicas, sync: options.syncVaries ? .never : options.sync,
-      losesUnsyncedWrites: options.faults.losesUnsyncedWrites)
+      losesUnsyncedWrites: options.faults.losesUnsyncedWrites, nodesThatForget: options.faults.nodesThatForget)
+    rules.expectsDamage = options.faults.mayDamage
     history = History(rules: rules, keys: options.workload.keys)
     clients = ClientTable(clients: options.workload.clients)
     probe = DurabilityProbe(seed: seed)
@@ -103,11 +117,17 @@ final class Simulator {
     for index in 0..<options.nodes {
       let bound = options.clocks.offsetMillisecondsMax
       let drift = options.clocks.driftPerMillionMax
+      let driftDrawn = generator.number(in: -drift...drift)
+      let offsetDrawn = generator.number(in: -bound...bound)
       let clock = SimulatedClock(
-        driftPerMillion: generator.number(in: -drift...drift), offsetMilliseconds: generator.number(in: -bound...bound))
+        driftPerMillion: omissions.contains(.drift) ? 0 : driftDrawn,
+        offsetMilliseconds: omissions.contains(.offsets) ? 0 : offsetDrawn)
       var disk = SimulatedDisk(seed: generator.next(), root: Simulator.directory)
-      disk.wouldBlockChance = options.disk.coldReadsPerThousand
-      machines.append(Machine(index: index, member: Simulator.member(index), clock: clock, disk: disk))
+      disk.wouldBlockChance = omissions.contains(.coldReads) ? 0 : options.disk.coldReadsPerThousand
+      machines.append(
+        Machine(
+          index: index, member: Simulator.member(index), clock: clock, disk: disk,
+          generator: SeededGenerator(seed: generator.next())))
     }
     return machines
   }
@@ -161,7 +181,7 @@ final class Simulator {
     case .list: list()
     case .listingPart(let session, let part): take(part, of: session)
     case .listingPatienceEnds(let session): listingPatienceEnds(session)
-    case .strike(let fault): strike(fault)
+    case .strike(let next): strike(next)
     case .boot(let machine): boot(machines[machine])
     case .resume(let life): resume(life)
     case .heal(let paths): heal(paths)

@@ -6,6 +6,8 @@ package struct Violation: Equatable, Sendable, CustomStringConvertible {
   package enum Promise: String, Sendable {
     /// A quorum read returned something older than what had been acknowledged to a quorum.
     case acknowledgedWriteLost = "acknowledged write lost"
+    /// A client did not find what it had written itself, through the same process of the same node.
+    case ownWriteUnread = "own write unread"
     /// An acknowledged write that is not on as many disks as it promises.
     case notDurable = "not durable"
     /// A value that nobody wrote, or that was written to another key.

@@ -2,19 +2,26 @@ import Messages
 import Primitives
 
 // What the clients ask: each is sequential, picks a node at random, writes values that nobody wrote before, and reads
-// and deletes a small set of keys, so that operations meet.
+// and deletes a small set of keys, so that operations meet; or each put has a key of its own. `WorkloadKind` says which
+// kinds there are.
 
 struct Workload {
   private let options: WorkloadOptions
   private let replicas: Int
-  private var generator: SeededGenerator
+  /// By client.
+  private var generators: [SeededGenerator]
   let keys: [ObjectKey]
   private var numbers = 0
+  /// Keys that puts have taken, where each has its own.
+  private var keysTaken = 0
+  private static let firstStream: UInt64 = 100
 
   init(options: WorkloadOptions, replicas: Int, seed: UInt64) {
     self.options = options
     self.replicas = replicas
-    generator = SeededGenerator(seed: seed, stream: 3)
+    generators = (0..<options.clients).map {
+      SeededGenerator(seed: seed, stream: Workload.firstStream + UInt64($0))
+    }
     keys = (0..<options.keys).map { Workload.key($0) }
   }
 
@@ -30,32 +37,54 @@ struct Workload {
     return key
   }
 
-  mutating func thinkTime() -> UInt64 { generator.duration(milliseconds: options.thinkMilliseconds) }
+  mutating func thinkTime(of client: Int) -> UInt64 {
+    generators[client].duration(milliseconds: options.thinkMilliseconds)
+  }
 
   /// Between a client and its node, one way.
-  mutating func clientDelay() -> UInt64 { generator.duration(microseconds: 20...2000) }
+  mutating func delay(of client: Int) -> UInt64 { generators[client].clientDelay() }
 
-  mutating func node(of nodes: Int) -> Int { generator.below(nodes) }
+  mutating func node(for client: Int, of nodes: [Int]) -> Int { nodes[generators[client].below(nodes.count)] }
+
+  /// Whether this client reads what it has just written.
+  mutating func follows(_ client: Int) -> Bool { generators[client].below(100) < options.followPercent }
 
   /// The next thing a client asks for.
-  mutating func next(at now: Instant) -> Operation {
-    let key = generator.below(keys.count)
-    let dice = generator.below(100)
-    let timeout = generator.chance(1, in: 4) ? UInt32(generator.number(in: 100...3000)) : nil
-    if dice < options.putPercent {
-      return operation(key, at: now) { number, workload in workload.put(number, key, timeout) }
+  mutating func next(for client: Int, at now: Instant) -> Operation {
+    let dice = generators[client].below(100)
+    let isTimed = generators[client].chance(1, in: 4)
+    let timeout = isTimed ? UInt32(generators[client].number(in: 100...3000)) : nil
+    if dice < options.putPercent, let key = keyToPut(client) {
+      return operation(key, at: now) { number, workload in workload.put(number, key, timeout, client) }
     }
-    if dice < options.putPercent + options.deletePercent {
+    let key = keyToRead(client)
+    if dice >= options.putPercent, dice < options.putPercent + options.deletePercent {
       var delete = DeleteRequest(key: keys[key])
-      delete.quorum = writeQuorum()
+      delete.quorum = writeQuorum(client)
       delete.timeoutMilliseconds = timeout
-      delete.always = generator.chance(1, in: 4)
+      delete.always = generators[client].chance(1, in: 4)
       return operation(key, at: now) { _, _ in .delete(delete) }
     }
+    return read(key, for: client, timeout: timeout, at: now)
+  }
+
+  mutating func read(_ key: Int, for client: Int, timeout: UInt32? = nil, at now: Instant) -> Operation {
     var get = GetRequest(key: keys[key])
-    if draws() { get.r = quorumSize() }
+    if draws(client) { get.r = quorumSize(client) }
     get.timeoutMilliseconds = timeout
     return operation(key, at: now) { _, _ in .get(get) }
+  }
+
+  /// Nil when every key has had its put.
+  private mutating func keyToPut(_ client: Int) -> Int? {
+    guard options.kind == .unique else { return generators[client].below(keys.count) }
+    guard keysTaken < keys.count else { return nil }
+    keysTaken += 1
+    return keysTaken - 1
+  }
+
+  private mutating func keyToRead(_ client: Int) -> Int {
+    generators[client].below(options.kind == .unique ? max(1, keysTaken) : keys.count)
   }
 
   /// An operation on this key, with the next number.
@@ -67,26 +96,28 @@ struct Workload {
     return Operation(number: numbers, key: key, request: request, invoked: now)
   }
 
-  private mutating func put(_ number: Int, _ key: Int, _ timeout: UInt32?) -> ClientRequest {
-    let valueBytes = generator.below(options.valueBytesMax)
+  private mutating func put(_ number: Int, _ key: Int, _ timeout: UInt32?, _ client: Int) -> ClientRequest {
+    let valueBytes = generators[client].below(options.valueBytesMax)
     var put = PutRequest(key: keys[key], payload: ValueLedger.payload(operation: number, valueBytes: valueBytes))
-    put.quorum = writeQuorum()
+    put.quorum = writeQuorum(client)
     put.timeoutMilliseconds = timeout
     return .put(put)
   }
 
-  private mutating func draws() -> Bool { generator.below(100) >= options.defaultQuorumPercent }
+  private mutating func draws(_ client: Int) -> Bool {
+    generators[client].below(100) >= options.defaultQuorumPercent
+  }
 
-  private mutating func writeQuorum() -> WriteQuorum {
+  private mutating func writeQuorum(_ client: Int) -> WriteQuorum {
     var quorum = WriteQuorum()
-    guard draws() else { return quorum }
-    quorum.w = quorumSize()
-    if generator.chance(1, in: 2) { quorum.dw = quorumSize() }
+    guard draws(client) else { return quorum }
+    quorum.w = quorumSize(client)
+    if generators[client].chance(1, in: 2) { quorum.dw = quorumSize(client) }
     return quorum
   }
 
-  private mutating func quorumSize() -> QuorumSize {
-    switch generator.below(20) {
+  private mutating func quorumSize(_ client: Int) -> QuorumSize {
+    switch generators[client].below(20) {
     case 0..<5: .one
     case 5..<8: .all
     case 8..<10: .count(replicas)
@@ -95,4 +126,9 @@ struct Workload {
     default: .default
     }
   }
+}
+
+extension SeededGenerator {
+  /// Between somebody and a node, one way.
+  mutating func clientDelay() -> UInt64 { duration(microseconds: 20...2000) }
 }

@@ -6,23 +6,34 @@ import Simulation
 
 // What is told of one simulated run: to a person, as JSON, and from a worker process to the one that started it.
 
-struct SimulationReport: Equatable {
+struct SimulationReport {
   let seed: UInt64
   /// The first broken promise; nil when the run passed.
   let failure: String?
+  /// Which promise that was, in a word or two; `crash` where the process ended.
+  let promise: String?
   let virtualMilliseconds: Int
   let operations: Int
   let succeeded: Int
-  let faults: Int
+  /// The strikes that took effect, as a person reads them, by number.
+  let strikes: [(number: Int, text: String)]
+  /// Strikes that the whole run has.
+  let strikesPlanned: Int
+  let omissions: Omissions
   let traceHash: String
 
-  init(_ result: SimulationResult) {
+  init(_ result: SimulationResult, without omissions: Omissions = Omissions()) {
     seed = result.seed
     failure = result.violations.first.map(\.description)
+    promise = result.violations.first?.promise.rawValue
+    self.omissions = omissions
     virtualMilliseconds = Int(result.virtualTime.nanoseconds / 1_000_000)
     operations = result.operations.invoked
     succeeded = result.operations.succeeded
-    faults = result.faultCount
+    strikes = result.strikes.map { strike in
+      (strike.number, "\(strike.time.nanoseconds / 1_000_000) ms, \(strike.fault.rawValue): \(strike.text)")
+    }
+    strikesPlanned = result.strikesPlanned
     traceHash = String(result.traceHash, radix: 16)
   }
 
@@ -30,31 +41,62 @@ struct SimulationReport: Equatable {
   init(crashed seed: UInt64, _ reason: String) {
     self.seed = seed
     failure = reason
+    promise = "crash"
+    omissions = Omissions()
     virtualMilliseconds = 0
     operations = 0
     succeeded = 0
-    faults = 0
+    strikes = []
+    strikesPlanned = 0
     traceHash = ""
   }
 
   var summary: String {
     let facts =
-      "\(operations) operations (\(succeeded) succeeded), \(faults) faults, \(virtualMilliseconds / 1000) virtual seconds"
+      "\(operations) operations (\(succeeded) succeeded), \(strikes.count) faults, \(virtualMilliseconds / 1000) virtual seconds"
     return "seed \(seed) \(failure == nil ? "passed" : "FAILED"): \(facts), trace \(traceHash)"
   }
 
+  /// What repeats the run.
+  static func command(_ seed: UInt64, without omissions: Omissions) -> String {
+    "cairn simulate --seed \(seed)" + (omissions.isEmpty ? "" : " --without \(omissions)")
+  }
+
   /// What repeats the failure, and what it was.
-  var failureLine: String { "cairn simulate --seed \(seed)   # \(failure ?? "passed")" }
+  var failureLine: String {
+    "\(SimulationReport.command(seed, without: omissions))   # \(failure ?? "passed")"
+  }
+
+  /// What to do with a run that failed.
+  var advice: String {
+    let command = SimulationReport.command(seed, without: omissions)
+    return """
+      to see every event:      \(command) --trace
+      to leave out what is not needed: \(command) --shrink
+
+      """
+  }
 
   var json: JSON {
     .object([
       JSON.Member(name: "seed", value: .string("\(seed)")),
       JSON.Member(name: "passed", value: .bool(failure == nil)),
       JSON.Member(name: "failure", value: failure.map { .string($0) } ?? .null),
+      JSON.Member(name: "promise", value: promise.map { .string($0) } ?? .null),
       JSON.Member(name: "virtual_milliseconds", value: .integer(virtualMilliseconds)),
       JSON.Member(name: "operations", value: .integer(operations)),
       JSON.Member(name: "succeeded", value: .integer(succeeded)),
-      JSON.Member(name: "faults", value: .integer(faults)),
+      JSON.Member(name: "faults", value: .integer(strikes.count)),
+      JSON.Member(name: "strikes_planned", value: .integer(strikesPlanned)),
+      JSON.Member(
+        name: "strikes",
+        value: .array(
+          strikes.map { strike in
+            .object([
+              JSON.Member(name: "number", value: .integer(strike.number)),
+              JSON.Member(name: "what", value: .string(strike.text)),
+            ])
+          })),
       JSON.Member(name: "trace", value: .string(traceHash)),
     ])
   }
@@ -70,15 +112,21 @@ struct SimulationReport: Equatable {
   init?(line: String) {
     guard let json = try? JSON.parse(Array(line.utf8)), let seed = json["seed"]?.string.flatMap({ UInt64($0) }),
       let virtual = json["virtual_milliseconds"]?.integer, let operations = json["operations"]?.integer,
-      let succeeded = json["succeeded"]?.integer, let faults = json["faults"]?.integer,
-      let traceHash = json["trace"]?.string
+      let succeeded = json["succeeded"]?.integer, let planned = json["strikes_planned"]?.integer,
+      let strikes = json["strikes"]?.array, let traceHash = json["trace"]?.string
     else { return nil }
     self.seed = seed
     failure = json["failure"]?.string
+    promise = json["promise"]?.string
+    omissions = Omissions()
     virtualMilliseconds = virtual
     self.operations = operations
     self.succeeded = succeeded
-    self.faults = faults
+    strikesPlanned = planned
+    self.strikes = strikes.compactMap { strike in
+      guard let number = strike["number"]?.integer, let text = strike["what"]?.string else { return nil }
+      return (number, text)
+    }
     self.traceHash = traceHash
   }
 }

@@ -1,0 +1,114 @@
+import Primitives
+import Replication
+import Storage
+
+// What disks do to a node: they are full for a while, a sync fails, a bit is flipped in what was synced, and an older
+// copy of a disk is put in its place. The last two take from one machine at most in a run, and from one that holds all
+// it should: what is acknowledged is promised by one node less in such a run, from the beginning
+// (`QuorumRules.nodesThatForget`). A machine with flipped bits is not healed: when the faults end it is taken away.
+
+extension Simulator {
+  /// Within this time after a sync has failed the node must have stopped, milliseconds.
+  static let failedSyncMillisecondsMax: UInt64 = 10_000
+
+  /// Somebody else writes until little is left on a machine's disk, and cleans up after a while.
+  func fillDisk(_ draws: inout SeededGenerator) -> String? {
+    let candidates = machines.filter { !$0.isStopping && !$0.isDamaged && $0.platter.disk.spaceLeft == nil }
+    guard !candidates.isEmpty else { return nil }
+    let machine = draws.pick(candidates)
+    let left = draws.spaceLeft(reserve: Int(EngineOptions.reserveBytes(fileBytesMax: options.fileBytesMax)))
+    machine.platter.disk.spaceLeft = left
+    schedule(.emptyDisk(machine: machine.index), after: outage(&draws))
+    return "the disk of n\(machine.number) has \(left) bytes left"
+  }
+
+  func emptyDisk(_ machine: Machine) {
+    guard machine.platter.disk.spaceLeft != nil else { return }
+    machine.platter.disk.spaceLeft = nil
+    note(.fault, machine, 5, "its disk has room again")
+  }
+
+  /// The next sync fails. The node must stop; its machine then loses power before it starts again, because only that
+  /// shows what became of the bytes.
+  func failSync(_ draws: inout SeededGenerator) -> String? {
+    guard let machine = victim(&draws), !machine.isDamaged else { return nil }
+    machine.platter.disk.failsNextSync = true
+    return "the next sync of n\(machine.number) fails"
+  }
+
+  /// Nobody may go on after a failed sync.
+  func reviewFailedSync(_ machine: Machine) {
+    guard machine.platter.disk.hasFailedSync else { return }
+    guard let failed = machine.syncFailed else {
+      machine.syncFailed = (now, machine.pauses)
+      return
+    }
+    guard machine.pauses == failed.pauses, now.milliseconds(since: failed.at) > Simulator.failedSyncMillisecondsMax
+    else { return }
+    report(.unavailable, "n\(machine.number) still runs after a sync has failed")
+  }
+
+  /// The one machine of this run that may lose what it has synced.
+  private var forgetful: Machine { machines[Int(seed % UInt64(machines.count))] }
+
+  func flipBit(_ draws: inout SeededGenerator) -> String? {
+    let machine = forgetful
+    guard machines.allSatisfy({ $0.hasServed || $0.isDamaged }), machine.doom == nil,
+      !machine.platter.disk.failsNextSync, machine.platter.disk.spaceLeft == nil
+    else { return nil }
+    let disk = machine.platter.disk
+    let paths = disk.paths.filter { path in
+      (path.hasSuffix(".data") || path.hasSuffix(".hint") || path.hasSuffix(".journal"))
+        && (disk.syncedLength(path) ?? 0) > 0
+    }
+    guard !paths.isEmpty else { return nil }
+    let path = draws.pick(paths)
+    let offset = draws.below(disk.syncedLength(path) ?? 1)
+    let bit = draws.below(8)
+    guard machine.platter.disk.flipBit(bit, ofByte: offset, in: path) else { return nil }
+    machine.isDamaged = true
+    history.lost(machine: machine.index)
+    return "bit \(bit) of byte \(offset) of \(path) on n\(machine.number) is flipped"
+  }
+
+  /// Whether damage is why a process of this machine ended or did not begin.
+  func isDamage(_ error: StorageError, on machine: Machine) -> Bool {
+    guard machine.isDamaged else { return false }
+    switch error {
+    case .damaged, .incompatible, .missing: return true
+    case .io, .locked: return false
+    }
+  }
+
+  /// The machine is not started again: its data is damaged, and says so.
+  func takeAway(_ machine: Machine) {
+    note(.fault, machine, 6, "is taken away: its data is damaged")
+    if machine.state != .down { die(machine, losingPower: false) }
+    machine.isOut = true
+  }
+
+  /// Only of a process that runs: put back, it finds that it did not stop cleanly, and issues no stamp under its old
+  /// name. A copy of a node that stopped cleanly would go on with stamps that its later self has used.
+  func takeSnapshot(_ draws: inout SeededGenerator) -> String? {
+    let machine = forgetful
+    guard snapshot == nil, machines.allSatisfy(\.hasServed), machine.state == .up, !machine.isStopping,
+      machine.doom == nil
+    else { return nil }
+    var copy = machine.platter.disk
+    copy.crash(using: &draws)
+    copy.spaceLeft = nil
+    snapshot = copy
+    return "the disk of n\(machine.number) is copied"
+  }
+
+  func putSnapshotBack(_ draws: inout SeededGenerator) -> String? {
+    let machine = forgetful
+    guard let snapshot else { return nil }
+    if machine.state != .down { crash(machine, losingPower: true, outage: outage(&draws)) }
+    let spaceLeft = machine.platter.disk.spaceLeft
+    machine.platter.disk = snapshot
+    machine.platter.disk.spaceLeft = spaceLeft
+    history.lost(machine: machine.index)
+    return "the disk of n\(machine.number) is what it was when it was copied"
+  }
+}
