@@ -208,6 +208,9 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Of them those that somebody waits for.
   var clientOperations: Int { writes.count - answeredWrites + gets.count + forwards.count + lists.count }
 
+  /// Reads answered with the help of a node that is no owner, since the start.
+  package var sloppyReads: UInt64 { counters.sloppyReads }
+
   package var isServing: Bool { phase == .serving }
 
   /// The nodes that keep this key.

@@ -18,7 +18,8 @@ struct DurabilityProbe {
 
   mutating func isDue() -> Bool { generator.chance(1, in: DurabilityProbe.interval) }
 
-  /// The stamp of what a restart from this disk finds under `key`; zero when it finds nothing.
+  /// The stamp of what a restart from this disk finds under `key`, as an owner or among its hints; zero when it finds
+  /// nothing.
   /// - Parameter losesPower: Nothing survives that was not synced.
   static func stamp(of key: ObjectKey, on disk: SimulatedDisk, losesPower: Bool) -> Stamp {
     var disk = disk
@@ -37,12 +38,15 @@ struct DurabilityProbe {
       let position = hash(key.encoded)
       let partition = ringBits == 0 ? 0 : position >> UInt64(64 - ringBits)
       let store = StoreID(partition: UInt16(partition), replicas: cluster.replicas)
-      guard engine.contains(store) else { return .zero }
-      guard
-        case .found(let version) = try engine.lookup(
-          key: key.encoded, hash: position, in: store, warm: nil, on: &disk)
-      else { return .zero }
-      return version.stamp
+      var newest = Stamp.zero
+      for place in engine.hintStoreIDs + (engine.contains(store) ? [store] : []) {
+        guard
+          case .found(let version) = try engine.lookup(
+            key: key.encoded, hash: position, in: place, warm: nil, on: &disk)
+        else { continue }
+        newest = max(newest, version.stamp)
+      }
+      return newest
     } catch {
       return .zero
     }

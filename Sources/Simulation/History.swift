@@ -30,6 +30,8 @@ package struct History: Sendable {
   private var listings: ListingChecker
   private var open: [Int: Open] = [:]
   private var acknowledgedKeys: Set<Int> = []
+  /// Acknowledged writes that stand-ins keep as hints, with the owners that will keep them in the end.
+  private var handedOver: [(key: Int, stamp: Stamp, nodes: Int)] = []
   package private(set) var counts = OperationCounts()
   package private(set) var violations: [Violation] = []
 
@@ -82,7 +84,12 @@ package struct History: Sendable {
     if open.removeValue(forKey: number) != nil { counts.unknown += 1 }
   }
 
-  package mutating func answer(_ number: Int, _ response: ClientResponse, at time: Instant) {
+  /// - Parameters:
+  ///   - standIns: Nodes that count toward the quorums of the write, and are not owners: they keep it as a hint.
+  ///   - isSloppy: A node that is no owner counts toward the quorum of the read.
+  package mutating func answer(
+    _ number: Int, _ response: ClientResponse, standIns: Int = 0, isSloppy: Bool = false, at time: Instant
+  ) {
     guard let asked = open.removeValue(forKey: number) else {
       report(Violation(.wrongAnswer, at: time, "a second answer to operation \(number): \(response)"))
       return
@@ -95,17 +102,17 @@ package struct History: Sendable {
       check(failure, of: operation, at: time)
     case (.get, .object(let stamp, let payload)):
       note(ledger.see(key: operation.key, stamp: stamp, payload: payload, at: time))
-      checkRead(stamp, asked, at: time)
+      checkRead(stamp, asked, isSloppy: isSloppy, at: time)
     case (.get, .notFound(let tombstone)):
       if let tombstone { note(ledger.see(tombstoneOf: operation.key, stamp: tombstone, at: time)) }
-      checkRead(tombstone, asked, at: time)
+      checkRead(tombstone, asked, isSloppy: isSloppy && tombstone != nil, at: time)
     case (.put(let put), .stored(let stamp)):
       note(ledger.acknowledged(put: number, key: operation.key, stamp: stamp, at: time))
-      acknowledge(stamp, put.quorum, operation)
+      acknowledge(stamp, put.quorum, operation, standIns: standIns)
     case (.delete(let delete), .deleted(let stamp)):
       note(ledger.see(tombstoneOf: operation.key, stamp: stamp, at: time))
       checkDelete(stamp, asked, at: time)
-      acknowledge(stamp, delete.quorum, operation)
+      acknowledge(stamp, delete.quorum, operation, standIns: standIns)
     case (.delete, .notFound(let tombstone)):
       checkNothingToDelete(tombstone, asked, at: time)
     case (.get, _), (.put, _), (.delete, _):
@@ -154,16 +161,27 @@ package struct History: Sendable {
     if let violation { report(violation) }
   }
 
-  private mutating func acknowledge(_ stamp: Stamp, _ quorum: WriteQuorum, _ operation: Operation) {
+  private mutating func acknowledge(
+    _ stamp: Stamp, _ quorum: WriteQuorum, _ operation: Operation, standIns: Int
+  ) {
     counts.succeeded += 1
     acknowledgedKeys.insert(operation.key)
-    ownWrites.acknowledge(operation, stamp: stamp, nodes: rules.nodesReached(quorum))
+    ownWrites.acknowledge(operation, stamp: stamp, nodes: max(0, rules.nodesReached(quorum) - standIns))
     let nodes = rules.nodesKept(quorum)
-    if nodes > 0 { writes.acknowledge(key: operation.key, stamp: stamp, nodes: nodes) }
+    if nodes > standIns { writes.acknowledge(key: operation.key, stamp: stamp, nodes: nodes - standIns) }
+    if standIns > 0, nodes > 0 { handedOver.append((operation.key, stamp, nodes)) }
   }
 
-  private mutating func checkRead(_ stamp: Stamp?, _ asked: Open, at time: Instant) {
+  /// Every hint has reached the owner that it was kept for: what counted as kept by a stand-in is kept by an owner now.
+  package mutating func hintsAreDelivered() {
+    for write in handedOver { writes.acknowledge(key: write.key, stamp: write.stamp, nodes: write.nodes) }
+    handedOver = []
+  }
+
+  private mutating func checkRead(_ stamp: Stamp?, _ asked: Open, isSloppy: Bool, at time: Instant) {
     counts.succeeded += 1
+    // The stand-in knows what it keeps, and not what its owner held before.
+    if isSloppy { return }
     let operation = asked.operation
     if let own = asked.ownWrite, (stamp ?? .zero) < own, stillMet(asked) {
       let text = "get \(operation.number) of key \(operation.key) found \(stamp.map { "\($0)" } ?? "nothing")"

@@ -40,6 +40,8 @@ final class Machine {
   /// Counts beginnings and ends of pauses: whoever waited through one cannot complain of slowness.
   var pauses = 0
   var isStopping = false
+  /// As its node last counted them.
+  var sloppyReads: UInt64 = 0
   /// A process of this machine has served: its stores have come to be.
   var hasServed = false
   /// Left out while the others must do alone: what is down stays down.
@@ -74,6 +76,7 @@ final class Machine {
     node = nil
     state = .down
     isStopping = false
+    sloppyReads = 0
     doom = nil
     syncFailed = nil
     inbox.removeAll()

@@ -1,3 +1,4 @@
+import Causality
 package import Messages
 package import Primitives
 package import Storage
@@ -100,5 +101,16 @@ package struct QuorumRules: Sendable {
   /// Nodes that hold an acknowledged write whatever faults this run knows.
   package func nodesKept(_ write: WriteQuorum) -> Int {
     max(0, (losesUnsyncedWrites ? nodesSynced(write) : nodesReached(write)) - nodesThatForget)
+  }
+}
+
+extension ClientResponse {
+  /// Of the version that the answer names.
+  var stamp: Stamp? {
+    switch self {
+    case .object(let stamp, _), .stored(let stamp), .deleted(let stamp): stamp
+    case .notFound(let tombstone): tombstone
+    case .failed: nil
+    }
   }
 }

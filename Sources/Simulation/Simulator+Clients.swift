@@ -59,7 +59,9 @@ extension Simulator {
     if clients.wait(of: operation) == .abandoned { return }
     note(.response, nil, UInt64(operation), "operation \(operation) is answered")
     let asked = history.operation(operation)
-    history.answer(operation, response, at: now)
+    history.answer(
+      operation, response, standIns: response.stamp.map { wiretap.standIns(of: $0) } ?? 0,
+      isSloppy: sloppyReads.remove(operation) != nil, at: now)
     guard let client = clients.finish(operation) else { return }
     if case .stored = response, let asked, let asker = asked.asker {
       justWritten[client] = (Life(machine: asker.machine, number: asker.life), asked.key)

@@ -86,6 +86,7 @@ extension Simulator {
     guard !settles(since: since), clients.isIdle, openListings.isEmpty else { return }
     if core.count == machines.count, !overdue.isEmpty { return awaitOverdue() }
     note(.phase, nil, 3, "=== proofs")
+    if core.count == machines.count { history.hintsAreDelivered() }
     phase = .proving
     planProofs()
     prove()
@@ -106,7 +107,17 @@ extension Simulator {
     // For a while after the last refusal, though there is room again.
     if status.space?.isShort == true { return "has no room" }
     let wrong = status.peers.first { ($0.link == .up) != core.contains(Int($0.member.id.rawValue) - 1) }
-    return wrong.map { "\($0.member.name) is \($0.link)" }
+    if let wrong { return "\(wrong.member.name) is \(wrong.link)" }
+    // No hint is left after quiescence; a store that is damaged takes none before it is filled again.
+    let kept = status.hints.first { hint in
+      hint.count > 0 && core.contains(Int(hint.member.id.rawValue) - 1) && !isDamaged(hint.member)
+    }
+    return kept.map { "keeps \($0.count) hints for \($0.member.name), \($0.state)" }
+  }
+
+  private func isDamaged(_ member: Member) -> Bool {
+    let machine = machines[Int(member.id.rawValue) - 1]
+    return machine.node?.status(at: machine.clock.moment(at: now)).stores.contains { $0.role != .active } ?? true
   }
 
   // MARK: - Proofs

@@ -100,9 +100,20 @@ extension Simulator {
     guard let batch = machine.node?.flush(at: moment) else { return }
     if dies(machine) { return }
     if batch.wantsTurn { scheduleTurn(of: machine) }
+    noteSloppyReads(machine, batch)
     perform(batch.free, of: machine)
     guard machine.state == .up, machine.life == life, let sync = batch.sync else { return }
     beginSync(sync, afterSync: batch.afterSync, on: machine)
+  }
+
+  /// Reads that were answered with the help of a node that is no owner promise less.
+  private func noteSloppyReads(_ machine: Machine, _ batch: Batch) {
+    let sloppy = machine.node?.sloppyReads ?? 0
+    defer { machine.sloppyReads = sloppy }
+    guard sloppy > machine.sloppyReads else { return }
+    for effect in batch.free {
+      if case .respond(_, let session) = effect { sloppyReads.insert(Int(session.rawValue)) }
+    }
   }
 
   func tick(_ life: Life) {

@@ -66,6 +66,8 @@ final class Simulator {
   var history: History
   var clients: ClientTable
   var wiretap = Wiretap()
+  /// Answered with a hint's help.
+  var sloppyReads: Set<Int> = []
   var probe: DurabilityProbe
   var trace: Trace
   var phase = Phase.bootstrap

@@ -1,3 +1,4 @@
+import Causality
 import Messages
 import Primitives
 import Storage
@@ -13,6 +14,12 @@ struct Wiretap {
 
   var keys: [ObjectKey] = []
   private var asked: [Question: Int] = [:]
+  /// By stamp, as bits: nodes that were asked to keep the write as a hint; those of them that say they do.
+  private var askedToKeep: [Stamp: UInt64] = [:]
+  private var standIns: [Stamp: UInt64] = [:]
+
+  /// Nodes that were not owners and count toward the quorums of this write.
+  func standIns(of stamp: Stamp) -> Int { standIns[stamp]?.nonzeroBitCount ?? 0 }
 
   /// The versions in a message that node `sender` sends. Told before the network decides whether it arrives.
   mutating func listen(_ message: PeerMessage, from sender: Int, to addressee: Int) -> (
@@ -20,6 +27,7 @@ struct Wiretap {
   )? {
     switch message.body {
     case .push(let push):
+      if case .hint = push.kind { askedToKeep[push.version.stamp, default: 0] |= 1 << UInt64(addressee) }
       return keys.firstIndex(of: push.key).map { ($0, push.version) }
     case .read(let read):
       asked[Question(asker: sender, operation: read.operation)] = keys.firstIndex(of: read.key)
@@ -29,7 +37,15 @@ struct Wiretap {
         let key = asked[Question(asker: addressee, operation: reply.operation)]
       else { return nil }
       return (key, version)
-    case .hello, .helloReply, .heartbeat, .storeStates, .pushReply, .forward, .forwardReply, .list, .listReply:
+    case .pushReply(let reply):
+      switch reply.outcome {
+      case .applied, .haveNewer:
+        let kept = (askedToKeep[reply.stamp] ?? 0) & (1 << UInt64(sender))
+        if kept != 0 { standIns[reply.stamp, default: 0] |= kept }
+      case .stale, .refused: break
+      }
+      return nil
+    case .hello, .helloReply, .heartbeat, .storeStates, .forward, .forwardReply, .list, .listReply:
       return nil
     }
   }
