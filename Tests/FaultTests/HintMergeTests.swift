@@ -57,7 +57,7 @@ struct HintMergeTests {
     for hint in after { #expect(rig.engine.forgetHint(hint.place, of: Rig.hints)) }
   }
 
-  @Test("a merge of hints drops every tombstone that does not count, whatever else is there, and waits for no hint file")
+  @Test("a merge drops every tombstone that does not count, whatever other files hold, and waits for no hint file")
   func deadTombstones() throws {
     var rig = try Rig.withHints()
     try rig.keepAll(0..<4)
@@ -119,7 +119,9 @@ struct HintMergeTests {
 
 @Suite("Hint stores that are emptied")
 struct HintRemovalTests {
-  @Test("an emptied store leaves no data file with records, with no merge and outside of the window", arguments: SyncMode.allCases)
+  @Test(
+    "an emptied store leaves no data file with records, with no merge and outside of the window",
+    arguments: SyncMode.allCases)
   func emptied(mode: SyncMode) throws {
     var rig = try Rig.withHints(sync: mode, fileBytesMax: 150)
     rig.options.merge.window = .never

@@ -56,7 +56,8 @@ struct HintToolTests {
     var node = HintToolTests.node
     node.stores.append(Rig.hintSeed(8))
     disk.overwrite("/data/node", with: node.encoded())
-    let finding = try #require(NodeCheck.run(try NodeContents(reading: Rig.root, on: &disk), on: &disk).findings.all.first)
+    let report = NodeCheck.run(try NodeContents(reading: Rig.root, on: &disk), on: &disk)
+    let finding = try #require(report.findings.all.first)
     #expect(finding.gravity == .error && finding.path == "/data/stores/hints-8")
     #expect("\(finding.text)" == "it is missing: the hints for node 8 that were in it are lost")
   }
@@ -81,7 +82,8 @@ struct HintToolTests {
     #expect(try rig.hintCountDefect() == nil)
   }
 
-  @Test("a snapshot holds the hints of its moment, and one of a hint store alone holds that", arguments: [nil, Rig.hints])
+  @Test(
+    "a snapshot holds the hints of its moment, and one of a hint store alone holds that", arguments: [nil, Rig.hints])
   func snapshot(store: StoreID?) throws {
     var rig = try filled()
     let hints = try rig.pass().map(\.version)
