@@ -148,7 +148,8 @@ package final class Engine {
   }
 
   private func newManifest(_ seed: StoreSeed, promises: [PeerPromise]) -> StoreManifest {
-    var manifest = StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: seed.id.isHints ? .active : .loading)
+    let role: StoreRole = seed.id.isHints ? .active : .loading
+    var manifest = StoreManifest(cluster: options.clusterID, node: options.nodeID, seed: seed, role: role)
     manifest.promises = promises
     return manifest
   }

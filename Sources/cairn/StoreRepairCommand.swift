@@ -76,6 +76,7 @@ private func leftover(_ target: String, _ contents: StoreContents, _ error: Stor
 
 private func text(_ report: RepairReport, _ place: StorePlace) -> String {
   let journal = report.journalRecords == 0 ? "" : ", \(report.journalRecords) of them only from the journal"
+  let consequence = report.role == .fenced ? "serves nothing from it" : "hands over what is left"
   let facts: [[String]] = [
     ["store", "\(report.store.title), incarnation \(report.incarnation)"],
     ["read", "\(place.path): \(plural(report.filesRead, "data file")), \(byteText(Double(report.bytesRead)))"],
@@ -86,10 +87,7 @@ private func text(_ report: RepairReport, _ place: StorePlace) -> String {
     ],
     ["salvaged", "\(plural(report.records, "record"))\(journal)"],
     ["of these", "\(plural(report.tombstones, "tombstone")), \(report.superseded) superseded by newer ones"],
-    [
-      "role",
-      report.role == .fenced ? "fenced: its node serves nothing from it" : "\(report.role): its node hands over what is left",
-    ],
+    ["role", "\(report.role): its node \(consequence)"],
   ]
   var lines = aligned(facts)
   for finding in report.notes.all {

@@ -68,7 +68,8 @@ private struct SnapshotOrder {
     self.name = name
     store = arguments.value("--store").flatMap { StoreID($0) }
     if let text = arguments.value("--store"), store == nil {
-      throw arguments.problem("--store '\(text)' is no store", hint: "they are called like p042-n3, those of hints like hints-3")
+      throw arguments.problem(
+        "--store '\(text)' is no store", hint: "they are called like p042-n3, those of hints like hints-3")
     }
   }
 
@@ -161,7 +162,8 @@ private struct SnapshotOrder {
     let outcome: SnapshotOutcome
     do {
       let engine = try Engine.open(place.path, options: options, stores: node.stores, on: &files)
-      if let missing = (engine.recovery.missing + engine.recovery.missingHints).first, store == nil || store == missing {
+      let gone = engine.recovery.missing + engine.recovery.missingHints
+      if let missing = gone.first(where: { store == nil || store == $0 }) {
         throw Failure("store \(missing) is missing; cairn store verify \(shellQuoted(place.path)) says more")
       }
       let request = SnapshotRequest(

@@ -77,8 +77,8 @@ struct StoreSummary {
     .object([
       "store": .string(manifest.store.description), "directory": .string(contents.directory),
       "node": .optional(place.node) { .string($0.name) }, "node_id": .count(manifest.node.rawValue),
-      "cluster": .string(manifest.cluster.description), "partition": .optional(manifest.store.isHints ? nil : manifest.store) { .count(Int($0.partition)) },
-      "n_val": .optional(manifest.store.isHints ? nil : manifest.store) { .count(Int($0.replicas)) },
+      "cluster": .string(manifest.cluster.description), "partition": .optional(partition) { .count(Int($0.partition)) },
+      "n_val": .optional(partition) { .count(Int($0.replicas)) },
       "hints_for": .optional(manifest.store.hintTarget) { .count($0.rawValue) }, "role": .string("\(manifest.role)"),
       "incarnation": .string(manifest.incarnation.description),
       "configuration": .string(hexadecimal(manifest.configID)), "floor": .string(manifest.floor.description),
@@ -87,6 +87,9 @@ struct StoreSummary {
       "other_names": .array(contents.otherNames.map { .string(keyText(Array($0.utf8))) }),
     ])
   }
+
+  /// Nil for a store of hints.
+  private var partition: StoreID? { manifest.store.isHints ? nil : manifest.store }
 
   private func json(_ file: DataFileFacts, _ hint: HintState) -> JSON {
     let stamps = file.entry?.valueStamps
@@ -119,14 +122,15 @@ struct NodeSummary {
     let earlier = manifest.pastActors.count
     let lease = manifest.leaseEnd == .zero ? "none" : timestamp(wallMilliseconds: manifest.leaseEnd.milliseconds)
     let ring = cluster.map { "\($0.partitions) partitions, each on \($0.replicas) nodes (n_val)" }
-    let facts: [[String]] = [
+    var facts: [[String]] = [
       ["node", "\(manifest.name) (\(manifest.node))"],
       ["cluster", cluster.map { "\($0.id)" } ?? "not founded yet"], ["ring", ring ?? "-"],
       ["actor", earlier == 0 ? "\(manifest.actor)" : "\(manifest.actor) (\(earlier) earlier)"],
       ["may stamp until", lease], ["last stop", manifest.isClean ? "clean" : "unclean, or it has not stopped yet"],
       ["journal", "\(place.nodeContents?.segments.count ?? 0) segments"],
       ["stores", counts(hints: false)],
-    ] + (manifest.stores.contains(where: \.id.isHints) ? [["hint stores", counts(hints: true)]] : [])
+    ]
+    if manifest.stores.contains(where: \.id.isHints) { facts.append(["hint stores", counts(hints: true)]) }
     let header = ["STORE", "ROLE", "FILES", "BYTES", "FLOOR", "TSN HEAD", "INCARNATION"]
     let rows = stores.map(cells)
     return (aligned(facts) + [""] + aligned([header] + rows)).joined(separator: "\n") + "\n"

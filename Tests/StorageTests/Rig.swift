@@ -122,7 +122,9 @@ struct Rig {
           return "file \(file.id) of \(store.id): \(file.records) records, and there are \(counted)"
         }
       }
-      if store.liveBytes != liveBytes { return "\(store.id): \(store.liveBytes) live bytes, and there are \(liveBytes)" }
+      guard store.liveBytes == liveBytes else {
+        return "\(store.id): \(store.liveBytes) live bytes, and there are \(liveBytes)"
+      }
       if let defect = store.keydir.defect() { return defect }
     }
     return nil
