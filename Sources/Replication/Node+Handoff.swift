@@ -10,7 +10,7 @@ import Storage
 
 extension Node where Disk: ~Copyable {
   /// Hints of one target that have not been answered, and the bytes of their records.
-  private static var inFlightMax: Int { 1024 }
+  static var handoffsInFlightMax: Int { 1024 }
   private static var inFlightBytesMax: Int { 1 << 20 }
   /// What one turn reads, at most, so that requests wait no longer than for a slice of a merge.
   private static var pageBytes: Int { 16 << 10 }
@@ -43,7 +43,7 @@ extension Node where Disk: ~Copyable {
       engine.contains(.hints(for: target.node)), engine.role(.hints(for: target.node)) == .active
     else { return false }
     if let until = target.pausedUntil, until > now.instant { return false }
-    return handoffs.allowance > 0 && target.inFlight.count < Self.inFlightMax
+    return handoffs.allowance > 0 && target.inFlight.count < Self.handoffsInFlightMax
       && target.bytesInFlight < Self.inFlightBytesMax
   }
 
@@ -316,7 +316,7 @@ extension Node where Disk: ~Copyable {
   private func hintState(
     _ target: HandoffTable.Target, _ count: Int, _ role: StoreRole, at now: Moment
   ) -> HintQueueStatus.State {
-    if role != .active { return .waiting(reason: "this store of hints is damaged: see the log") }
+    if role != .active { return .waiting(reason: "\(StoreID.hints(for: target.node)) is damaged: stop this node and repair it (cairn store repair)") }
     if count == 0 { return .empty }
     if !peers.isUp(target.node) { return .waiting(reason: describe(.down, of: target.node)) }
     if let until = target.pausedUntil, until > now.instant {

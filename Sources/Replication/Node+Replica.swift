@@ -17,7 +17,7 @@ extension Node where Disk: ~Copyable {
   /// - Parameter hash: Of the key, which must belong to the store.
   func refusal(_ store: StoreID, configID: UInt64, hash: UInt64?) -> Refusal? {
     guard let engine, phase == .opening || phase == .serving else { return .notReady }
-    guard engine.contains(store), hash.map({ storeID($0) == store }) ?? true else { return .notOwner }
+    guard engine.contains(store), !store.isHints, hash.map({ storeID($0) == store }) ?? true else { return .notOwner }
     guard configID == self.configID(store) else { return .wrongConfig }
     switch engine.role(store) {
     case .active: return nil

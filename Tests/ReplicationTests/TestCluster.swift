@@ -57,7 +57,10 @@ final class TestCluster {
   private var now: UInt64 = 1_000_000
   private var nextSession: UInt64 = 1
 
-  init(nodes count: Int, replicas: UInt8 = 3, partitions: UInt16 = 4, sync: SyncMode = .always, starting: Bool = true) {
+  init(
+    nodes count: Int, replicas: UInt8 = 3, partitions: UInt16 = 4, sync: SyncMode = .always, starting: Bool = true,
+    changing: (inout NodeOptions) -> Void = { _ in }
+  ) {
     let members = (1...count).map {
       Member(id: NodeID(UInt32($0)), name: "n\($0)", address: "127.0.0.1:\(9000 + $0)")
     }
@@ -67,6 +70,7 @@ final class TestCluster {
       options.partitions = partitions
       options.replicas = replicas
       options.sync = sync
+      changing(&options)
       nodes.append(
         TestNode(id: member.id, options: options, disk: SimulatedDisk(seed: options.seed, root: "/data")))
     }
@@ -155,6 +159,16 @@ final class TestCluster {
     step(self[id], .list(request, session: SessionID(session)))
     run()
     return session
+  }
+
+  func admin(_ id: Int, _ request: AdminRequest, session: UInt64) {
+    step(self[id], .admin(request, session: SessionID(session)))
+    run()
+  }
+
+  /// Puts a message on its way that nobody sent.
+  func forge(_ message: PeerMessage, from: NodeID, to: NodeID) {
+    queue.append(Letter(from: from, to: to, message: message))
   }
 
   func takeNext(_ session: UInt64, from id: Int) {
