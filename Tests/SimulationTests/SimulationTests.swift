@@ -39,7 +39,7 @@ struct SimulationTests {
     options.faults.phaseMilliseconds = 3000
     let result = simulate(seed: 1, options: options)
     #expect(result.violations == [])
-    #expect(result.faultCount == 0)
+    #expect(result.strikes == [])
     #expect(result.operations.failed == 0)
     #expect(result.operations.unknown == 0)
   }

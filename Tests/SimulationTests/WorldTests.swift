@@ -1,4 +1,5 @@
 import Primitives
+import Replication
 import Simulation
 import Storage
 import Testing
@@ -152,15 +153,16 @@ struct SimulationOptionsTests {
   @Test("every kind of fault is on in some runs and off in others")
   func swarm() {
     let runs = (UInt64(0)..<200).map { SimulationOptions(seed: $0) }
-    let switches: [(SimulationOptions) -> Bool] = [
-      { $0.faults.killMeanMilliseconds != nil }, { $0.faults.powerLossMeanMilliseconds != nil },
-      { $0.faults.shutdownMeanMilliseconds != nil }, { $0.faults.blackoutMeanMilliseconds != nil },
-      { $0.faults.pauseMeanMilliseconds != nil }, { $0.faults.cutMeanMilliseconds != nil },
-      { $0.faults.resetMeanMilliseconds != nil }, { $0.faults.clockJumpMeanMilliseconds != nil },
+    var switches: [(SimulationOptions) -> Bool] = [
       { $0.faults.duringBootstrap }, { $0.network.lossPerMillion > 0 }, { $0.network.duplicationPerMillion > 0 },
       { $0.network.longDelayPerMillion > 0 }, { $0.disk.coldReadsPerThousand > 0 }, { $0.sync == .always },
       { $0.sync == .never }, { $0.sync == .interval }, { $0.nodes > 3 }, { $0.workload.deletePercent > 0 },
+      { $0.faults.healsCoreFirst }, { $0.faults.chaosPerThousand > 0 }, { $0.faults.nodesThatForget > 0 },
+      { $0.network.longDelayMilliseconds.upperBound > 3_600_000 },
     ]
+    for fault in Fault.striking { switches.append { $0.faults.means[fault] != nil } }
+    for kind in WorkloadKind.allCases { switches.append { $0.workload.kind == kind } }
+    for point in ChaosPoint.allCases { switches.append { $0.faults.chaosPoints.contains(point) } }
     for isOn in switches {
       let count = runs.count { isOn($0) }
       #expect((8...192).contains(count))
