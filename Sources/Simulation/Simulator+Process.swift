@@ -162,7 +162,8 @@ extension Simulator {
       return crash(machine, losingPower: true, outage: outage(&machine.generator))
     }
     if isExcused(machine, reason) {
-      return crash(machine, losingPower: machine.generator.chance(1, in: 2), outage: outage(&machine.generator))
+      let losesPower = machine.generator.chance(1, in: 2) && options.faults.losesUnsyncedWrites
+      return crash(machine, losingPower: losesPower, outage: outage(&machine.generator))
     }
     guard reason == .clean, machine.isStopping else {
       report(.unavailable, "n\(machine.number) stops by itself: \(reason)")
