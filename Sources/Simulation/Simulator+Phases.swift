@@ -75,7 +75,8 @@ extension Simulator {
   func settles(since: Instant) -> Bool {
     // What arrives late makes its sender look alive, whom the core must have given up.
     let silence = core.count < machines.count ? Simulator.settleMilliseconds : 0
-    return now < max(lastLateArrival.adding(milliseconds: silence), since.adding(milliseconds: Simulator.settleMilliseconds))
+    return now
+      < max(lastLateArrival.adding(milliseconds: silence), since.adding(milliseconds: Simulator.settleMilliseconds))
   }
 
   private func reviewSettling(since: Instant) {
