@@ -28,6 +28,8 @@ package struct Shrinker {
   /// Whether nothing more can be left out, one at a time; otherwise the search ended at `runsMax`.
   package private(set) var isMinimal = false
   private var reason: String?
+  /// Something was not tried for want of runs.
+  private var isCutShort: Bool { runs >= runsMax }
   private let run: (Omissions) throws -> Outcome
   private let runsMax: Int
 
@@ -47,17 +49,17 @@ package struct Shrinker {
     self.reason = reason
     strikes = first.strikes
     var isSmaller = true
-    while isSmaller && runs < runsMax {
+    while isSmaller && !isCutShort {
       isSmaller = try leaveOutKinds()
       if try leaveOutStrikes() { isSmaller = true }
     }
+    isMinimal = !isSmaller && !isCutShort
     // What never struck is left out for good measure, so that the command says what is needed: if it still fails.
     var tidy = omissions
     let needed = Set(strikes)
     tidy.leaveOut(1...max(1, first.planned))
     tidy.keep(needed)
-    if runs < runsMax { _ = try attempt(tidy) }
-    isMinimal = !isSmaller
+    if !isCutShort { _ = try attempt(tidy) }
     return true
   }
 
@@ -73,7 +75,7 @@ package struct Shrinker {
 
   private mutating func leaveOutKinds() throws -> Bool {
     var isSmaller = false
-    for fault in Fault.allCases where !omissions.contains(fault) && runs < runsMax {
+    for fault in Fault.allCases where !omissions.contains(fault) && !isCutShort {
       var candidate = omissions
       candidate.leaveOut(fault)
       if try attempt(candidate) { isSmaller = true }
@@ -87,7 +89,7 @@ package struct Shrinker {
     while portion >= 1 {
       var start = 0
       while start < strikes.count {
-        guard runs < runsMax else { return isSmaller }
+        if isCutShort { return isSmaller }
         var candidate = omissions
         candidate.leaveOut(strikes[start..<min(strikes.count, start + portion)])
         let before = strikes.count

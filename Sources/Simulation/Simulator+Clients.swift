@@ -89,8 +89,16 @@ extension Simulator {
     if phase == .proving {
       proved(response)
     } else {
-      schedule(.think(client: client), after: workload.thinkTime(of: client))
+      schedule(.think(client: client), after: workload.thinkTime(of: client) * pace)
     }
+  }
+
+  /// While nothing but late messages is waited for, clients are in no hurry.
+  private var pace: UInt64 {
+    guard case .settling(let since) = phase, now > since.adding(milliseconds: Simulator.settleMilliseconds) else {
+      return 1
+    }
+    return 20
   }
 
   private func describe(_ operation: Operation) -> String {

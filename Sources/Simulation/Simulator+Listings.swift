@@ -84,7 +84,9 @@ extension Simulator {
       }
     case .failed(let failure):
       openListings[session] = nil
-      if case .damaged = failure, !history.rules.expectsDamage { report(.wrongAnswer, "a listing met damage: \(failure)") }
+      if case .damaged = failure, !history.rules.expectsDamage {
+        report(.wrongAnswer, "a listing met damage: \(failure)")
+      }
       if listing.isProof { report(.unavailable, "all is calm, and a listing failed: \(failure)") }
     }
   }

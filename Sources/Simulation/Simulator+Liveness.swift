@@ -64,7 +64,7 @@ extension Simulator {
     giveUpListings(through: machine)
     switch (machine.state, generator.below(3)) {
     case (.down, _), (.paused, _): break
-    case (.up, 0): die(machine, losingPower: true)
+    case (.up, 0): die(machine, losingPower: options.faults.losesUnsyncedWrites)
     case (.up, 1): pause(machine)
     case (.up, _):
       for other in machines.indices where other != machine.index {

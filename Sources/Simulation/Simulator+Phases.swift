@@ -22,7 +22,7 @@ extension Simulator {
   /// Within this time without faults every node must serve.
   private static let serveMillisecondsMax: UInt64 = 30_000
   /// Clients go on for this long after the last fault, and until the last late message has arrived.
-  private static let settleMilliseconds: UInt64 = 1500
+  static let settleMilliseconds: UInt64 = 1500
 
   func begin() {
     for machine in machines {
@@ -73,12 +73,16 @@ extension Simulator {
 
   /// Whether clients go on while the last messages arrive.
   func settles(since: Instant) -> Bool {
-    now < max(lastLateArrival, since.adding(milliseconds: Simulator.settleMilliseconds))
+    // What arrives late makes its sender look alive, whom the core must have given up.
+    let silence = core.count < machines.count ? Simulator.settleMilliseconds : 0
+    return now
+      < max(lastLateArrival.adding(milliseconds: silence), since.adding(milliseconds: Simulator.settleMilliseconds))
   }
 
   private func reviewSettling(since: Instant) {
     if !allServe {
-      if now > since.adding(milliseconds: Simulator.serveMillisecondsMax) {
+      // A late message makes its sender look alive for a while.
+      if now > max(since, lastLateArrival).adding(milliseconds: Simulator.serveMillisecondsMax) {
         report(.unavailable, "all is calm and not all serve: \(obstacles)")
       }
       return

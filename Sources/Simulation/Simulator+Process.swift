@@ -62,11 +62,19 @@ extension Simulator {
     }
   }
 
+  /// Until the faults are over.
+  private var mayBeChaotic: Bool {
+    switch phase {
+    case .bootstrap, .faults: true
+    case .settling, .proving, .over: false
+    }
+  }
+
   /// Rare branches of this life: the node's own, the driver's, and bounds that are low.
   private func drawChaos(_ machine: Machine, _ nodeOptions: inout NodeOptions) {
     machine.chaos = Chaos()
     var draws = SeededGenerator(seed: machine.generator.next())
-    guard isFaulty, options.faults.chaosPerThousand > 0, !omissions.contains(.chaos) else { return }
+    guard mayBeChaotic, options.faults.chaosPerThousand > 0, !omissions.contains(.chaos) else { return }
     let rate = options.faults.chaosPerThousand
     let points = options.faults.chaosPoints
     nodeOptions.chaos = Chaos(seed: draws.next(), perThousand: rate, points: points)
@@ -173,7 +181,8 @@ extension Simulator {
       return crash(machine, losingPower: true, outage: outage(&machine.generator))
     }
     if isExcused(machine, reason) {
-      return crash(machine, losingPower: machine.generator.chance(1, in: 2), outage: outage(&machine.generator))
+      let losesPower = machine.generator.chance(1, in: 2) && options.faults.losesUnsyncedWrites
+      return crash(machine, losingPower: losesPower, outage: outage(&machine.generator))
     }
     guard reason == .clean, machine.isStopping else {
       report(.unavailable, "n\(machine.number) stops by itself: \(reason)")

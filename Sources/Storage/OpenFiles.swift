@@ -73,9 +73,10 @@ final class OpenFiles {
 
   /// The turn is over.
   func endTurn<FS: FileSystem & ~Copyable>(on files: inout FS) {
-    turn += 1
-    // What the turn needed beyond the bound.
+    // What an earlier turn needed beyond the bound. What this one has used stays: the reads that it asked for begin when
+    // it is over.
     if isLate && entries.count > countMax { closeSome(on: &files) }
+    turn += 1
     guard let first = retired.first, first.turn + 1 < turn else { return }
     for (handle, since) in retired where since + 1 < turn && !pinned.contains(handle) { files.close(handle) }
     retired.removeAll { $0.turn + 1 < turn && !pinned.contains($0.handle) }

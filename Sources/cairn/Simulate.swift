@@ -76,7 +76,9 @@ private func seedRange(_ text: String) -> Range<UInt64>? {
 private func omissions(_ arguments: Arguments) throws -> Omissions {
   guard let text = arguments.value("--without") else { return Omissions() }
   let (omissions, problem) = Omissions.parse(text)
-  if let problem { throw arguments.problem("--without: \(problem)", hint: "cairn simulate --seed 1 --without loss,3,7-12") }
+  if let problem {
+    throw arguments.problem("--without: \(problem)", hint: "cairn simulate --seed 1 --without loss,3,7-12")
+  }
   return omissions
 }
 

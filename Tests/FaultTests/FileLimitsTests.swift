@@ -37,6 +37,31 @@ struct FileLimitsTests {
     #expect(id > 1 << 14)
   }
 
+  @Test("a file that a turn has asked to read is open when the turn is over", arguments: [1, 2, 3])
+  func readAfterTurn(openFilesMax: Int) throws {
+    var rig = try Rig.active(openFilesMax: openFilesMax)
+    for (time, key) in Rig.keys[..<8].enumerated() {
+      _ = try rig.put(key, "value", at: UInt64(time) + 1)
+      try rig.endFile()
+    }
+    rig.disk.wouldBlockChance = 1000
+    var reads = 0
+    for round in 0..<6 {
+      // More files than may be open, then one alone: it is the next turn that closes what this one needed too many.
+      var asked: [ColdRead] = []
+      for key in round.isMultiple(of: 2) ? Rig.keys[..<8] : Rig.keys[3..<4] {
+        let bytes = Array(key.utf8)
+        let found = try rig.engine.lookup(
+          key: bytes, hash: rig.hash(bytes), in: rig.store(of: bytes), warm: nil, on: &rig.disk)
+        if case .cold(let read) = found { asked.append(read) }
+      }
+      try rig.engine.flush(on: &rig.disk)
+      for read in asked { #expect(rig.disk.duplicate(read.file) != nil, "round \(round)") }
+      reads += asked.count
+    }
+    #expect(reads > 0)
+  }
+
   @Test("a store that has had more than 16,384 files, merged away since, works on and opens")
   func manyFiles() throws {
     var rig = try Rig.active(openFilesMax: 2)

@@ -44,6 +44,45 @@ struct SimulatedDiskTests {
     #expect(again.contents("/d/f") == left)
   }
 
+  @Test("a sync that fails makes nothing durable, and what it was to cover stays in doubt after one that works")
+  func failedSync() throws {
+    var outcomes: Set<[UInt8]> = []
+    for seed in UInt64(0)..<40 {
+      var (disk, file) = try disk()
+      try disk.append([1, 2], to: file)
+      try disk.sync(file)
+      try disk.syncDirectory("/d")
+      try disk.append([3, 4], to: file)
+      disk.failsNextSync = true
+      #expect(throws: StorageError.self) { try disk.sync(file) }
+      #expect(disk.hasFailedSync && disk.syncedLength("/d/f") == 2)
+      try disk.append([5], to: file)
+      try disk.sync(file)
+      #expect(disk.contents("/d/f") == [1, 2, 3, 4, 5])
+      var generator = SeededGenerator(seed: seed)
+      disk.crash(using: &generator)
+      outcomes.insert(try #require(disk.contents("/d/f")))
+      #expect(!disk.hasFailedSync)
+    }
+    #expect(outcomes == [[1, 2, 3, 4, 5], [1, 2, 0, 0, 5]])
+  }
+
+  @Test("what was cut off and written anew is in doubt no more; a sync of a directory may fail as well")
+  func failedSyncIsOver() throws {
+    var (disk, file) = try disk()
+    try disk.append([1, 2], to: file)
+    disk.failsNextSync = true
+    #expect(throws: StorageError.self) { try disk.sync(file) }
+    try disk.truncate(file, to: 0)
+    try disk.append([7, 8], to: file)
+    try disk.sync(file)
+    disk.failsNextSync = true
+    #expect(throws: StorageError.self) { try disk.syncDirectory("/d") }
+    try disk.syncDirectory("/d")
+    disk.discardUnsynced()
+    #expect(disk.contents("/d/f") == [7, 8])
+  }
+
   @Test("a rename or unlink is undone unless the directory was synced")
   func names() throws {
     var (disk, file) = try disk()

@@ -1,3 +1,5 @@
+import Primitives
+import Replication
 import Simulation
 import Storage
 import Testing
@@ -39,9 +41,94 @@ struct SimulationTests {
     options.faults.phaseMilliseconds = 3000
     let result = simulate(seed: 1, options: options)
     #expect(result.violations == [])
-    #expect(result.faultCount == 0)
+    #expect(result.strikes == [])
     #expect(result.operations.failed == 0)
     #expect(result.operations.unknown == 0)
+  }
+
+  /// Options with one kind of fault, often.
+  private func options(_ faults: Fault...) -> SimulationOptions {
+    var options = SimulationOptions()
+    options.faults.phaseMilliseconds = 6000
+    for fault in faults { options.faults.means[fault] = 400 }
+    return options
+  }
+
+  private func traced(_ seed: UInt64, _ options: SimulationOptions) -> (result: SimulationResult, trace: String) {
+    var lines: [String] = []
+    let result = simulate(seed: seed, options: options) { lines.append($0) }
+    return (result, lines.joined(separator: "\n"))
+  }
+
+  @Test("every kind of fault that strikes does strike, and breaks no promise", arguments: Fault.striking)
+  func strikes(fault: Fault) {
+    var options = options(fault, fault == .restore ? .snapshot : fault)
+    options.clocks.jumpMillisecondsMax = 1000
+    let result = simulate(seed: 2, options: options)
+    #expect(result.violations == [])
+    #expect(result.strikes.contains { $0.fault == fault })
+  }
+
+  @Test("clients of every kind find their promises kept", arguments: WorkloadKind.allCases, [UInt64(1), 2])
+  func workloads(kind: WorkloadKind, seed: UInt64) {
+    var options = options(.kill, .cut, .powerLoss)
+    options.workload.kind = kind
+    options.workload.keys = kind == .unique ? 20 : 3
+    options.workload.deletePercent = kind == .mixed ? 20 : 0
+    options.workload.followPercent = 50
+    let result = simulate(seed: seed, options: options)
+    #expect(result.violations == [])
+    #expect(result.operations.succeeded > 20)
+  }
+
+  @Test("a node stops when a sync fails, and its cluster goes on")
+  func failedSync() {
+    let (result, trace) = traced(1, options(.failedSync))
+    #expect(result.violations == [])
+    #expect(trace.contains("stops: failed(cannot sync"))
+  }
+
+  @Test("a machine whose data is damaged is never believed, and the others do without it in the end")
+  func damage() {
+    let (result, trace) = traced(1, options(.bitFlip, .powerLoss))
+    #expect(result.violations == [])
+    #expect(trace.contains("is taken away: its data is damaged"))
+    #expect(trace.contains("=== proved"))
+  }
+
+  @Test("a core serves alone before the rest is healed", arguments: [UInt64(1), 2, 3])
+  func core(seed: UInt64) {
+    var options = options(.pause)
+    options.nodes = 5
+    options.faults.healsCoreFirst = true
+    let (result, trace) = traced(seed, options)
+    #expect(result.violations == [])
+    #expect(trace.contains("stays out"))
+    #expect(trace.contains("=== healed: all"))
+    #expect(trace.split(separator: "\n").count { $0.contains("=== proved") } == 2)
+  }
+
+  @Test("messages that are late by hours arrive, and nothing comes of it")
+  func hours() {
+    var options = options(.reset)
+    options.network.longDelayPerMillion = 20_000
+    options.network.longDelayMilliseconds = 3_600_000...7_200_000
+    let (result, trace) = traced(1, options)
+    #expect(result.violations == [])
+    #expect(result.virtualTime.nanoseconds > 3_600_000_000_000)
+    #expect(trace.contains("the world stood still"))
+  }
+
+  @Test("rare branches are taken, and break no promise")
+  func chaos() {
+    var options = options()
+    options.disk.coldReadsPerThousand = 500
+    options.faults.chaosPerThousand = 100
+    options.faults.chaosPoints = Set(ChaosPoint.allCases)
+    let (result, trace) = traced(1, options)
+    #expect(result.violations == [])
+    #expect(trace.contains("its queue is full"))
+    #expect(trace.contains("overloaded"))
   }
 
   @Test("different seeds give different runs")

@@ -1,4 +1,5 @@
 import Primitives
+import Replication
 import Simulation
 import Storage
 import Testing
@@ -28,6 +29,24 @@ struct EventQueueTests {
       }
       #expect(queue.count == model.count)
     }
+  }
+
+  @Test("what is postponed keeps its order and its distances")
+  func postponed() {
+    var queue = EventQueue<Int>()
+    for (number, time) in [UInt64(30), 10, 10, 20].enumerated() {
+      queue.schedule(number, at: Instant(nanoseconds: time))
+    }
+    queue.postpone(byNanoseconds: 100)
+    queue.schedule(9, at: Instant(nanoseconds: 115))
+    var order: [Int] = []
+    var times: [UInt64] = []
+    while let next = queue.next() {
+      order.append(next.payload)
+      times.append(next.time.nanoseconds)
+    }
+    #expect(order == [1, 2, 9, 3, 0])
+    #expect(times == [110, 110, 115, 120, 130])
   }
 }
 
@@ -93,6 +112,41 @@ struct SimulatedNetworkTests {
     #expect(network.heal(there).isEmpty)
   }
 
+  @Test("what a cut holds of a connection that was given up is flushed when it heals, or lost with it")
+  func stuckSocket() {
+    var flushed = 0
+    for seed in UInt64(0)..<40 {
+      var network = network(seed: seed)
+      let generation = network.connect(there, peerLife: 3)
+      network.cut(there)
+      _ = network.send([7], on: there)
+      network.disconnect(there)
+      _ = network.connect(there, peerLife: 4)
+      let held = network.heal(there)
+      #expect(held.isEmpty == (generation < network[there].lostBelow))
+      flushed += held.count
+      for stuck in held { #expect(stuck.generation == generation && stuck.peerLife == 3 && stuck.bytes == [7]) }
+    }
+    #expect((10...30).contains(flushed))
+  }
+
+  @Test("what is left out of a run is drawn all the same: the rest stays as it was")
+  func leftOut() {
+    var options = NetworkOptions()
+    options.lossPerMillion = 200_000
+    options.duplicationPerMillion = 200_000
+    var whole = SimulatedNetwork(nodes: 3, options: options, seed: 1)
+    var less = SimulatedNetwork(nodes: 3, options: options, seed: 1, without: Omissions.parse("duplication").omissions)
+    var doubled = 0
+    for _ in 0..<500 {
+      let fate = whole.send([1], on: there)
+      let same = less.send([1], on: there)
+      #expect(fate.first == same.first && same.second == nil)
+      if fate.second != nil { doubled += 1 }
+    }
+    #expect(doubled > 50)
+  }
+
   @Test("a cut that does not hold loses what is sent into it")
   func losingCut() {
     var network = network { $0.cutsHold = false }
@@ -152,15 +206,16 @@ struct SimulationOptionsTests {
   @Test("every kind of fault is on in some runs and off in others")
   func swarm() {
     let runs = (UInt64(0)..<200).map { SimulationOptions(seed: $0) }
-    let switches: [(SimulationOptions) -> Bool] = [
-      { $0.faults.killMeanMilliseconds != nil }, { $0.faults.powerLossMeanMilliseconds != nil },
-      { $0.faults.shutdownMeanMilliseconds != nil }, { $0.faults.blackoutMeanMilliseconds != nil },
-      { $0.faults.pauseMeanMilliseconds != nil }, { $0.faults.cutMeanMilliseconds != nil },
-      { $0.faults.resetMeanMilliseconds != nil }, { $0.faults.clockJumpMeanMilliseconds != nil },
+    var switches: [(SimulationOptions) -> Bool] = [
       { $0.faults.duringBootstrap }, { $0.network.lossPerMillion > 0 }, { $0.network.duplicationPerMillion > 0 },
       { $0.network.longDelayPerMillion > 0 }, { $0.disk.coldReadsPerThousand > 0 }, { $0.sync == .always },
       { $0.sync == .never }, { $0.sync == .interval }, { $0.nodes > 3 }, { $0.workload.deletePercent > 0 },
+      { $0.faults.healsCoreFirst }, { $0.faults.chaosPerThousand > 0 }, { $0.faults.nodesThatForget > 0 },
+      { $0.network.longDelayMilliseconds.upperBound > 3_600_000 },
     ]
+    for fault in Fault.striking { switches.append { $0.faults.means[fault] != nil } }
+    for kind in WorkloadKind.allCases { switches.append { $0.workload.kind == kind } }
+    for point in ChaosPoint.allCases { switches.append { $0.faults.chaosPoints.contains(point) } }
     for isOn in switches {
       let count = runs.count { isOn($0) }
       #expect((8...192).contains(count))

@@ -60,6 +60,16 @@ import Testing
     #expect(ModuleGraph.impurities(in: good) == [])
   }
 
+  @Test("nobody but the simulator turns on rare branches")
+  func chaos() throws {
+    for file in try Repository.files(below: "Sources", suffix: ".swift")
+    where !file.path.hasPrefix("Sources/Simulation/") {
+      for line in file.lines where line.contains("Chaos(") {
+        #expect(line.contains("Chaos()"), "\(file.path): \(line)")
+      }
+    }
+  }
+
   @Test("files are short enough to read, open with what they are for, and leave nothing for later")
   func files() throws {
     for directory in ["Sources", "Tests"] {
