@@ -29,7 +29,8 @@ struct Wiretap {
         let key = asked[Question(asker: addressee, operation: reply.operation)]
       else { return nil }
       return (key, version)
-    case .hello, .helloReply, .heartbeat, .storeStates, .pushReply, .forward, .forwardReply, .list, .listReply:
+    case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .pushReply, .forward,
+      .forwardReply, .list, .listReply:
       return nil
     }
   }
