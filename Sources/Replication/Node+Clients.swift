@@ -127,7 +127,8 @@ extension Node where Disk: ~Copyable {
       return "\(own.name): \(engine.role(store))"
     }
     guard let index = peers.index(node) else { return "\(node): unknown" }
-    return peers[index].wasUp ? nil : "\(name(node)) is down: \(peers[index].downReason)"
+    guard !peers[index].wasUp else { return nil }
+    return "\(name(node)) is \(peers[index].isSuspect ? "suspect" : "down"): \(peers[index].downReason)"
   }
 
   // MARK: - Answering
