@@ -2,19 +2,21 @@ package import Primitives
 
 // Whom to ask. Every round a node sends a bounded number of messages, whatever the size of the cluster:
 //
-//   probes        to the `probesMax` peers that have proved nothing for longest. An answer to any request is a proof,
-//                 so that traffic spares pings; a ping every two seconds remains, for the peers' clocks.
+//   probes        to the `probesMax` peers (or half of them, if that is less) that have proved nothing for longest. An
+//                 answer to any request is a proof, so that traffic spares pings; a ping every two seconds remains, for
+//                 the peers' clocks.
 //   repeats       to at most `repeatsMax` peers that owe an answer, are suspected, or were heard of as suspects: every
 //                 round again, so that lost messages alone make no suspect.
 //   requests      to `helpersMax` other peers for each of at most `targetsMax` silent ones, once in `suspect_after`.
 //
-// How soon silence is noticed, with a period of suspect_after / 10 and P peers: each waits for at most P - 1 others
-// before its turn comes, and half a period after its last proof; so the first question that stays without an answer is
-// sent within P / 3 periods, rounded up, but one and a half at most for up to three peers, and the peer is suspected
-// `suspect_after` later. That is 1.4 times `suspect_after` for 12 nodes, two ticks of the driver not counted. With more
-// nodes it grows by a period for every three, unless there is traffic or another node notices first: its pings name
-// its suspects, and whoever hears of one pings it too. Peers are taken in the order of their last proof, not shuffled
-// anew for every lap as SWIM does: a shuffle may put a peer first in one lap and last in the next, two laps apart.
+// How soon silence is noticed: a round comes every twelfth of `suspect_after`, and takes those whose last proof is half
+// a period old, the oldest first. With k probes a round and P peers the first question that stays without an answer is
+// sent at the latest P / k periods, rounded up, and half a period after the last proof; `suspect_after` later the peer
+// is suspected. That is 1.375 times `suspect_after` for 12 nodes (P = 11, k = 3: 4.5 periods), two ticks of the driver
+// not counted. With more nodes it grows by a period for every three, unless there is traffic or another node notices
+// first: its pings name its suspects, and whoever hears of one pings it too. Peers are taken in the order of their last
+// proof, not shuffled anew for every lap as SWIM does: a shuffle may put a peer first in one lap and last in the next,
+// nearly two laps apart.
 
 extension FailureDetector {
   package static let probesMax = 3
@@ -25,6 +27,8 @@ extension FailureDetector {
   package static let suspectsToldMax = 8
   /// A peer that answers requests is pinged all the same when it has acknowledged no ping for this long.
   package static let clockMilliseconds: UInt64 = 2000
+
+  var probesPerRound: Int { min(FailureDetector.probesMax, (peers.count + 1) / 2) }
 
   /// What one round sends.
   package struct Round: Equatable, Sendable {
@@ -49,7 +53,7 @@ extension FailureDetector {
     let repeats = first(FailureDetector.repeatsMax) { wantsRepeat($0, at: now) ? peers[$0].lastPinged ?? .start : nil }
     for peer in repeats { round.pings.append(ping(peer, at: now)) }
     // Who was pinged just now has nothing to prove in this round.
-    for peer in first(FailureDetector.probesMax, { proof(of: $0, at: now) }) {
+    for peer in first(probesPerRound, { proof(of: $0, at: now) }) {
       round.pings.append(ping(peer, at: now))
     }
     let targets = first(FailureDetector.targetsMax) {

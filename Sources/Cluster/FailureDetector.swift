@@ -74,7 +74,7 @@ package struct FailureDetector: Sendable {
   }
 
   package let suspectAfterMilliseconds: UInt64
-  /// Between two rounds of probes: ten rounds in `suspect_after`, but no more than one a tick and no less than one a
+  /// Between two rounds of probes: twelve rounds in `suspect_after`, but no more than one a tick and no less than one a
   /// second.
   package let periodMilliseconds: UInt64
   /// Suspicions of peers that had been reachable, since the start.
@@ -85,7 +85,7 @@ package struct FailureDetector: Sendable {
 
   package init(peers count: Int, suspectAfterMilliseconds: UInt64, generator: inout SeededGenerator) {
     self.suspectAfterMilliseconds = suspectAfterMilliseconds
-    periodMilliseconds = min(max(suspectAfterMilliseconds / 10, 10), 1000)
+    periodMilliseconds = min(max(suspectAfterMilliseconds / 12, 10), 1000)
     peers = [Peer](repeating: Peer(), count: count)
     // Nodes that start together must not all begin with the same peer.
     for (position, peer) in (0..<count).shuffled(using: &generator).enumerated() { peers[peer].order = position }
