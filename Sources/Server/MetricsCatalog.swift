@@ -171,7 +171,8 @@ enum Metrics {
     },
     counter("cairn_probes_total", "Pings to peers, on behalf of others too.") { $0.status.counters.probes },
     counter("cairn_suspicions_total", "How often a peer ceased to answer.") { $0.status.counters.suspicions },
-    counter("cairn_indirect_acks_total", "Words of other nodes that they reach a peer which does not answer this one.") {
+    counter("cairn_indirect_acks_total", "Words of other nodes that they reach a peer which does not answer this one.")
+    {
       $0.status.counters.indirectAcknowledgements
     },
     labelled("cairn_peer_messages_dropped_total", .counter, "peer", "Messages to a peer that could not be sent.") {

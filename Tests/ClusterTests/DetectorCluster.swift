@@ -167,4 +167,3 @@ final class LoneDetector {
   }
   var state: FailureDetector.State { detector.state(0) }
 }
-

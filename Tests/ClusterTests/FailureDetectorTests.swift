@@ -58,7 +58,7 @@ import Testing
     #expect(!lone.pinged().contains(57))
   }
 
-  @Test("a node sends a bounded number of messages a round, whatever the size of the cluster", arguments: [2, 3, 12, 60])
+  @Test("a node sends a bounded number of messages a round, whatever the cluster's size", arguments: [2, 3, 12, 60])
   func constantWork(nodes: Int) {
     var cluster = DetectorCluster(nodes)
     cluster.run(3000)
@@ -145,7 +145,7 @@ import Testing
     #expect(!cluster.nodes[2].isHeard(0, at: cluster.instant))
   }
 
-  @Test("what others reach is told and never declared down, and is not usable from here; its connection is made anew once")
+  @Test("what others reach is not usable from here, and not declared down; its connection is made anew once")
   func indirectEvidence() {
     var cluster = DetectorCluster(4)
     cluster.run(1000)

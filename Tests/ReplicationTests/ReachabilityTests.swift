@@ -112,9 +112,10 @@ struct ReachabilityTests {
       Issue.record("a minute without a word")
       return
     }
-    #expect(cluster[1].log.filter { $0.hasPrefix("n2 is ") }.map { $0.prefix(12) } == [
-      "n2 is up", "n2 is suspec", "n2 is down: ",
-    ])
+    #expect(
+      cluster[1].log.filter { $0.hasPrefix("n2 is ") }.map { $0.prefix(12) } == [
+        "n2 is up", "n2 is suspec", "n2 is down: ",
+      ])
     #expect(cluster.reconnected.map(\.to) == [NodeID(2), NodeID(2)])
     cluster.resume(2)
     let welcomed = time(cluster, atMost: 700) { isUp(cluster, 1, to: 2) && isUp(cluster, 3, to: 2) }
