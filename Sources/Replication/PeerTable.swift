@@ -85,8 +85,8 @@ struct PeerTable: Sendable {
     guard peer.linked else { return "not connected" }
     if let refusal = peer.refusal { return "it refused this node: \(refusal.text)" }
     if let rejected = peer.rejected { return "this node refused it: \(rejected.text)" }
-    guard peer.isGreeted else { return "no handshake yet" }
-    return detector.state(index) == .reachable ? nil : silence(index, at: now)
+    if detector.state(index) == .reachable { return peer.isGreeted ? nil : "no handshake yet" }
+    return (peer.isGreeted ? "" : "no handshake yet, ") + silence(index, at: now)
   }
 
   /// What is known of a peer that does not answer.
