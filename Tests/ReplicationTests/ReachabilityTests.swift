@@ -108,7 +108,7 @@ struct ReachabilityTests {
     cluster.advance(milliseconds: 11_000)
     #expect(suspicion(cluster, 1, of: 2)?.hasPrefix("no answer for 1") == true)
     cluster.advance(milliseconds: 60_000)
-    #expect(link(cluster, 1, to: 2) == .down(reason: "no handshake yet, no answer for 71 s"))
+    #expect(link(cluster, 1, to: 2) == .down(reason: "no handshake yet, no answer for 70 s"))
     #expect(
       cluster[1].log.filter { $0.hasPrefix("n2 is ") }.map { $0.prefix(12) } == [
         "n2 is up", "n2 is suspec", "n2 is down: ",
