@@ -53,6 +53,21 @@ struct ReachabilityTests {
     #expect(!cluster[2].log.contains { $0.contains("suspect") }, "for its own pause it suspects nobody")
   }
 
+  @Test("what a node did not hear while it stood still itself is held against nobody")
+  func ownPause() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.treat = { $0.to == NodeID(2) ? .hold : .deliver }
+    cluster.advance(milliseconds: 300)
+    cluster.treat = { _ in .deliver }
+    cluster.pause(2)
+    cluster.advance(milliseconds: 5000)
+    cluster.resume(2)
+    cluster.release()
+    cluster.advance(milliseconds: 2000)
+    #expect(try #require(cluster.status(2)).counters.suspicions == 0)
+    #expect(isUp(cluster, 2, to: 1) && isUp(cluster, 1, to: 2))
+  }
+
   @Test("requests that a node which stands still has not answered go on without it when it is suspected")
   func requestsInFlight() throws {
     let cluster = TestCluster(nodes: 3)

@@ -194,9 +194,10 @@ final class TestCluster {
   /// SIGSTOP.
   func pause(_ id: Int) { paused.insert(TestCluster.id(id)) }
 
-  /// SIGCONT: the node takes what has waited for it, and finds that time has passed.
+  /// SIGCONT: the node finds that time has passed, and takes what has waited for it.
   func resume(_ id: Int) {
     paused.remove(TestCluster.id(id))
+    step(self[id], .tick)
     queue = unread.filter { $0.to == TestCluster.id(id) } + queue
     unread.removeAll { $0.to == TestCluster.id(id) }
     run()
