@@ -8,7 +8,7 @@ import Primitives
 package enum FrameLimits {
   /// A whole frame, header included.
   package static let frameBytesMax = 256 << 10
-  /// Message bytes in one chunk: short enough that a heartbeat never waits long behind one.
+  /// Message bytes in one chunk: short enough that a ping never waits long behind one.
   package static let chunkBytesMax = 64 << 10
   /// Longer messages go in chunks.
   package static let smallMessageBytesMax = 64 << 10

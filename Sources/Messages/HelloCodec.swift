@@ -74,20 +74,6 @@ extension HelloReply {
   }
 }
 
-extension Heartbeat {
-  func append(to bytes: inout [UInt8]) {
-    bytes.appendLittleEndian(bootID)
-    bytes.appendLittleEndian(sequence)
-    bytes.appendLittleEndian(wallMilliseconds)
-  }
-
-  init(from reader: inout ByteReader) throws(CodecError) {
-    let bootID = try reader.takeUInt64()
-    let sequence = try reader.takeUInt64()
-    self.init(bootID: bootID, sequence: sequence, wallMilliseconds: try reader.takeWallMilliseconds())
-  }
-}
-
 extension StoreStates {
   func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(bootID)

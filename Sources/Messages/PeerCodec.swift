@@ -8,11 +8,14 @@ import Storage
 
 extension PeerMessage {
   /// The version of this encoding; what `Hello` offers and agrees on.
-  package static let wireVersion: UInt16 = 1
+  package static let wireVersion: UInt16 = 2
 
   private enum Tag: UInt8 {
     case hello = 1
-    case helloReply, heartbeat, storeStates
+    case helloReply
+    // 3 was the heartbeat of version 1.
+    case storeStates = 4
+    case ping, pingReply, pingRequest, pingRelayed
     case push = 16
     case pushReply, read, readReply, forward, forwardReply, list, listReply
   }
@@ -32,7 +35,10 @@ extension PeerMessage {
     case .listReply(let reply): reply.append(to: &bytes)
     case .hello(let hello): hello.append(to: &bytes)
     case .helloReply(let reply): reply.append(to: &bytes)
-    case .heartbeat(let heartbeat): heartbeat.append(to: &bytes)
+    case .ping(let ping): ping.append(to: &bytes)
+    case .pingReply(let reply): reply.append(to: &bytes)
+    case .pingRequest(let request): request.append(to: &bytes)
+    case .pingRelayed(let relayed): relayed.append(to: &bytes)
     case .storeStates(let announced): announced.append(to: &bytes)
     }
   }
@@ -52,7 +58,10 @@ extension PeerMessage {
     case .listReply: body = .listReply(try PeerListReply(from: &reader))
     case .hello: body = .hello(try Hello(from: &reader))
     case .helloReply: body = .helloReply(try HelloReply(from: &reader))
-    case .heartbeat: body = .heartbeat(try Heartbeat(from: &reader))
+    case .ping: body = .ping(try Ping(from: &reader))
+    case .pingReply: body = .pingReply(try PingReply(from: &reader))
+    case .pingRequest: body = .pingRequest(try PingRequest(from: &reader))
+    case .pingRelayed: body = .pingRelayed(try PingRelayed(from: &reader))
     case .storeStates: body = .storeStates(try StoreStates(from: &reader))
     }
     guard reader.remaining == 0 else { throw .trailingBytes(reader.remaining) }
@@ -62,7 +71,10 @@ extension PeerMessage {
     switch body {
     case .hello: .hello
     case .helloReply: .helloReply
-    case .heartbeat: .heartbeat
+    case .ping: .ping
+    case .pingReply: .pingReply
+    case .pingRequest: .pingRequest
+    case .pingRelayed: .pingRelayed
     case .storeStates: .storeStates
     case .push: .push
     case .pushReply: .pushReply
@@ -89,7 +101,7 @@ extension PeerMessage {
     case .list(let list): list.pattern.parts.reduce(0) { $0 + $1.bytes.count }
     case .listReply(let reply): if case .page(let page) = reply.outcome { page.bytes.count } else { 0 }
     case .storeStates(let announced): announced.states.count * StoreState.byteCount
-    case .hello, .helloReply, .heartbeat, .pushReply: 0
+    case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .pushReply: 0
     }
   }
 }

@@ -17,7 +17,10 @@ package struct PeerMessage: Equatable, Sendable {
 package enum PeerBody: Equatable, Sendable {
   case hello(Hello)
   case helloReply(HelloReply)
-  case heartbeat(Heartbeat)
+  case ping(Ping)
+  case pingReply(PingReply)
+  case pingRequest(PingRequest)
+  case pingRelayed(PingRelayed)
   case storeStates(StoreStates)
   case push(Push)
   case pushReply(PushReply)
@@ -31,8 +34,8 @@ package enum PeerBody: Equatable, Sendable {
 
 /// The first message on every connection, and again whenever its facts change.
 package struct Hello: Equatable, Sendable {
-  package static let versionMin: UInt16 = 1
-  package static let versionMax: UInt16 = 1
+  package static let versionMin: UInt16 = 2
+  package static let versionMax: UInt16 = 2
 
   package var versions: ClosedRange<UInt16> = versionMin...versionMax
   package var node: NodeID
@@ -76,17 +79,6 @@ package struct HelloReply: Equatable, Sendable {
   package init(yourBootID: UInt64, refusal: HelloRefusal?) {
     self.yourBootID = yourBootID
     self.refusal = refusal
-  }
-}
-
-package struct Heartbeat: Equatable, Sendable {
-  package var bootID: UInt64
-  package var sequence: UInt64
-  package var wallMilliseconds: UInt64
-  package init(bootID: UInt64, sequence: UInt64, wallMilliseconds: UInt64) {
-    self.bootID = bootID
-    self.sequence = sequence
-    self.wallMilliseconds = wallMilliseconds
   }
 }
 

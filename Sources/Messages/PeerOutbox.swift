@@ -1,7 +1,7 @@
 import Primitives
 
 // What waits to be sent to one peer, as bytes. Messages are encoded when they are enqueued; small ones collect in
-// frames, large ones wait in a queue of their own and leave in chunks behind the small ones, so that heartbeats and
+// frames, large ones wait in a queue of their own and leave in chunks behind the small ones, so that pings and
 // acknowledgements overtake them. Invariant: `byteCount <= bytesMax`, counting what is not drained yet; but an empty
 // outbox takes any message that a peer would take, because a message that never fits would never arrive.
 

@@ -128,6 +128,10 @@ extension Node where Disk: ~Copyable {
       milliseconds: options.hintRetryMilliseconds << UInt64(exponent))
     handoffs.targets[index].obstacle = obstacle
     if obstacle != nil { handoffs.targets[index].pauses += 1 }
+    // What was refused stands behind the cursor.
+    handoffs.targets[index].cursor = .start
+    handoffs.targets[index].isAtEnd = false
+    handoffs.targets[index].deliveredInPass = 0
   }
 
   // MARK: - Answers
@@ -148,7 +152,8 @@ extension Node where Disk: ~Copyable {
     case .applied, .haveNewer: break
     case .stale: handoffs.targets[index].obstacle = .purged
     case .refused(let refusal):
-      if handoffs.targets[index].pausedUntil.map({ $0 <= now.instant }) ?? true {
+      handoffs.targets[index].obstacle = .refused(refusal)
+      if refusal.concernsNode, handoffs.targets[index].pausedUntil.map({ $0 <= now.instant }) ?? true {
         pause(index, .refused(refusal), at: now)
       }
     }
@@ -324,5 +329,15 @@ extension Node where Disk: ~Copyable {
       return .waiting(reason: reason)
     }
     return .sending
+  }
+}
+
+extension Refusal {
+  /// It will refuse everything else as well for a while; otherwise it is one of its stores that does.
+  fileprivate var concernsNode: Bool {
+    switch self {
+    case .overloaded, .notReady, .full, .unavailable, .clockInDoubt, .hintsFull: true
+    case .loading, .fenced, .wrongConfig, .notOwner, .damaged: false
+    }
   }
 }

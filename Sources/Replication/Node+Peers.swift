@@ -4,14 +4,18 @@ package import Messages
 import Primitives
 import Storage
 
-// Talking to the other members: handshake, heartbeats, who is up, and the dispatch of what they say. A message of a
-// peer whose current boot has not been accepted is dropped unread, the handshake itself excepted.
+// Talking to the other members: handshake, who is up, and the dispatch of what they say. A message of a peer whose
+// current boot has not been accepted is dropped unread, the handshake itself excepted. How it is found out who is up
+// stands in Node+Probes.swift.
 
 extension Node where Disk: ~Copyable {
   /// A HELLO that was not answered is said again after this time.
-  private static var helloMilliseconds: UInt64 { 500 }
+  static var helloMilliseconds: UInt64 { 500 }
 
   mutating func send(_ body: PeerBody, to node: NodeID) {
+    if body.exchange == .question, let index = peers.index(node) {
+      peers.detector.sentQuestion(to: index, at: present)
+    }
     free.append(.send(PeerMessage(time: identity.clock.last, body: body), to: node))
   }
 
@@ -22,7 +26,8 @@ extension Node where Disk: ~Copyable {
     case .helloReply(let reply): receiveHelloReply(reply, from: index, at: now)
     default:
       guard peers[index].hello != nil else { return }
-      peers[index].lastHeard = now.instant
+      peers.detector.heard(from: index, at: now.instant)
+      if message.body.exchange == .answer { peers.detector.heardAnswer(from: index, at: now.instant) }
       identity.clock.observe(message.time)
       receiveAccepted(message.body, from: node, index: index, at: now)
     }
@@ -31,7 +36,10 @@ extension Node where Disk: ~Copyable {
   private mutating func receiveAccepted(_ body: PeerBody, from node: NodeID, index: Int, at now: Moment) {
     switch body {
     case .hello, .helloReply: break
-    case .heartbeat(let heartbeat): receiveHeartbeat(heartbeat, from: index, at: now)
+    case .ping(let ping): receivePing(ping, from: index, at: now)
+    case .pingReply(let reply): receivePingReply(reply, from: index, at: now)
+    case .pingRequest(let request): receivePingRequest(request, from: index, at: now)
+    case .pingRelayed(let relayed): receivePingRelayed(relayed, from: index, at: now)
     case .storeStates(let states): receiveStoreStates(states, from: node, index: index, at: now)
     case .push(let push): receivePush(push, from: node, warm: nil)
     case .pushReply(let reply): receivePushReply(reply, from: node, at: now)
@@ -64,7 +72,7 @@ extension Node where Disk: ~Copyable {
   /// The cluster as peers may hear of it: this node cannot forget it any more.
   private var ownCluster: ClusterIdentity? { engine == nil ? nil : identity.manifest.cluster }
 
-  private mutating func sayHello(to index: Int, at now: Moment) {
+  mutating func sayHello(to index: Int, at now: Moment) {
     peers[index].helloSent = now.instant
     let hello = Hello(
       node: own.id, name: own.name, bootID: bootID, knownBootID: peers[index].hello?.bootID ?? 0,
@@ -95,13 +103,13 @@ extension Node where Disk: ~Copyable {
     } else {
       if peers[index].hello?.bootID != hello.bootID {
         genesis.forget(node)
-        peers[index].lastHeartbeatSequence = 0
+        peers[index].lastPingSequence = 0
         peers[index].lastStatesSequence = 0
         peers[index].statesAnswered = nil
       }
       peers[index].rejected = nil
       peers[index].hello = hello
-      peers[index].lastHeard = now.instant
+      peers.detector.heard(from: index, at: now.instant)
       noteClock(hello.wallMilliseconds, of: index, at: now)
       if identity.manifest.cluster == nil, let cluster = hello.cluster { adopt(cluster, at: now) }
       let lacksCluster = hello.cluster == nil && ownCluster != nil
@@ -155,64 +163,36 @@ extension Node where Disk: ~Copyable {
     renewIdentity(at: now)
   }
 
-  // MARK: - Heartbeats
-
-  /// The regular word to every peer: hello where the handshake is not done, a heartbeat where it is.
-  mutating func greetAndBeat(at now: Moment) {
-    heartbeatSequence += 1
-    for index in peers.peers.indices where peers[index].linked {
-      let isGreeted = peers[index].welcomed && peers[index].hello != nil
-      if isGreeted {
-        send(
-          .heartbeat(
-            Heartbeat(bootID: bootID, sequence: heartbeatSequence, wallMilliseconds: now.wallMilliseconds)),
-          to: peers[index].member.id)
-      }
-      // A node without a cluster goes on asking: the word that one was founded may be lost.
-      let isDue =
-        peers[index].helloSent.map { now.instant.milliseconds(since: $0) >= Self.helloMilliseconds } ?? true
-      if isDue && (!isGreeted || phase == .founding) { sayHello(to: index, at: now) }
-    }
-  }
-
-  private mutating func receiveHeartbeat(_ heartbeat: Heartbeat, from index: Int, at now: Moment) {
-    guard heartbeat.bootID == peers[index].hello?.bootID else {
-      // A boot whose hello was lost or overtaken: saying ours, without knowing it, asks for it.
-      peers[index].hello = nil
-      sayHello(to: index, at: now)
-      return
-    }
-    guard heartbeat.sequence > peers[index].lastHeartbeatSequence else { return }
-    peers[index].lastHeartbeatSequence = heartbeat.sequence
-    noteClock(heartbeat.wallMilliseconds, of: index, at: now)
-  }
-
-  private mutating func noteClock(_ wallMilliseconds: UInt64, of index: Int, at now: Moment) {
-    peers[index].clockReference =
-      Int64(bitPattern: wallMilliseconds) - Int64(now.instant.nanoseconds / 1_000_000)
-  }
+  // MARK: - Who is up
 
   /// Runs both sides of every change between up and down.
   mutating func reviewPeers(at now: Moment) {
+    noticeStandstill(at: now)
     for change in peers.review(at: now.instant) {
-      let name = ring.member(change.node)?.name ?? "\(change.node)"
-      if change.isUp {
-        free.append(.log(.info, "\(name) is up"))
-        handoffPeerIsUp(change.node, at: now)
-        sendStoreStates(to: change.node)
-      } else {
-        free.append(.log(.warning, "\(name) is down: \(change.reason)"))
-        peerWentDown(change.node, name: name, at: now)
+      switch change {
+      case .up(let node):
+        free.append(.log(.info, "\(name(node)) is up"))
+        handoffPeerIsUp(node, at: now)
+        sendStoreStates(to: node)
+      case .down(let node, let reason):
+        free.append(.log(.warning, "\(name(node)) is down: \(reason)"))
+        goOnWithout(node, .wentDown, at: now)
+      case .suspect(let node, let reason):
+        free.append(.log(.warning, "\(name(node)) is suspect: \(reason)"))
+        goOnWithout(node, .silent, at: now)
+      case .declaredDown(let node, let reason):
+        free.append(.log(.warning, "\(name(node)) is down: \(reason)"))
+      case .reconnect(let node): free.append(.disconnect(node))
       }
     }
   }
 
   /// Every operation that counts on this peer goes on without it.
-  private mutating func peerWentDown(_ node: NodeID, name: String, at now: Moment) {
-    let reason = "\(name) went down"
+  private mutating func goOnWithout(_ node: NodeID, _ obstacle: Obstacle, at now: Moment) {
+    let reason = describe(obstacle, of: node)
     handoffPeerWentDown(node, at: now)
-    for operation in writes.keys.sorted() { writePeerFailed(operation, node, at: now) }
-    for operation in gets.keys.sorted() { getReplicaFailed(operation, node, .wentDown, at: now) }
+    for operation in writes.keys.sorted() { writePeerFailed(operation, node, obstacle, at: now) }
+    for operation in gets.keys.sorted() { getReplicaFailed(operation, node, obstacle, at: now) }
     for operation in forwards.keys.sorted() where forwards[operation]?.target == node {
       forwardTargetLost(operation, reason, at: now)
     }

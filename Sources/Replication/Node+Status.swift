@@ -16,9 +16,9 @@ extension Node where Disk: ~Copyable {
     return NodeStatus(
       member: own, state: state, clusterID: identity.manifest.cluster?.id, bootID: bootID,
       actor: identity.manifest.actor, ringEpoch: ring.epoch,
-      peers: peers.peers.map { status(of: $0, at: now) },
+      peers: peers.peers.indices.map { status(of: $0, at: now) },
       stores: engine.map { statuses(of: $0, at: now) } ?? [],
-      clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: counters,
+      clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: totals,
       recovery: recovery, queues: queues, journal: engine?.journalStatus,
       merge: engine?.mergeStatus ?? MergeStatus(), space: engine?.spaceStatus,
       hints: hintStatuses(at: now))
@@ -31,6 +31,12 @@ extension Node where Disk: ~Copyable {
       status.mergeNote = engine.mergeNote(id, hour: hour)
       return status
     }
+  }
+
+  private var totals: NodeCounters {
+    var totals = counters
+    totals.suspicions = peers.detector.suspicionCount
+    return totals
   }
 
   private var queues: NodeQueues {
@@ -48,17 +54,21 @@ extension Node where Disk: ~Copyable {
     return queues
   }
 
-  private func status(of peer: PeerTable.Peer, at now: Moment) -> NodeStatus.Peer {
+  private func status(of index: Int, at now: Moment) -> NodeStatus.Peer {
+    let peer = peers[index]
     let link: NodeStatus.Peer.Link
     if peer.wasUp {
       link = .up
     } else if let refusal = peer.refusal ?? peer.rejected {
       link = .refused(reason: refusal.text)
+    } else if peer.isSuspect {
+      link = .suspect(reason: peer.downReason)
     } else {
       link = .down(reason: peer.downReason)
     }
     return NodeStatus.Peer(
-      member: peer.member, link: link, silentMilliseconds: peer.lastHeard.map { now.instant.milliseconds(since: $0) },
+      member: peer.member, link: link,
+      silentMilliseconds: peers.detector.lastHeard(index).map { now.instant.milliseconds(since: $0) },
       clockOffsetMilliseconds: peers.clockOffset(peer, at: now))
   }
 

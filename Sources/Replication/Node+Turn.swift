@@ -7,29 +7,19 @@ import Storage
 // Time, the disk's answers, and the way out: ticks, finished syncs and jobs, leases, shutdown.
 
 extension Node where Disk: ~Copyable {
-  /// Heartbeats per `suspect_after`: four may be lost before a peer is suspected.
-  private static var heartbeatsPerSuspicion: UInt64 { 5 }
   static var announcementMilliseconds: UInt64 { 500 }
   /// A node that meets nobody serves what it can after this time: its answers then say who is missing.
   private static var lonelyMilliseconds: UInt64 { 2000 }
 
-  /// Ticks come more often than this unless the node itself stands still.
-  private static var stallMilliseconds: UInt64 { 250 }
   /// A node that waits to serve says so at this interval.
   private static var complaintMilliseconds: UInt64 { 5000 }
 
   mutating func tick(at now: Moment) {
-    if now.instant.milliseconds(since: lastTick) > max(options.suspectAfterMilliseconds / 2, Self.stallMilliseconds) {
-      peers.forgiveSilence(at: now.instant)
-    }
+    noticeStandstill(at: now)
     lastTick = now.instant
     for operation in wheel.expired(at: now.instant) { wake(operation, at: now) }
-    if now.instant.milliseconds(since: lastHeartbeat) >= options.suspectAfterMilliseconds / Self.heartbeatsPerSuspicion
-    {
-      lastHeartbeat = now.instant
-      greetAndBeat(at: now)
-    }
     reviewPeers(at: now)
+    greetAndProbe(at: now)
     reviewLists(at: now)
     reviewHandoffs(at: now)
     tellClockDoubt(at: now)

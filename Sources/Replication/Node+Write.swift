@@ -162,9 +162,9 @@ extension Node where Disk: ~Copyable {
     settleWrite(operation)
   }
 
-  mutating func writePeerFailed(_ operation: UInt64, _ node: NodeID, at now: Moment) {
+  mutating func writePeerFailed(_ operation: UInt64, _ node: NodeID, _ obstacle: Obstacle, at now: Moment) {
     guard let write = writes[operation], write.progress.nodes.contains(node) else { return }
-    replicaFailed(operation, node, .wentDown)
+    replicaFailed(operation, node, obstacle)
     // It cannot say any more that it holds nothing.
     if write.isProbing {
       if write.deletion?.absent.isOpen(node) == true { writeTombstone(operation, at: now) }
@@ -305,8 +305,9 @@ extension Node where Disk: ~Copyable {
     switch obstacle {
     case .down:
       guard let index = peers.index(node) else { return "\(name(node)): unknown" }
-      return "\(name(node)) is down: \(peers[index].downReason)"
+      return "\(name(node)) is \(peers[index].isSuspect ? "suspect" : "down"): \(peers[index].downReason)"
     case .wentDown: return "\(name(node)) went down"
+    case .silent: return "\(name(node)) does not answer"
     case .refused(let refusal): return "\(name(node)): \(refusal)"
     case .busy: return "\(name(node)): too many writes wait for it"
     case .purged: return "\(name(node)): the key was deleted and purged meanwhile"

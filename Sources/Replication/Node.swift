@@ -30,6 +30,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   // Whom we know
   var peers: PeerTable
   var genesis = GenesisTable()
+  /// Pings for other nodes that are not answered yet.
+  var relays: [PingRelay] = []
 
   // What is in progress
   var writes: [UInt64: WriteOperation] = [:]
@@ -70,9 +72,10 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var free: [Effect] = []
   var stopReason: StopReason?
   var counters = NodeCounters()
-  var heartbeatSequence: UInt64 = 0
   var statesSequence: UInt64 = 0
-  var lastHeartbeat: Instant
+  /// Of the event or the flush in progress.
+  var present: Instant
+  var nextProbes: Instant
   var lastAnnouncement: Instant
   var lastTick: Instant
   var lastComplaint: Instant
@@ -122,14 +125,16 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     hash = RingHash(seed: start.identity.manifest.cluster?.ringSeed ?? 0)
     phase = start.engine == nil ? .founding : .opening
     peers = PeerTable(
-      members: options.members, self: own.id, suspectAfterMilliseconds: options.suspectAfterMilliseconds)
+      members: options.members, self: own.id, suspectAfterMilliseconds: options.suspectAfterMilliseconds,
+      generator: &generator)
     nextOperation = generator.next() / OperationKind.stride * OperationKind.stride
     wheel = DeadlineWheel(at: now.instant)
     admitted = ForwardLedger(at: now.instant, chaos: options.chaos)
     readLatency = ReadLatency(at: now.instant)
     handoffs = HandoffTable(options.members.map(\.id).filter { $0 != own.id }, at: now.instant)
     chaos = options.chaos
-    lastHeartbeat = now.instant
+    present = now.instant
+    nextProbes = now.instant
     lastAnnouncement = now.instant
     lastTick = now.instant
     lastComplaint = now.instant
@@ -143,6 +148,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Takes note of an event. Never throws, never blocks; what follows from it comes with the next `flush`.
   package mutating func step(_ event: Event, at now: Moment) {
     guard stopReason == nil else { return }
+    present = now.instant
     switch event {
     case .tick: tick(at: now)
     case .client(let request, let session): receive(request, session: session, at: now)
@@ -165,6 +171,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Ends the turn: writes what it appended, and hands over what it asked for, in the order of `Contract.swift`.
   package mutating func flush(at now: Moment) -> Batch {
     var batch = Batch()
+    present = now.instant
     turns &+= 1
     if stopReason == nil { batch.wantsTurn = continuePages(at: now) }
     if stopReason == nil, continueMerge(at: now) { batch.wantsTurn = true }

@@ -4,7 +4,7 @@ import Messages
 import Primitives
 
 // Which of the other members can be talked to, and what their clocks say. A peer is up when this node's connection to
-// it stands, each has accepted the other's HELLO of its current boot, and it was heard from within `suspect_after`.
+// it stands, each has accepted the other's HELLO of its current boot, and it answers, which `FailureDetector` judges.
 
 struct PeerTable: Sendable {
   struct Peer: Sendable {
@@ -19,9 +19,8 @@ struct PeerTable: Sendable {
     var welcomed = false
     /// Why the peer did not accept ours.
     var refusal: HelloRefusal?
-    var lastHeard: Instant?
     var helloSent: Instant?
-    var lastHeartbeatSequence: UInt64 = 0
+    var lastPingSequence: UInt64 = 0
     var lastStatesSequence: UInt64 = 0
     /// A process that gave this member's name and was refused.
     var impostorBootID: UInt64 = 0
@@ -34,16 +33,37 @@ struct PeerTable: Sendable {
     var awaitedBytes = 0
     /// What `isUp` was at the last review: the node learns of changes by review, so that both sides of a change run.
     var wasUp = false
+    /// It is not up because it does not answer, and is not declared down yet.
+    var isSuspect = false
     var downReason = "not connected yet"
+
+    /// Each has accepted the other: it can be asked.
+    var isGreeted: Bool { linked && refusal == nil && rejected == nil && welcomed && hello != nil }
   }
 
-  let suspectAfterMilliseconds: UInt64
+  /// What a review found.
+  enum Change: Equatable {
+    case up(NodeID)
+    /// Connection or handshake are gone.
+    case down(NodeID, reason: String)
+    /// It does not answer any more: it is routed around.
+    case suspect(NodeID, reason: String)
+    /// A suspect of which nothing was heard for long.
+    case declaredDown(NodeID, reason: String)
+    /// Its connection is to be made anew.
+    case reconnect(NodeID)
+  }
+
   private(set) var peers: [Peer]
+  var detector: FailureDetector
   private var indexOf: [NodeID: Int] = [:]
 
-  init(members: [Member], self own: NodeID, suspectAfterMilliseconds: UInt64) {
-    self.suspectAfterMilliseconds = suspectAfterMilliseconds
+  init(
+    members: [Member], self own: NodeID, suspectAfterMilliseconds: UInt64, generator: inout SeededGenerator
+  ) {
     peers = members.filter { $0.id != own }.sorted { $0.id < $1.id }.map { Peer(member: $0) }
+    detector = FailureDetector(
+      peers: peers.count, suspectAfterMilliseconds: suspectAfterMilliseconds, generator: &generator)
     for (index, peer) in peers.enumerated() { indexOf[peer.member.id] = index }
   }
 
@@ -75,31 +95,58 @@ struct PeerTable: Sendable {
   var upCount: Int { peers.reduce(0) { $0 + ($1.wasUp ? 1 : 0) } }
 
   /// Why the peer is not up at `now`, or nil when it is.
-  func obstacle(_ peer: Peer, at now: Instant) -> String? {
+  private func obstacle(_ index: Int, at now: Instant) -> String? {
+    let peer = peers[index]
     guard peer.linked else { return "not connected" }
     if let refusal = peer.refusal { return "it refused this node: \(refusal.text)" }
     if let rejected = peer.rejected { return "this node refused it: \(rejected.text)" }
-    guard peer.welcomed, peer.hello != nil else { return "no handshake yet" }
-    guard let heard = peer.lastHeard, now.milliseconds(since: heard) < suspectAfterMilliseconds else {
-      return "silent for \(peer.lastHeard.map { now.milliseconds(since: $0) } ?? 0) ms"
+    if detector.state(index) == .reachable { return peer.isGreeted ? nil : "no handshake yet" }
+    return (peer.isGreeted ? "" : "no handshake yet, ") + silence(index, at: now)
+  }
+
+  /// What is known of a peer that does not answer.
+  private func silence(_ index: Int, at now: Instant) -> String {
+    var text = "no answer for \(PeerTable.duration(detector.waitMilliseconds(index, at: now) ?? 0))"
+    if detector.isHeard(index, at: now) { text += ", though it is heard" }
+    if let helper = detector.helper(of: index, at: now) { text += "; \(peers[helper].member.name) reaches it" }
+    return text
+  }
+
+  private static func duration(_ milliseconds: UInt64) -> String {
+    switch milliseconds {
+    case ..<1000: "\(milliseconds) ms"
+    case ..<10_000: "\(milliseconds / 1000).\(milliseconds % 1000 / 100) s"
+    default: "\(milliseconds / 1000) s"
     }
-    return nil
   }
 
-  /// This node itself has stood still: what the peers said meanwhile is still on its way, and nobody is silent for that.
-  mutating func forgiveSilence(at now: Instant) {
-    for index in peers.indices where peers[index].wasUp { peers[index].lastHeard = now }
-  }
-
-  /// Compares what is with what was, and returns the peers that changed, in id order.
-  mutating func review(at now: Instant) -> [(node: NodeID, isUp: Bool, reason: String)] {
-    var changes: [(node: NodeID, isUp: Bool, reason: String)] = []
+  /// Compares what is with what was, and returns the changes, in id order.
+  mutating func review(at now: Instant) -> [Change] {
     for index in peers.indices {
-      let obstacle = obstacle(peers[index], at: now)
+      if peers[index].isGreeted { detector.watch(index, at: now) } else { detector.unwatch(index) }
+    }
+    let found = detector.review(at: now)
+    var changes: [Change] = []
+    for index in peers.indices {
+      let obstacle = obstacle(index, at: now)
       if let obstacle { peers[index].downReason = obstacle }
+      peers[index].isSuspect = peers[index].isGreeted && detector.state(index) == .suspect
       guard (obstacle == nil) != peers[index].wasUp else { continue }
       peers[index].wasUp = obstacle == nil
-      changes.append((peers[index].member.id, obstacle == nil, obstacle ?? ""))
+      let node = peers[index].member.id
+      if let obstacle {
+        changes.append(peers[index].isSuspect ? .suspect(node, reason: obstacle) : .down(node, reason: obstacle))
+      } else {
+        changes.append(.up(node))
+      }
+    }
+    for change in found {
+      switch change {
+      case .suspected: break
+      case .declaredDown(let index):
+        changes.append(.declaredDown(peers[index].member.id, reason: peers[index].downReason))
+      case .reconnect(let index): changes.append(.reconnect(peers[index].member.id))
+      }
     }
     return changes
   }

@@ -17,6 +17,8 @@ package struct NodeStatus: Sendable {
   package struct Peer: Sendable {
     package enum Link: Equatable, Sendable {
       case up
+      /// Connected, but it does not answer: it is routed around, and asked until it answers again.
+      case suspect(reason: String)
       case down(reason: String)
       /// The peer, or this node, refused the handshake.
       case refused(reason: String)
@@ -137,6 +139,12 @@ package struct NodeCounters: Equatable, Sendable {
   package var overloads: UInt64 = 0
   package var stalePushesRefused: UInt64 = 0
   package var syncs: UInt64 = 0
+  /// Pings to peers, for others too.
+  package var probes: UInt64 = 0
+  /// Peers that ceased to answer, each time.
+  package var suspicions: UInt64 = 0
+  /// Other nodes' words that they reach a peer which does not answer this one.
+  package var indirectAcknowledgements: UInt64 = 0
   package var snapshots: UInt64 = 0
   package var snapshotsFailed: UInt64 = 0
   /// Hints that this node took on, could not take on, and handed over.

@@ -10,6 +10,8 @@ import Primitives
 enum Obstacle: Equatable, Sendable {
   case down
   case wentDown
+  /// It has become suspect.
+  case silent
   case refused(Refusal)
   /// As many writes as may wait for it wait for it.
   case busy
@@ -20,7 +22,7 @@ enum Obstacle: Equatable, Sendable {
   var wantsHint: Bool {
     switch self {
     case .purged, .refused(.wrongConfig), .refused(.notOwner): false
-    case .down, .wentDown, .busy, .refused: true
+    case .down, .wentDown, .silent, .busy, .refused: true
     }
   }
 }

@@ -120,6 +120,7 @@ enum AdminDocuments {
     let (link, reason) =
       switch peer.link {
       case .up: ("up", "")
+      case .suspect(let reason): ("suspect", reason)
       case .down(let reason): ("down", reason)
       case .refused(let reason): ("refused", reason)
       }
@@ -166,6 +167,9 @@ enum AdminDocuments {
       "overloads": .count(counters.overloads),
       "stale_pushes_refused": .count(counters.stalePushesRefused),
       "syncs": .count(counters.syncs),
+      "probes": .count(counters.probes),
+      "suspicions": .count(counters.suspicions),
+      "indirect_acks": .count(counters.indirectAcknowledgements),
     ])
   }
 

@@ -76,9 +76,10 @@ extension ConfigurationKey {
         + "the disk really is full, when deletes find no room either.",
     ],
     "suspect_after": [
-      "A peer that says nothing for this long is routed around: requests that wait for it go on without it, new ones do not "
-        + "ask it. Peers say something five times in this span, so **all nodes must have the same value**: one that beats "
-        + "every second is always silent for one that suspects after 500 ms.",
+      "A peer that owes an answer for this long is suspected and routed around: requests that wait for it go on without "
+        + "it, new ones do not ask it. An idle peer is asked every few twelfths of this span, so that its silence is noticed "
+        + "within 1.5 times the span on up to 12 nodes. Each node judges by its own value; the same on all is easier to "
+        + "understand.",
       "Lower values hide a dead node sooner, and take a node that merely stands still for a dead one: a machine that "
         + "swaps, a value of tens of megabytes (up to a second in one turn of the loop), a paused virtual machine. Take "
         + "*twice the longest pause you accept as normal*, and less than half of `request_timeout`.",

@@ -158,6 +158,9 @@ enum Metrics {
     ofPeers("cairn_peer_up", "1 while the peer can be talked to, 0 while it is routed around.") {
       $0.link == .up ? 1 : 0
     },
+    ofPeers("cairn_peer_suspect", "1 while the peer is connected and does not answer, and is not given up yet.") {
+      if case .suspect = $0.link { 1 } else { 0 }
+    },
     ofPeers("cairn_peer_silence_seconds", "Since anything was heard from the peer; missing before the first contact.") {
       $0.silentMilliseconds.map { Double($0) / 1000 }
     },
@@ -165,6 +168,12 @@ enum Metrics {
       "cairn_peer_clock_offset_seconds", "The peer's wall clock minus this node's; missing before the first contact."
     ) {
       $0.clockOffsetMilliseconds.map { Double($0) / 1000 }
+    },
+    counter("cairn_probes_total", "Pings to peers, on behalf of others too.") { $0.status.counters.probes },
+    counter("cairn_suspicions_total", "How often a peer ceased to answer.") { $0.status.counters.suspicions },
+    counter("cairn_indirect_acks_total", "Words of other nodes that they reach a peer which does not answer this one.")
+    {
+      $0.status.counters.indirectAcknowledgements
     },
     labelled("cairn_peer_messages_dropped_total", .counter, "peer", "Messages to a peer that could not be sent.") {
       $0.links.map { ($0.peer, $0.messagesDropped) }

@@ -14,7 +14,7 @@ import Storage
 
 package actor Shard<Node: DrivenNode> {
   /// Ticks while nothing is in progress.
-  static var idleTickMilliseconds: UInt64 { 100 }
+  static var idleTickMilliseconds: UInt64 { 50 }
   static var maintenanceMilliseconds: UInt64 { 1000 }
   /// A clean stop that takes longer is given up.
   static var stopMillisecondsMax: UInt64 { 20_000 }

@@ -132,7 +132,11 @@ extension Simulator {
     switch message.body {
     case .hello(let hello): "hello, boot \(hexadecimal(hello.bootID)), actor \(hello.actor)"
     case .helloReply(let reply): "hello reply, \(reply.refusal.map { "refused: \($0)" } ?? "welcome")"
-    case .heartbeat(let heartbeat): "heartbeat \(heartbeat.sequence)"
+    case .ping(let ping):
+      "ping \(ping.sequence)\(ping.suspects.isEmpty ? "" : ", suspects \(describe(ping.suspects))")"
+    case .pingReply(let reply): "ping reply \(reply.sequence)"
+    case .pingRequest(let request): "ping request \(request.sequence) for \(describe([request.target]))"
+    case .pingRelayed(let relayed): "ping relayed \(relayed.sequence) of \(describe([relayed.target]))"
     case .storeStates(let states): "states: \(states.states.map { describe($0) }.joined(separator: ", "))"
     case .push(let push): "\(describe(push.kind)) \(push.operation) of \(name(push.key)) \(describe(push.version))"
     case .pushReply(let reply): "push reply \(reply.operation): \(reply.outcome)"
@@ -163,6 +167,10 @@ extension Simulator {
     case .handoff: "handoff"
     case .hint(let owner): "hint for n\(owner.rawValue)"
     }
+  }
+
+  private func describe(_ nodes: [NodeID]) -> String {
+    nodes.map { "n\($0.rawValue)" }.joined(separator: " ")
   }
 
   private func describe(_ state: StoreState) -> String {

@@ -45,7 +45,8 @@ struct Wiretap {
       case .stale, .refused: break
       }
       return nil
-    case .hello, .helloReply, .heartbeat, .storeStates, .forward, .forwardReply, .list, .listReply:
+    case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .forward, .forwardReply,
+      .list, .listReply:
       return nil
     }
   }

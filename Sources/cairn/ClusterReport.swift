@@ -22,7 +22,7 @@ struct MemberRow {
   let name: String
   let address: String
   let partitions: Int?
-  /// `up`, `down` or `refused`; nil for the node that was asked.
+  /// `up`, `suspect`, `down` or `refused`; nil for the node that was asked.
   let link: String?
   let linkReason: String
   let silentMilliseconds: Int?
@@ -113,6 +113,7 @@ struct ClusterReport {
           let since =
             peer["silent_ms"]?.integer.map { "not heard for \(durationText($0))" } ?? "never heard since its start"
           problems.append("\(name) is down for \(view.name), \(since)\(reason.isEmpty ? "" : ": \(reason)")")
+        case "suspect": problems.append("\(name) does not answer \(view.name), and is routed around: \(reason)")
         case "refused": problems.append("\(name) and \(view.name) do not work together: \(reason)")
         default: break
         }

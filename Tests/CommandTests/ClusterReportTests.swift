@@ -101,6 +101,15 @@ import Testing
     #expect(damaged == ["n1 found damage when it started: store p001-n3: x"])
   }
 
+  @Test("one that does not answer is told as such, and counts as missing")
+  func suspect() {
+    let found = problems(view("n1", links: ["n2": "suspect"]))
+    #expect(found.first == "n2 does not answer n1, and is routed around: not connected")
+    #expect(found.contains { $0.hasPrefix("reads and writes go on; one more node down") })
+    let report = ClusterReport([view("n1", links: ["n2": "suspect"])], unreachable: [])
+    #expect(report.rows[1].cells[3] == "suspect")
+  }
+
   @Test("with one copy, or two, a quorum that is complete is no risk")
   func fewCopies() {
     #expect(problems(view("n1", copies: 1)) == [])

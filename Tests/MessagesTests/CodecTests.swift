@@ -42,9 +42,9 @@ import Testing
   }
 
   @Test func unknownTagsAndValuesAreNamed() {
-    let heartbeat = PeerMessage(
-      time: .zero, body: .heartbeat(Heartbeat(bootID: 1, sequence: 2, wallMilliseconds: 3)))
-    var bytes = heartbeat.encoded
+    let ping = PeerMessage(
+      time: .zero, body: .ping(Ping(bootID: 1, sequence: 2, wallMilliseconds: 3, suspects: [])))
+    var bytes = ping.encoded
     bytes[0] = 200
     #expect(throws: CodecError.unknown("message", 200)) { try PeerMessage(decoding: bytes) }
     let refused = PeerMessage(
@@ -60,6 +60,19 @@ import Testing
     var bytes = states.encoded
     bytes.setLittleEndian(UInt32.max, at: bytes.count - 4)
     #expect(throws: CodecError.truncated) { try PeerMessage(decoding: bytes) }
+  }
+
+  @Test func aPingNamesSoManySuspectsAndNoMore() throws {
+    let nodes = (1...20).map { NodeID($0) }
+    let most = Ping(bootID: 1, sequence: 2, wallMilliseconds: 3, suspects: Array(nodes.prefix(8)))
+    let message = PeerMessage(time: .zero, body: .ping(most))
+    var more = most
+    more.suspects = nodes
+    #expect(try PeerMessage(decoding: PeerMessage(time: .zero, body: .ping(more)).encoded) == message)
+    var bytes = message.encoded
+    bytes[bytes.count - 8 * 4 - 1] = 9
+    bytes += [0, 0, 0, 0]
+    #expect(throws: CodecError.malformed("suspects")) { try PeerMessage(decoding: bytes) }
   }
 
   @Test func longTextsAreCutAtAWholeCharacter() throws {
@@ -138,7 +151,7 @@ import Testing
       return (try? PeerMessage(decoding: &reader)) != nil
     }
     func beat(_ time: HybridTime, wall: UInt64) -> PeerMessage {
-      PeerMessage(time: time, body: .heartbeat(Heartbeat(bootID: 1, sequence: 1, wallMilliseconds: wall)))
+      PeerMessage(time: time, body: .ping(Ping(bootID: 1, sequence: 1, wallMilliseconds: wall, suspects: [])))
     }
     #expect(decodes(beat(HybridTime(HybridTime.ceiling.rawValue - 1), wall: 1)))
     #expect(!decodes(beat(.ceiling, wall: 1)))

@@ -40,7 +40,7 @@ import Testing
     #expect(outbox.enqueue(value(bytes: 1_000_000)) == true)
     var received: [PeerMessage] = []
     for turn in 0..<5 as Range<UInt64> {
-      let beat = heartbeat(turn)
+      let beat = ping(turn)
       #expect(outbox.enqueue(beat) == true)
       var bytes: [UInt8] = []
       outbox.drain(into: &bytes, atMost: 1)
@@ -71,7 +71,7 @@ import Testing
 
   @Test func everyFlippedBitIsAnErrorAndNeverAnotherMessage() {
     var outbox = PeerOutbox(bytesMax: 1 << 20)
-    #expect(outbox.enqueue(heartbeat(1)) == true)
+    #expect(outbox.enqueue(ping(1)) == true)
     #expect(outbox.enqueue(value(bytes: 20)) == true)
     let frame = drainAll(&outbox)
     // Bytes enough behind it that a lengthened frame is complete too.
@@ -136,7 +136,7 @@ import Testing
     let size = probe.byteCount
     var outbox = PeerOutbox(bytesMax: size)
     #expect(outbox.enqueue(message) == true)
-    #expect(outbox.enqueue(heartbeat(1)) == false)
+    #expect(outbox.enqueue(ping(1)) == false)
     #expect(outbox.enqueue(message) == false)
     #expect(outbox.byteCount == size)
     // What would never fit goes alone, or it would never arrive.
@@ -170,8 +170,8 @@ import Testing
 
   // MARK: -
 
-  private func heartbeat(_ sequence: UInt64) -> PeerMessage {
-    PeerMessage(time: .zero, body: .heartbeat(Heartbeat(bootID: 1, sequence: sequence, wallMilliseconds: 0)))
+  private func ping(_ sequence: UInt64) -> PeerMessage {
+    PeerMessage(time: .zero, body: .ping(Ping(bootID: 1, sequence: sequence, wallMilliseconds: 0, suspects: [])))
   }
 
   private func value(bytes: Int) -> PeerMessage {

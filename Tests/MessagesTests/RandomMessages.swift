@@ -12,7 +12,7 @@ struct RandomMessages {
 
   init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
-  static let cases = 12
+  static let cases = 15
 
   mutating func below(_ bound: Int) -> Int { random.below(bound) }
 
@@ -24,7 +24,7 @@ struct RandomMessages {
     switch kind {
     case 0: .hello(hello())
     case 1: .helloReply(HelloReply(yourBootID: random.next(), refusal: HelloRefusal(rawValue: UInt8(random.below(7)))))
-    case 2: .heartbeat(Heartbeat(bootID: random.next(), sequence: random.next(), wallMilliseconds: time().milliseconds))
+    case 2: .ping(ping())
     case 3: .storeStates(storeStates())
     case 4: .push(push())
     case 5: .pushReply(PushReply(operation: random.next(), stamp: stamp(), outcome: pushOutcome()))
@@ -39,6 +39,13 @@ struct RandomMessages {
         PeerList(
           operation: random.next(), sequence: u32(), store: store(), configID: random.next(), from: random.next(),
           pattern: pattern()))
+    case 11:
+      .pingReply(
+        PingReply(
+          bootID: random.next(), yourBootID: random.next(), sequence: random.next(),
+          wallMilliseconds: time().milliseconds))
+    case 12: .pingRequest(PingRequest(bootID: random.next(), target: NodeID(u32()), sequence: random.next()))
+    case 13: .pingRelayed(PingRelayed(yourBootID: random.next(), target: NodeID(u32()), sequence: random.next()))
     default: .listReply(PeerListReply(operation: random.next(), sequence: u32(), outcome: listOutcome()))
     }
   }
@@ -85,6 +92,12 @@ struct RandomMessages {
     }
     guard let page = KeyPage(decoding: bytes, next: flag() ? hash + 1 : nil) else { fatalError("a page") }
     return .page(page)
+  }
+
+  private mutating func ping() -> Ping {
+    Ping(
+      bootID: random.next(), sequence: random.next(), wallMilliseconds: time().milliseconds,
+      suspects: (0..<random.below(9)).map { _ in NodeID(u32()) })
   }
 
   private mutating func hello() -> Hello {

@@ -1,6 +1,8 @@
 import Causality
+import Cluster
 import Messages
 import Primitives
+import Simulation
 import Storage
 import Testing
 
@@ -107,12 +109,14 @@ struct HandoffTests {
     let cluster = TestCluster(nodes: 3)
     cluster.kill(3)
     cluster.ask(1, put("a", "1"))
+    cluster.treat = { isPush($0) { $0 == .handoff } ? .hold : .deliver }
     cluster.start(3, life: 1)
+    cluster.advance(milliseconds: 200)
     cluster.holdsSyncs = [TestCluster.id(3)]
+    cluster.treat = { _ in .deliver }
+    cluster.release()
     cluster.advance(milliseconds: 200)
     #expect(cluster.hints(at: 1, for: 3) == 1)
-    cluster.releaseSync(3)
-    cluster.advance(milliseconds: 200)
     cluster.releaseSync(3)
     cluster.advance(milliseconds: 200)
     #expect(cluster.hints(at: 1, for: 3) == 0)

@@ -143,7 +143,7 @@ struct HostileTests {
     let cluster = TestCluster(nodes: 3)
     let beat = try #require(
       cluster.sent.last { letter in
-        if case .heartbeat = letter.message.body { letter.from == NodeID(2) && letter.to == NodeID(1) } else { false }
+        if case .ping = letter.message.body { letter.from == NodeID(2) && letter.to == NodeID(1) } else { false }
       })
     for time in [HybridTime(.max), HybridTime(.max - 1), .ceiling] {
       cluster.step(cluster[1], .peer(PeerMessage(time: time, body: beat.message.body), from: NodeID(2)))

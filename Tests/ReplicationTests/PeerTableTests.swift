@@ -13,7 +13,9 @@ struct PeerClockTests {
     let members = (0...offsets.count).map {
       Member(id: NodeID(UInt32($0 + 1)), name: "n\($0 + 1)", address: "127.0.0.1:\($0 + 1)")
     }
-    var table = PeerTable(members: members, self: NodeID(1), suspectAfterMilliseconds: 1000)
+    var generator = SeededGenerator(seed: 1)
+    var table = PeerTable(
+      members: members, self: NodeID(1), suspectAfterMilliseconds: 1000, generator: &generator)
     let now = Moment(instant: Instant(nanoseconds: 5_000_000_000), wallMilliseconds: 1_700_000_000_000)
     for (index, offset) in offsets.enumerated() {
       table[index].clockReference = offset.map { 1_700_000_000_000 + $0 - 5000 }

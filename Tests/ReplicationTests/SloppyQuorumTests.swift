@@ -1,6 +1,7 @@
 import Causality
 import Messages
 import Primitives
+import Simulation
 import Storage
 import Testing
 

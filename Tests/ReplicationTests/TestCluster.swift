@@ -49,6 +49,11 @@ final class TestCluster {
   private(set) var answers: [UInt64: ClientResponse] = [:]
   private(set) var outcomes: [UInt64: AdminOutcome] = [:]
   private(set) var listings: [UInt64: Listing] = [:]
+  /// Nodes that stand still: nothing reaches them but into their sockets, where it waits.
+  private(set) var paused: Set<NodeID> = []
+  private var unread: [Letter] = []
+  /// Connections that nodes asked to be made anew.
+  private(set) var reconnected: [(from: NodeID, to: NodeID)] = []
   /// Clients of listings take the parts as they come.
   var takesParts = true
   private(set) var sent: [Letter] = []
@@ -195,9 +200,21 @@ final class TestCluster {
     let end = now + milliseconds
     while now < end {
       now += 10
-      for node in nodes where node.node != nil { step(node, .tick) }
+      for node in nodes where node.node != nil && !paused.contains(node.id) { step(node, .tick) }
       run()
     }
+  }
+
+  /// SIGSTOP.
+  func pause(_ id: Int) { paused.insert(TestCluster.id(id)) }
+
+  /// SIGCONT: the node finds that time has passed, and takes what has waited for it.
+  func resume(_ id: Int) {
+    paused.remove(TestCluster.id(id))
+    step(self[id], .tick)
+    queue = unread.filter { $0.to == TestCluster.id(id) } + queue
+    unread.removeAll { $0.to == TestCluster.id(id) }
+    run()
   }
 
   /// Moves on the oldest held messages that match.
@@ -226,6 +243,10 @@ final class TestCluster {
     while true {
       if !queue.isEmpty {
         let letter = queue.removeFirst()
+        if paused.contains(letter.to) {
+          unread.append(letter)
+          continue
+        }
         step(self[Int(letter.to.rawValue)], .peer(letter.message, from: letter.from))
       } else if let id = unfinished.min() {
         unfinished.remove(id)
@@ -282,8 +303,15 @@ final class TestCluster {
       } catch { step(test, .readFailed(ticket, error)) }
     case .stop(let reason): test.stopped = reason
     case .log(_, let text): test.log.append(text)
-    case .disconnect: break
+    case .disconnect(let node): reconnect(test, to: node)
     }
+  }
+
+  /// The kernel of a process that stands still accepts connections all the same.
+  private func reconnect(_ test: TestNode, to node: NodeID) {
+    reconnected.append((test.id, node))
+    step(test, .link(node, up: false))
+    step(test, .link(node, up: true))
   }
 
   private func perform(_ step: DiskStep, of test: TestNode) throws(StorageError) {

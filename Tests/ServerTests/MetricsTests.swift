@@ -21,6 +21,9 @@ import Testing
     counters.failures.count(.timeout(detail: ""))
     counters.failures.count(.invalidContext)
     counters.failures.count(.invalidQuorum(n: 3))
+    counters.probes = 21
+    counters.suspicions = 22
+    counters.indirectAcknowledgements = 23
     let roles: [StoreRole] = [.active, .active, .fenced]
     let stores = roles.enumerated().map { index, role in
       StoreStatus(
@@ -34,7 +37,7 @@ import Testing
       member: member(1, "n1"), state: .serving, clusterID: nil, bootID: 1, actor: ActorID(1), ringEpoch: 1,
       peers: peers.enumerated().map { index, name in
         NodeStatus.Peer(
-          member: member(index + 2, name), link: index == 0 ? .up : .down(reason: "x"),
+          member: member(index + 2, name), link: index == 0 ? .up : .suspect(reason: "x"),
           silentMilliseconds: index == 0 ? 250 : nil, clockOffsetMilliseconds: index == 0 ? -1500 : nil)
       },
       stores: stores, clockInDoubt: true, operationsInProgress: 4, counters: counters, recovery: RecoveryReport(),
@@ -69,6 +72,8 @@ import Testing
       "cairn_keys": 30, "cairn_tombstones": 6, "cairn_store_files": 3, "cairn_store_bytes": 996,
       "cairn_store_live_bytes": 600, "cairn_store_dead_bytes": 300, "cairn_journal_bytes": 77,
       "cairn_journal_segments": 2, "cairn_peer_up{peer=\"n2\"}": 1, "cairn_peer_up{peer=\"n3\"}": 0,
+      "cairn_peer_suspect{peer=\"n2\"}": 0, "cairn_peer_suspect{peer=\"n3\"}": 1,
+      "cairn_probes_total": 21, "cairn_suspicions_total": 22, "cairn_indirect_acks_total": 23,
       "cairn_peer_silence_seconds{peer=\"n2\"}": 0.25, "cairn_peer_clock_offset_seconds{peer=\"n2\"}": -1.5,
       "cairn_peer_messages_dropped_total{peer=\"n3\"}": 3, "cairn_peer_outbox_bytes{peer=\"n3\"}": 4,
       "cairn_sync_duration_seconds_count": 1, "cairn_sync_duration_seconds_sum": 0.002,

@@ -36,7 +36,7 @@ struct PeerConnectionTests {
     let directory = try TemporaryDirectory()
     let shard = try RunningShard(in: directory.path)
     let peer = try shard.connectAsPeer()
-    let messages = [Self.hello(from: 2), StandInNode.heartbeat(1), StandInNode.heartbeat(2)]
+    let messages = [Self.hello(from: 2), StandInNode.ping(1), StandInNode.ping(2)]
     for byte in Self.frames(messages) { try peer.send([byte]) }
     await wait(shard) { $0.count == 3 }
     #expect(shard.observations.events == ["peer #2", "peer #2", "peer #2"])
@@ -49,7 +49,7 @@ struct PeerConnectionTests {
     let directory = try TemporaryDirectory()
     let shard = try RunningShard(in: directory.path)
     let peer = try shard.connectAsPeer()
-    try peer.send(Self.frames([StandInNode.heartbeat(1), Self.hello(from: 2)]))
+    try peer.send(Self.frames([StandInNode.ping(1), Self.hello(from: 2)]))
     #expect(try peer.receiveAll() == [])
     #expect(await shard.stop() == .clean)
     #expect(shard.observations.events == [])
@@ -60,7 +60,7 @@ struct PeerConnectionTests {
     let directory = try TemporaryDirectory()
     let shard = try RunningShard(in: directory.path)
     let peer = try shard.connectAsPeer()
-    try peer.send(Self.frames([Self.hello(from: 9), StandInNode.heartbeat(1)]))
+    try peer.send(Self.frames([Self.hello(from: 9), StandInNode.ping(1)]))
     #expect(try peer.receiveAll() == [])
     #expect(await shard.stop() == .clean)
     #expect(shard.observations.events == ["peer #9"])
@@ -76,7 +76,7 @@ struct PeerConnectionTests {
     let second = try shard.connectAsPeer()
     try second.send(Self.frames([Self.hello(from: 2)]))
     #expect(try first.receiveAll() == [])
-    try second.send(Self.frames([StandInNode.heartbeat(1)]))
+    try second.send(Self.frames([StandInNode.ping(1)]))
     await wait(shard) { $0.count == 3 }
     #expect(await shard.stop() == .clean)
   }
@@ -91,7 +91,7 @@ struct PeerConnectionTests {
     let impostor = try shard.connectAsPeer()
     try impostor.send(Self.frames([Self.hello(from: 2, bootID: StandInNode.refusedBootID)]))
     #expect(try impostor.receiveAll() == [])
-    try member.send(Self.frames([StandInNode.heartbeat(1)]))
+    try member.send(Self.frames([StandInNode.ping(1)]))
     await wait(shard) { $0.count == 3 }
     #expect(await shard.stop() == .clean)
   }
@@ -140,7 +140,7 @@ struct PeerConnectionTests {
     try loop.watch(listener.descriptor, .reading, token: 1)
     for round in 1...2 {
       let message = try receiveOne(listener, loop)
-      #expect(message == StandInNode.heartbeat(1))
+      #expect(message == StandInNode.ping(1))
       await wait(shard) { $0.filter { $0 == "link #2 down" }.count == round }
     }
     #expect(shard.observations.events.prefix(4) == ["link #2 up", "link #2 down", "link #2 up", "link #2 down"])

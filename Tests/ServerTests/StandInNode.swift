@@ -66,7 +66,7 @@ final class StandInNode: DrivenNode {
       }
     case .link(let node, let up):
       observations.facts.withLock { $0.events.append("link \(node) \(up ? "up" : "down")") }
-      if up { effects.append(.send(StandInNode.heartbeat(1), to: node)) }
+      if up { effects.append(.send(StandInNode.ping(1), to: node)) }
     case .synced:
       observations.facts.withLock { $0.events.append("synced") }
       syncInFlight = false
@@ -158,8 +158,8 @@ final class StandInNode: DrivenNode {
       space: SpaceStatus(freeBytes: 3 << 30, reserveBytes: 512 << 20, resumeBytes: 640 << 20, isShort: false))
   }
 
-  static func heartbeat(_ sequence: UInt64) -> PeerMessage {
-    PeerMessage(time: .zero, body: .heartbeat(Heartbeat(bootID: 1, sequence: sequence, wallMilliseconds: 0)))
+  static func ping(_ sequence: UInt64) -> PeerMessage {
+    PeerMessage(time: .zero, body: .ping(Ping(bootID: 1, sequence: sequence, wallMilliseconds: 0, suspects: [])))
   }
 
   private static func object(_ value: [UInt8], _ session: SessionID) -> Effect {
