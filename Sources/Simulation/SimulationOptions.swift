@@ -46,6 +46,7 @@ package struct SimulationOptions: Sendable {
     faults = FaultOptions(using: &generator)
     workload = WorkloadOptions(using: &generator)
     syncVaries = generator.chance(1, in: 8)
+    workload.isWeak = generator.chance(1, in: 3)
     drawMerges(seed)
   }
 
@@ -210,6 +211,8 @@ package struct WorkloadOptions: Sendable {
   package var deletePercent = 10
   /// Operations, of 100, that leave r, w and dw at their defaults; the others draw them.
   package var defaultQuorumPercent = 70
+  /// Where quorums are drawn they are one, mostly: what only one node has been told is what a cluster forgets first.
+  package var isWeak = false
   /// Of 100 puts that succeed, so many are followed by their client's read of the key through the same node.
   package var followPercent = 0
 

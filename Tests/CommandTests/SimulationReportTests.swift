@@ -1,3 +1,4 @@
+import Protocols
 import Simulation
 import Testing
 
