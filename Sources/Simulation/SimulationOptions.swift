@@ -78,7 +78,7 @@ package struct NetworkOptions: Sendable {
   init(using generator: inout SeededGenerator) {
     delayMicroseconds = generator.pick([20...200, 100...1000, 500...20_000, 1000...150_000])
     if generator.chance(1, in: 2) { lossPerMillion = generator.pick([1000, 10_000, 50_000, 150_000]) }
-    if generator.chance(1, in: 2) { duplicationPerMillion = generator.pick([1000, 20_000, 100_000]) }
+    if generator.chance(1, in: 2) { duplicationPerMillion = generator.pick([1000, 50_000, 300_000]) }
     if generator.chance(1, in: 3) {
       longDelayPerMillion = generator.pick([200, 2000, 10_000])
       longDelayMilliseconds = generator.pick([10...1000, 100...10_000, 1000...60_000, 100...10_800_000])
