@@ -46,6 +46,7 @@ package struct SimulationOptions: Sendable {
     faults = FaultOptions(using: &generator)
     workload = WorkloadOptions(using: &generator)
     syncVaries = generator.chance(1, in: 8)
+    workload.isWeak = generator.chance(1, in: 3)
     drawMerges(seed)
   }
 
@@ -77,7 +78,7 @@ package struct NetworkOptions: Sendable {
   init(using generator: inout SeededGenerator) {
     delayMicroseconds = generator.pick([20...200, 100...1000, 500...20_000, 1000...150_000])
     if generator.chance(1, in: 2) { lossPerMillion = generator.pick([1000, 10_000, 50_000, 150_000]) }
-    if generator.chance(1, in: 2) { duplicationPerMillion = generator.pick([1000, 20_000, 100_000]) }
+    if generator.chance(1, in: 2) { duplicationPerMillion = generator.pick([1000, 50_000, 300_000]) }
     if generator.chance(1, in: 3) {
       longDelayPerMillion = generator.pick([200, 2000, 10_000])
       longDelayMilliseconds = generator.pick([10...1000, 100...10_000, 1000...60_000, 100...10_800_000])
@@ -210,6 +211,8 @@ package struct WorkloadOptions: Sendable {
   package var deletePercent = 10
   /// Operations, of 100, that leave r, w and dw at their defaults; the others draw them.
   package var defaultQuorumPercent = 70
+  /// Where quorums are drawn they are one, mostly: what only one node has been told is what a cluster forgets first.
+  package var isWeak = false
   /// Of 100 puts that succeed, so many are followed by their client's read of the key through the same node.
   package var followPercent = 0
 

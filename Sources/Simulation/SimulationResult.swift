@@ -34,6 +34,11 @@ package func simulate(
   simulate(seed: seed, options: SimulationOptions(seed: seed), without: omissions, trace: trace)
 }
 
+/// The strikes that the run of this seed has, whether or not they will take effect.
+package func plannedStrikes(seed: UInt64) -> [(number: Int, fault: Fault)] {
+  FaultPlan(options: SimulationOptions(seed: seed).faults, seed: seed).strikes.map { ($0.number, $0.fault) }
+}
+
 /// Runs a cluster with these options.
 package func simulate(
   seed: UInt64, options: SimulationOptions, without omissions: Omissions = Omissions(),

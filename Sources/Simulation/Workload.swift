@@ -117,7 +117,8 @@ struct Workload {
   }
 
   private mutating func quorumSize(_ client: Int) -> QuorumSize {
-    switch generators[client].below(20) {
+    if options.isWeak, generators[client].below(4) > 0 { return .one }
+    return switch generators[client].below(20) {
     case 0..<5: .one
     case 5..<8: .all
     case 8..<10: .count(replicas)

@@ -37,17 +37,19 @@ struct SimulationReport {
     traceHash = String(result.traceHash, radix: 16)
   }
 
-  /// A run that took its process with it.
-  init(crashed seed: UInt64, _ reason: String) {
+  /// A run that took its process with it: any strike of its plan may have had to do with that.
+  init(crashed seed: UInt64, _ reason: String, without omissions: Omissions = Omissions()) {
     self.seed = seed
     failure = reason
     promise = "crash"
-    omissions = Omissions()
+    self.omissions = omissions
     virtualMilliseconds = 0
     operations = 0
     succeeded = 0
-    strikes = []
-    strikesPlanned = 0
+    let planned = plannedStrikes(seed: seed)
+    strikes = planned.filter { !omissions.contains(strike: $0.number, of: $0.fault) }
+      .map { ($0.number, "\($0.fault.rawValue), if it took effect") }
+    strikesPlanned = planned.count
     traceHash = ""
   }
 

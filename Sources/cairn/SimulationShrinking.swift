@@ -84,6 +84,7 @@ struct SimulationShrinking {
     }
     let bytes = (try? FileTree.read("\(directory)/out", bytesMax: outputBytesMax)) ?? []
     let line = String(decoding: bytes, as: UTF8.self)
-    return SimulationReport(line: line) ?? SimulationReport(crashed: seed, "crash: it ended without a report")
+    return SimulationReport(line: line)
+      ?? SimulationReport(crashed: seed, "crash: it ended without a report", without: omissions)
   }
 }
