@@ -28,7 +28,7 @@ private struct HintTable {
     let count = queues.reduce(0) { $0 + ($1.target["count"]?.integer ?? 0) }
     let bytes = queues.reduce(0) { $0 + ($1.target["bytes"]?.integer ?? 0) }
     let oldest = queues.compactMap { $0.target["oldest_seconds"]?.integer }.max()
-    let age = oldest.map { ", the oldest kept for \(durationText($0 * 1000))" } ?? ""
+    let age = oldest.map { ", the oldest kept for \(HintTable.age($0))" } ?? ""
     total = "total: \(grouped(count)) \(count == 1 ? "hint" : "hints"), \(byteText(Double(bytes)))\(age)"
   }
 
@@ -36,9 +36,11 @@ private struct HintTable {
     [
       holder, target["node"]?.string ?? "?", grouped(target["count"]?.integer ?? 0),
       byteText(Double(target["bytes"]?.integer ?? 0)),
-      target["oldest_seconds"]?.integer.map { durationText($0 * 1000) } ?? "-", state(target),
+      target["oldest_seconds"]?.integer.map(age) ?? "-", state(target),
     ]
   }
+
+  private static func age(_ seconds: Int) -> String { seconds == 0 ? "under 1 s" : durationText(seconds * 1000) }
 
   /// `sending 12,400/s, 3 s left`, or `waiting: n3 is down: not connected`.
   private static func state(_ target: JSON) -> String {
@@ -67,23 +69,20 @@ struct HintReport {
   }
 
   /// Hints that will not be delivered, because there was no room to keep them, or soon will be none.
-  private var warnings: [String] {
-    views.flatMap { view in
-      let most = view.document["hints_max"]?.integer ?? 0
-      let bytes = view.document["bytes"]?.integer ?? 0
-      let refused = view.document["refused"]?.integer ?? 0
-      var lines: [String] = []
-      if bytes > 0, bytes >= most / 10 * 9 {
-        lines.append(
-          "\(view.name) keeps \(byteText(Double(bytes))) of the \(byteText(Double(most))) that hints_max allows: it refuses more")
-      }
-      if refused > 0 {
-        lines.append(
-          "\(view.name) has refused \(grouped(refused)) \(refused == 1 ? "hint" : "hints") since it started: those writes need read repair"
-        )
-      }
-      return lines
+  private static func warnings(_ view: HintView) -> [String] {
+    let most = view.document["hints_max"]?.integer ?? 0
+    let bytes = view.document["bytes"]?.integer ?? 0
+    let refused = view.document["refused"]?.integer ?? 0
+    var lines: [String] = []
+    if bytes > 0, bytes >= most / 10 * 9 {
+      let share = "\(byteText(Double(bytes))) of the \(byteText(Double(most)))"
+      lines.append("\(view.name) keeps \(share) that hints_max allows: it refuses more")
     }
+    if refused > 0 {
+      let count = "\(grouped(refused)) \(refused == 1 ? "hint" : "hints")"
+      lines.append("\(view.name) has refused \(count) since it started: those writes need read repair")
+    }
+    return lines
   }
 
   var text: String {
@@ -92,7 +91,7 @@ struct HintReport {
     if table.isEmpty {
       lines = [unreachable.isEmpty ? "no hints anywhere" : "no hints on \(views.map(\.name).joined(separator: ", "))"]
     }
-    return (lines + warnings.map { "! " + oneLine($0) }).joined(separator: "\n") + "\n"
+    return (lines + views.flatMap(HintReport.warnings).map { "! " + oneLine($0) }).joined(separator: "\n") + "\n"
   }
 
   var json: JSON {

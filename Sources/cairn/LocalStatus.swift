@@ -72,7 +72,8 @@ private struct NodeRow {
     func number(_ value: Int?) -> JSON { value.map(JSON.integer) ?? .null }
     return .object([
       "node": .string(name), "pid": number(pid.map(Int.init)), "state": .string(state), "http": .string("\(endpoint)"),
-      "keys": number(keys), "tombstones": number(tombstones), "hints": number(hints), "memory_bytes": number(residentBytes),
+      "keys": number(keys), "tombstones": number(tombstones), "hints": number(hints),
+      "memory_bytes": number(residentBytes),
     ])
   }
 }

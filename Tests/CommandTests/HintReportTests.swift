@@ -40,12 +40,12 @@ import Testing
   func waiting() {
     let reason = "n3 is down: not connected"
     let one = Self.target("n3", 1200, reason: reason, oldest: 34)
-    let two = Self.target("n3", 7, reason: reason)
+    let two = Self.target("n3", 7, reason: reason, oldest: 0)
     #expect(
       text(view("n1", [Self.target("n2", 0, state: "empty"), one]), view("n2", [two])) == """
-        HOLDER  FOR  HINTS  BYTES    OLDEST  STATE
-        n1      n3   1,200  117 KiB  34 s    waiting: n3 is down: not connected
-        n2      n3   7      700 B    -       waiting: n3 is down: not connected
+        HOLDER  FOR  HINTS  BYTES    OLDEST     STATE
+        n1      n3   1,200  117 KiB  34 s       waiting: n3 is down: not connected
+        n2      n3   7      700 B    under 1 s  waiting: n3 is down: not connected
         total: 1,207 hints, 118 KiB, the oldest kept for 34 s
 
         """)
@@ -57,7 +57,7 @@ import Testing
     let begun = Self.target("n2", 1, state: "sending")
     let lines = text(view("n1", [fast, begun])).split(separator: "\n").map(String.init)
     #expect(lines[1].hasSuffix("  sending 12,400/s, 3 s left"))
-    #expect(lines[2].hasSuffix("  sending"), "nothing is delivered yet, and nothing is made up")
+    #expect(lines[2].hasSuffix("  -       sending"), "nothing is delivered yet, and nothing is made up")
   }
 
   @Test("a node that was not reached is not told to have none")

@@ -62,7 +62,8 @@ import Testing
 
   /// Some for the first peer, none for the others.
   private static func hints(for member: Member, _ index: Int) -> HintQueueStatus {
-    var queue = HintQueueStatus(member: member, count: index == 0 ? 12 : 0, bytes: index == 0 ? 3456 : 0, fileBytes: 5000)
+    var queue = HintQueueStatus(
+      member: member, count: index == 0 ? 12 : 0, bytes: index == 0 ? 3456 : 0, fileBytes: 5000)
     if index == 0 { queue.oldestMilliseconds = 61_500 }
     return queue
   }
@@ -104,7 +105,10 @@ import Testing
   @Test("what does not exist on a node is left out, and its family with it")
   func absent() throws {
     let page = try Self.page(Self.snapshot(peers: []))
-    for name in ["cairn_journal_bytes", "cairn_journal_segments", "cairn_peer_up", "cairn_peer_outbox_bytes", "cairn_hints"] {
+    let names = [
+      "cairn_journal_bytes", "cairn_journal_segments", "cairn_peer_up", "cairn_peer_outbox_bytes", "cairn_hints",
+    ]
+    for name in names {
       #expect(!page.names.contains(name))
     }
     #expect(page.names.contains("cairn_peer_connections_refused_total"))
