@@ -10,8 +10,8 @@ let hintsCommand = Subcommand(
     "A write that a node cannot take is kept by another one, as a hint, until that node is up and takes it; this happens by",
     "itself. Here is what waits, for whom, for how long and why. --drain begins a round now, whatever was paused, and waits",
     "for its end. (The hint files of a store are something else: see cairn store hints.)", "",
-    "Nodes are those of --url, or all of the local cluster in DIR; with neither, those of $\(ObjectRequest.urlVariable), or",
-    "of the local cluster in ./.cairn. Exit code 1 when one of them cannot be asked, or when --drain leaves something.",
+    "Nodes are those of --url, or all of the local cluster in DIR; with neither, those of $\(ObjectRequest.urlVariable), or of the local",
+    "cluster in ./.cairn. Exit code 1 when one of them cannot be asked, or when --drain leaves something.",
   ],
   options: [
     Option("--url", "URL", repeats: true, help: "a node; all of them are asked"),

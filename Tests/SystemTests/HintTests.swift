@@ -28,6 +28,11 @@ extension SystemTests {
         let all = try cairn("hints", "--data", cluster.data)
         #expect(all.code == 1 && all.outputText.contains("\ntotal: 400 hints, "))
         #expect(all.errors == "cairn: cannot reach \(cluster.url(3)): connection refused (error 111)\n")
+        let both = try cairn("hints", "--data", cluster.data, "--url", cluster.url(1))
+        #expect(both.code == 2 && both.errors.contains("\n  see cairn hints --help\n"))
+        let json = try JSON.parse(try cairn("hints", "--json", "--data", cluster.data).output)
+        #expect(json["count"] == .integer(400) && json["nodes"]?.array?.count == 2)
+        #expect(json["unreachable"]?.array?.count == 1)
         let status = try JSON.parse(Array(try cluster.local("status", "--json").utf8))
         #expect((status.array ?? []).reduce(0) { $0 + ($1["hints"]?.integer ?? 0) } == 400)
 
