@@ -111,7 +111,7 @@ extension SystemTests {
       }
     }
 
-    @Test("with two owners down, fallbacks make up quorums by what they keep, never say \"not found\", and hand it over")
+    @Test("with two owners down, fallbacks count for what they keep, never say \"not found\", and hand it over")
     func fallbacks() throws {
       try TestCluster.with("fallbacks", nodes: 5) { cluster in
         var one = try cluster.client(1)
