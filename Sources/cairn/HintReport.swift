@@ -124,8 +124,9 @@ struct DrainReport {
   var text: String {
     let table = HintTable(views.map { ($0.name, $0.document["targets"]?.array ?? []) })
     let first = "handed over \(grouped(delivered)) \(delivered == 1 ? "hint" : "hints")"
-    let lines = table.isEmpty ? ["\(first), none is left"] : ["\(first); what is left:", ""] + table.lines
-    return lines.joined(separator: "\n") + "\n"
+    let place = problems.isEmpty ? "" : " on \(views.map(\.name).joined(separator: ", "))"
+    if table.isEmpty { return "\(first), none is left\(place)\n" }
+    return (["\(first); what is left\(place):", ""] + table.lines).joined(separator: "\n") + "\n"
   }
 
   var json: JSON {
