@@ -6,19 +6,19 @@ import Primitives
 
 /// What operators ask over HTTP; the server answers from the node's status.
 package enum AdminRoute: Sendable, Equatable, CaseIterable {
-  case ping, ready, stats, metrics, status, ring, members, config
+  case ping, ready, stats, metrics, status, ring, members, config, hints
   /// What the node looks up.
   case snapshots
   /// Something to do, by POST; answered when it is done.
-  case merge, snapshot
+  case merge, snapshot, drainHints
 
   /// Asked for by POST, because it does something.
-  package var isTask: Bool { self == .merge || self == .snapshot }
+  package var isTask: Bool { self == .merge || self == .snapshot || self == .drainHints }
 
   /// What is no JSON is text, which nobody is refused.
   var isJSON: Bool {
     switch self {
-    case .stats, .status, .ring, .members, .config, .snapshots, .merge, .snapshot: true
+    case .stats, .status, .ring, .members, .config, .hints, .snapshots, .merge, .snapshot, .drainHints: true
     default: false
     }
   }
@@ -165,7 +165,9 @@ enum HTTPRoute: Equatable {
     case _ where HTTPText.equals(bytes, path, "admin/ring"): .ring
     case _ where HTTPText.equals(bytes, path, "admin/members"): .members
     case _ where HTTPText.equals(bytes, path, "admin/config"): .config
+    case _ where HTTPText.equals(bytes, path, "admin/hints"): .hints
     case _ where HTTPText.equals(bytes, path, "admin/merge"): .merge
+    case _ where HTTPText.equals(bytes, path, "admin/drain-hints"): .drainHints
     case _ where HTTPText.equals(bytes, path, "admin/snapshot"): .snapshot
     case _ where HTTPText.equals(bytes, path, "admin/snapshots"): .snapshots
     default: nil

@@ -27,6 +27,7 @@ enum AdminDocuments {
       "actor": .string(status.actor.description),
       "keys_live": .count(status.keysLive),
       "tombstones": .count(status.tombstones),
+      "hints": hintTotals(status.hints),
       "clock_in_doubt": .bool(status.clockInDoubt),
       "operations_in_progress": .count(status.operationsInProgress),
       "disk": .optional(status.space, disk),
@@ -48,7 +49,7 @@ enum AdminDocuments {
   static func outcome(_ outcome: AdminOutcome) -> (JSON, status: Int) {
     switch outcome {
     case .merged(let totals, let merges): (merge(totals, merges: merges), 200)
-    case .drained(let delivered, _): (.object(["delivered": .count(delivered)]), 200)
+    case .drained(let delivered, let queues): (drained(delivered, queues), 200)
     case .snapshot(let report): (snapshot(report), 200)
     case .snapshots(let entries): (.object(["snapshots": .array(entries.map(snapshot))]), 200)
     case .snapshotRefused(let refusal): (.object(["error": .string("\(refusal)")]), status(refusal))
@@ -165,6 +166,14 @@ enum AdminDocuments {
       "quorum_failures": .count(counters.failures.quorums),
       "timeouts": .count(counters.failures.timeout),
       "overloads": .count(counters.overloads),
+      "hints_kept": .count(counters.hintsKept),
+      "hints_refused": .count(counters.hintsRefused),
+      "hints_delivered": .count(counters.hintsDelivered),
+      "sloppy_writes": .count(counters.sloppyWrites),
+      "sloppy_reads": .count(counters.sloppyReads),
+      "read_repairs": .count(counters.readRepairs),
+      "digest_mismatches": .count(counters.digestMismatches),
+      "hedged_reads": .count(counters.hedgedReads),
       "stale_pushes_refused": .count(counters.stalePushesRefused),
       "syncs": .count(counters.syncs),
       "probes": .count(counters.probes),

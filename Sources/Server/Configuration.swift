@@ -25,6 +25,9 @@ package struct Configuration: Sendable {
   package var diskReserveBytes: UInt64?
   package var merge = MergePolicy()
   package var openFilesMax = 512
+  package var hintBytesMax: UInt64 = 1 << 30
+  package var hintRetryMilliseconds: UInt64 = 1000
+  package var handoffBytesPerSecond: UInt64 = 16 << 20
   package var suspectAfterMilliseconds: UInt64 = 1000
   package var operationsMax = 16_384
   package var connectionsMax = 10_000

@@ -75,6 +75,24 @@ extension ConfigurationKey {
       "Leave it at *2 × max_file_size*. On a disk that is itself hardly larger set both lower; `0` refuses puts only once "
         + "the disk really is full, when deletes find no room either.",
     ],
+    "hints_max": [
+      "What a node that is down costs the others on disk: every write that it misses is kept by another node until it can be "
+        + "handed over. Take *bytes written per second × the longest time that a node may be away*, with 100 bytes more for "
+        + "each write: 1 GiB are some 5 million writes of 100 bytes, and half an hour of 3000 a second. Only the newest "
+        + "write of a key is kept.",
+      "A hint beyond this is refused (`cairn_hints_refused_total`, a line in the log): the write still succeeds where "
+        + "enough owners have it, but the node that missed it has to get it by read repair. `0` keeps none.",
+    ],
+    "hint_retry_interval": [
+      "Hints leave as soon as their node is up, without waiting for this. It counts where that node refuses them or does "
+        + "not answer: a full disk, a store that still loads. The pause doubles while nothing is taken, up to 32 times "
+        + "this."
+    ],
+    "handoff_rate": [
+      "Keeps a node that has just come back from being flooded. A short write counts as 256 bytes, since it is messages "
+        + "that weigh then: the default hands over up to some 60,000 small writes a second from each node, and 1 GiB of "
+        + "hints in a minute or so. Lower it when requests get slower while hints are handed over."
+    ],
     "suspect_after": [
       "A peer that owes an answer for this long is suspected and routed around: requests that wait for it go on without "
         + "it, new ones do not ask it. An idle peer is asked every few twelfths of this span, so that its silence is noticed "

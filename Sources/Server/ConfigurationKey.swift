@@ -87,6 +87,15 @@ extension Configuration {
     number(
       "open_files_max", \.openFilesMax, 16...60_000,
       "sealed data files that stay open; others are opened when they are read"),
+    size(
+      "hints_max", \.hintBytesMax, 0...(1 << 40),
+      "bytes of writes that this node keeps for nodes that cannot take them; what does not fit is refused"),
+    duration(
+      "hint_retry_interval", \.hintRetryMilliseconds, 10...3_600_000,
+      "hints that were refused or not answered are offered again after this time, and then after ever longer ones"),
+    size(
+      "handoff_rate", \.handoffBytesPerSecond, (64 << 10)...(1 << 30),
+      "hints that this node hands over in a second, at most"),
     duration("suspect_after", \.suspectAfterMilliseconds, 50...600_000, "silence after which a node is routed around"),
     number("operations_max", \.operationsMax, 1...1_000_000, "client operations in progress; one more is answered 503"),
     number("connections_max", \.connectionsMax, 1...60_000, "client connections; one more is answered 503 and closed"),

@@ -25,7 +25,7 @@ enum Metrics {
     return text.bytes
   }
 
-  static let families: [MetricFamily] = node + requests + queues + peers + storage
+  static let families: [MetricFamily] = node + requests + replicas + queues + peers + hints + storage
 
   // MARK: The node
 
@@ -117,6 +117,26 @@ enum Metrics {
     },
   ]
 
+  // MARK: Replicas that are away or behind
+
+  private static let replicas: [MetricFamily] = [
+    counter("cairn_sloppy_writes_total", "Writes whose quorum was met with a fallback's help.") {
+      $0.status.counters.sloppyWrites
+    },
+    counter("cairn_sloppy_reads_total", "Reads whose quorum was met with a fallback's help.") {
+      $0.status.counters.sloppyReads
+    },
+    counter("cairn_hedged_reads_total", "Reads that asked one more replica because they took long.") {
+      $0.status.counters.hedgedReads
+    },
+    counter("cairn_digest_mismatches_total", "Reads that had to fetch a newer value than the one they had asked for.") {
+      $0.status.counters.digestMismatches
+    },
+    counter("cairn_read_repairs_total", "Versions sent to owners that a read found behind.") {
+      $0.status.counters.readRepairs
+    },
+  ]
+
   // MARK: What waits, and how much may
 
   private static let queues: [MetricFamily] = [
@@ -126,6 +146,10 @@ enum Metrics {
         ("get", UInt64(queues.gets)), ("put", UInt64(queues.puts)), ("delete", UInt64(queues.deletes)),
         ("forward", UInt64(queues.forwards)), ("list", UInt64(queues.lists)),
       ]
+    },
+    level("cairn_answered_writes_in_progress", "Writes whose client has its answer, and some replica has not answered.")
+    {
+      $0.status.queues.answeredWrites
     },
     level("cairn_operations_max", "Operations that may be in progress (operations_max).") {
       $0.connections.operationsMax
@@ -185,6 +209,37 @@ enum Metrics {
       "cairn_peer_connections_refused_total", "Connections to the cluster port that were no peer's, or a refused one's."
     ) {
       $0.statistics.peerConnectionsRefused
+    },
+  ]
+
+  // MARK: Hints
+
+  private static let hints: [MetricFamily] = [
+    labelled("cairn_hints", .gauge, "target", "Hints kept here for another node.") {
+      $0.status.hints.map { ($0.member.name, UInt64($0.count)) }
+    },
+    labelled("cairn_hints_bytes", .gauge, "target", "Bytes of the hints kept here for another node.") {
+      $0.status.hints.map { ($0.member.name, $0.bytes) }
+    },
+    MetricFamily(
+      name: "cairn_hints_oldest_seconds", kind: .gauge,
+      help: "Age of the oldest hint kept here for another node; missing where there is none."
+    ) { snapshot in
+      snapshot.status.hints.compactMap { queue in
+        queue.oldestMilliseconds.map {
+          MetricSample([("target", queue.member.name)], .amount(Double($0) / 1000))
+        }
+      }
+    },
+    MetricFamily(
+      name: "cairn_hints_max_bytes", kind: .gauge, help: "Bytes of hints that this node keeps at most (hints_max)."
+    ) { [MetricSample([], .count($0.hintBytesMax))] },
+    counter("cairn_hints_kept_total", "Hints that this node took on.") { $0.status.counters.hintsKept },
+    counter("cairn_hints_refused_total", "Hints that this node could not take on.") {
+      $0.status.counters.hintsRefused
+    },
+    counter("cairn_hints_delivered_total", "Hints that this node handed over.") {
+      $0.status.counters.hintsDelivered
     },
   ]
 

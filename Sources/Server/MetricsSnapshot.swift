@@ -12,6 +12,8 @@ struct MetricsSnapshot {
   var process: ProcessSnapshot
   var connections: ConnectionsSnapshot
   var links: [LinkSnapshot]
+  /// Of hints, as configured.
+  var hintBytesMax: UInt64
 }
 
 struct ProcessSnapshot {

@@ -66,6 +66,8 @@ enum RiakStatistics {
       "vnode_gets_total": .count(counters.vnodeGets),
       "vnode_puts": lastMinute(\.vnodePuts),
       "vnode_puts_total": .count(counters.vnodePuts),
+      "read_repairs": lastMinute(\.readRepairs),
+      "read_repairs_total": .count(counters.readRepairs),
       "coord_redirs_total": .count(counters.forwarded),
       "keys_live": .count(snapshot.status.keysLive),
       "tombstones": .count(snapshot.status.tombstones),

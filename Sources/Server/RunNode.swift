@@ -130,6 +130,9 @@ extension Configuration {
     options.reserveBytes = diskReserveBytes
     options.merge = merge
     options.openFilesMax = openFilesMax
+    options.hintBytesMax = hintBytesMax
+    options.hintRetryMilliseconds = hintRetryMilliseconds
+    options.handoffBytesPerSecond = handoffBytesPerSecond
     options.requestTimeoutMilliseconds = requestTimeoutMilliseconds
     options.suspectAfterMilliseconds = suspectAfterMilliseconds
     options.operationsMax = operationsMax

@@ -15,7 +15,7 @@ extension Shard {
       let stats = RiakStatistics.document(metricsSnapshot(), ring: node.currentRing)
       reply.encode(json: stats.bytes, into: &bytes)
     case .metrics: reply.encode(metrics: Metrics.text(metricsSnapshot()), into: &bytes)
-    case .status, .ring, .members, .config, .snapshots, .merge, .snapshot:
+    case .status, .ring, .members, .config, .hints, .snapshots, .merge, .snapshot, .drainHints:
       guard isLocal || configuration.adminRemote else { return refuseRemote(reply, into: &bytes) }
       reply.encode(json: document(route).bytes, into: &bytes)
     }
@@ -73,7 +73,8 @@ extension Shard {
     case .ring: AdminDocuments.ring(node.currentRing)
     case .members: AdminDocuments.members(node.status(at: now), ring: node.currentRing)
     case .config: AdminDocuments.configuration(configuration)
-    case .ping, .ready, .stats, .metrics, .snapshots, .merge, .snapshot: .null
+    case .hints: AdminDocuments.hints(node.status(at: now), bytesMax: configuration.hintBytesMax)
+    case .ping, .ready, .stats, .metrics, .snapshots, .merge, .snapshot, .drainHints: .null
     }
   }
 }

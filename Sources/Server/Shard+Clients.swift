@@ -120,6 +120,7 @@ extension Shard {
         let number = connection.beginListing(reply, RequestStart(operation: .list, began: now.instant))
         step(.list(request, session: SessionID(connection: connection.key, number: number)))
       case .admin(.merge, let reply) where mayAdminister(connection): ask(.merge, for: connection, reply)
+      case .admin(.drainHints, let reply) where mayAdminister(connection): ask(.drainHints, for: connection, reply)
       case .admin(.snapshots, let reply) where mayAdminister(connection): ask(.snapshots, for: connection, reply)
       case .snapshot(let parameters, let reply): takeSnapshot(parameters, for: connection, reply)
       case .admin(let route, let reply):

@@ -15,7 +15,7 @@ import Protocols
   if arguments.has("--json") {
     try printOut(JSON.array(rows.map(\.json)).text(indent: true) + "\n")
   } else {
-    let header = ["NODE", "PID", "STATE", "HTTP", "KEYS", "TOMBSTONES", "MEMORY"]
+    let header = ["NODE", "PID", "STATE", "HTTP", "KEYS", "TOMBSTONES", "HINTS", "MEMORY"]
     try printOut(aligned([header] + rows.map(\.cells)).joined(separator: "\n") + "\n")
   }
   return 0
@@ -31,6 +31,8 @@ private struct NodeRow {
   static let byHand = "serving (not started by local)"
   var keys: Int?
   var tombstones: Int?
+  /// Kept for other nodes.
+  var hints: Int?
   var residentBytes: Int?
 
   init(_ node: LocalCluster.Node, of cluster: LocalCluster) {
@@ -54,6 +56,7 @@ private struct NodeRow {
       }
       keys = status["keys_live"]?.integer
       tombstones = status["tombstones"]?.integer
+      hints = status["hints"]?["count"]?.integer
     } catch {
       return
     }
@@ -62,14 +65,15 @@ private struct NodeRow {
   var cells: [String] {
     func cell(_ value: Int?) -> String { value.map(String.init) ?? "-" }
     let memory = residentBytes.map { "\(($0 + 1 << 19) >> 20) MiB" } ?? "-"
-    return [name, cell(pid.map(Int.init)), state, "\(endpoint)", cell(keys), cell(tombstones), memory]
+    return [name, cell(pid.map(Int.init)), state, "\(endpoint)", cell(keys), cell(tombstones), cell(hints), memory]
   }
 
   var json: JSON {
     func number(_ value: Int?) -> JSON { value.map(JSON.integer) ?? .null }
     return .object([
       "node": .string(name), "pid": number(pid.map(Int.init)), "state": .string(state), "http": .string("\(endpoint)"),
-      "keys": number(keys), "tombstones": number(tombstones), "memory_bytes": number(residentBytes),
+      "keys": number(keys), "tombstones": number(tombstones), "hints": number(hints),
+      "memory_bytes": number(residentBytes),
     ])
   }
 }

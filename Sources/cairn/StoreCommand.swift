@@ -73,7 +73,8 @@ let storeCommand = Subcommand(
       operands: "DIR",
       details: [
         directoryNote, "",
-        "A hint that is missing or does not fit costs time at the next start, and nothing else.",
+        "A hint file that is missing or does not fit costs time at the next start, and nothing else. Writes that a node",
+        "keeps for another one are called hints too, and are something else: see cairn hints.",
       ],
       options: [
         Option("--write", help: "make those that are missing or unfit, for files that take no more records"),

@@ -5,6 +5,7 @@ import Primitives
 /// What people type who know other tools, and what it is called here.
 private let otherWords = [
   "set": "put", "write": "put", "read": "get", "del": "delete", "rm": "delete", "remove": "delete", "run": "local up",
+  "handoff": "hints", "handoffs": "hints", "drain-hints": "hints --drain",
   "-v": "--version", "-V": "--version", "version": "--version",
 ]
 

@@ -52,17 +52,19 @@ import Testing
   @Test(arguments: [
     ("/ping", AdminRoute.ping), ("/ping/", .ping), ("/ready", .ready), ("/stats", .stats), ("/admin/status", .status),
     ("/admin/ring", .ring), ("/admin/members", .members), ("/admin/config/", .config), ("/stats?x=1", .stats),
+    ("/admin/hints", .hints),
   ])
   func operatorsHaveTheirOwn(target: String, route: AdminRoute) {
     #expect(get(target) == [.admin(route, closes: false)])
     #expect(seen("HEAD \(target) HTTP/1.1\r\nHost: h\r\n\r\n") == [.admin(route, closes: false)])
   }
 
-  @Test func whatDoesSomethingIsAskedForByPost() {
+  @Test(arguments: [("merge", AdminRoute.merge), ("drain-hints", .drainHints)])
+  func whatDoesSomethingIsAskedForByPost(task: String, route: AdminRoute) {
     #expect(
-      seen("POST /admin/merge HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n") == [.admin(.merge, closes: false)])
+      seen("POST /admin/\(task) HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n") == [.admin(route, closes: false)])
     for method in ["GET", "HEAD", "PUT", "DELETE"] {
-      let refused = seen("\(method) /admin/merge HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+      let refused = seen("\(method) /admin/\(task) HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
       #expect(refused.map(\.status) == ["HTTP/1.1 405 Method Not Allowed"])
     }
   }

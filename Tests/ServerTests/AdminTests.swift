@@ -1,4 +1,5 @@
 import Platform
+import Protocols
 import Replication
 import Server
 import Testing
@@ -30,6 +31,47 @@ struct AdminTests {
     #expect(try fetch("/admin/status", shard).body.contains(disk))
     #expect(try fetch("/admin/members", shard).body.contains(#""name":"n1""#))
     #expect(try fetch("/admin/ring", shard).body.hasSuffix(#""owners":[["n1"],["n1"]]}"#))
+    #expect(await shard.stop() == .clean)
+  }
+
+  @Test("hints are shown per node that they are for: how many, since when, what becomes of them, and when that is done")
+  func hints() async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path, settings: ["sync=never", "hints_max=2MiB"])
+    let document = try JSON.parse(Array(try fetch("/admin/hints", shard).body.utf8))
+    #expect(document["node"]?.string == "n1" && document["count"]?.integer == 1041)
+    #expect(document["bytes"]?.integer == 94_000 && document["hints_max"]?.integer == 2 << 20)
+    #expect(document["oldest_seconds"]?.integer == 61 && document["refused"]?.integer == 0)
+    let targets = try #require(document["targets"]?.array)
+    #expect(targets.map { $0["node"]?.string } == ["n2", "n3", "n4"])
+    #expect(targets.map { $0["state"]?.string } == ["empty", "waiting", "sending"])
+    #expect(targets.map { $0["reason"]?.string } == ["", "n3 is down: not connected", ""])
+    #expect(targets.map { $0["count"]?.integer } == [0, 40, 1001])
+    #expect(targets[0]["oldest_seconds"] == .null && targets[1]["oldest_seconds"] == .integer(61))
+    #expect(targets[1]["per_second"] == .null && targets[1]["eta_seconds"] == .null)
+    #expect(targets[2]["in_flight"] == .integer(7) && targets[2]["delivered"] == .integer(2000))
+    #expect(targets[2]["per_second"] == .integer(500) && targets[2]["eta_seconds"] == .integer(3))
+    #expect(targets[2]["file_bytes"] == .integer(100_000))
+    let status = try fetch("/admin/status", shard).body
+    #expect(status.contains(#""hints":{"count":1041,"bytes":94000}"#) && status.contains(#""hints_refused":0"#))
+    #expect(await shard.stop() == .clean)
+  }
+
+  @Test("a round of handing over answers with what was delivered, what is left and why")
+  func drain() async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path, settings: ["sync=never"])
+    let client = try shard.connect()
+    try client.send(
+      Array("POST /admin/drain-hints HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".utf8))
+    let answer = String(decoding: try client.receiveAll(), as: UTF8.self)
+    let body = try #require(answer.split(separator: "\r\n\r\n", maxSplits: 1).last)
+    let document = try JSON.parse(Array(body.utf8))
+    #expect(answer.hasPrefix("HTTP/1.1 200 "))
+    #expect(document["delivered"]?.integer == 3 && document["left"]?.integer == 1041)
+    let targets = try #require(document["targets"]?.array)
+    #expect(targets.map { $0["node"]?.string } == ["n3", "n4"], "those with nothing left are not told of")
+    #expect(targets[0]["reason"]?.string == "n3 is down: not connected")
     #expect(await shard.stop() == .clean)
   }
 

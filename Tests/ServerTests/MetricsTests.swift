@@ -20,6 +20,14 @@ import Testing
     counters.failures.count(.unsatisfied(.dw, wanted: 2, got: 1, detail: ""))
     counters.failures.count(.timeout(detail: ""))
     counters.failures.count(.invalidContext)
+    counters.hintsKept = 21
+    counters.hintsRefused = 22
+    counters.hintsDelivered = 23
+    counters.sloppyWrites = 24
+    counters.sloppyReads = 25
+    counters.readRepairs = 26
+    counters.digestMismatches = 27
+    counters.hedgedReads = 28
     counters.failures.count(.invalidQuorum(n: 3))
     counters.probes = 21
     counters.suspicions = 22
@@ -33,6 +41,7 @@ import Testing
     var queues = NodeQueues()
     queues.forwards = 4
     queues.unsynced = 5
+    queues.answeredWrites = 9
     let status = NodeStatus(
       member: member(1, "n1"), state: .serving, clusterID: nil, bootID: 1, actor: ActorID(1), ringEpoch: 1,
       peers: peers.enumerated().map { index, name in
@@ -41,7 +50,7 @@ import Testing
           silentMilliseconds: index == 0 ? 250 : nil, clockOffsetMilliseconds: index == 0 ? -1500 : nil)
       },
       stores: stores, clockInDoubt: true, operationsInProgress: 4, counters: counters, recovery: RecoveryReport(),
-      queues: queues, journal: journal)
+      queues: queues, journal: journal, hints: peers.enumerated().map { hints(for: member($0 + 2, $1), $0) })
     var syncs = LatencyHistogram()
     syncs.record(2_000_000)
     return MetricsSnapshot(
@@ -51,7 +60,15 @@ import Testing
         openDescriptors: 8, descriptorsMax: 9),
       connections: ConnectionsSnapshot(
         clients: 1, clientsMax: 2, operationsMax: 3, unreadBytes: 4, unfinishedBytes: 5, unsynced: 6),
-      links: peers.map { LinkSnapshot(peer: $0, messagesDropped: 3, waitingBytes: 4) })
+      links: peers.map { LinkSnapshot(peer: $0, messagesDropped: 3, waitingBytes: 4) }, hintBytesMax: 1 << 20)
+  }
+
+  /// Some for the first peer, none for the others.
+  private static func hints(for member: Member, _ index: Int) -> HintQueueStatus {
+    var queue = HintQueueStatus(
+      member: member, count: index == 0 ? 12 : 0, bytes: index == 0 ? 3456 : 0, fileBytes: 5000)
+    if index == 0 { queue.oldestMilliseconds = 61_500 }
+    return queue
   }
 
   static func page(_ snapshot: MetricsSnapshot) throws -> MetricsPage {
@@ -68,6 +85,11 @@ import Testing
       "cairn_request_failures_total{reason=\"timeout\"}": 1, "cairn_request_failures_total{reason=\"invalid\"}": 2,
       "cairn_coordinated_operations_total{operation=\"get\"}": 11,
       "cairn_operations_in_progress{operation=\"forward\"}": 4, "cairn_unsynced_acknowledgements": 11,
+      "cairn_answered_writes_in_progress": 9, "cairn_sloppy_writes_total": 24, "cairn_sloppy_reads_total": 25,
+      "cairn_read_repairs_total": 26, "cairn_digest_mismatches_total": 27, "cairn_hedged_reads_total": 28,
+      "cairn_hints{target=\"n2\"}": 12, "cairn_hints{target=\"n3\"}": 0, "cairn_hints_bytes{target=\"n2\"}": 3456,
+      "cairn_hints_oldest_seconds{target=\"n2\"}": 61.5, "cairn_hints_max_bytes": 1_048_576,
+      "cairn_hints_kept_total": 21, "cairn_hints_refused_total": 22, "cairn_hints_delivered_total": 23,
       "cairn_stores{role=\"active\"}": 2, "cairn_stores{role=\"fenced\"}": 1, "cairn_stores{role=\"loading\"}": 0,
       "cairn_keys": 30, "cairn_tombstones": 6, "cairn_store_files": 3, "cairn_store_bytes": 996,
       "cairn_store_live_bytes": 600, "cairn_store_dead_bytes": 300, "cairn_journal_bytes": 77,
@@ -82,12 +104,16 @@ import Testing
     ]
     for (key, value) in expected { #expect(page[key] == value, "\(key)") }
     #expect(page["cairn_peer_silence_seconds{peer=\"n3\"}"] == nil, "never heard from is not silent for 0 s")
+    #expect(page["cairn_hints_oldest_seconds{target=\"n3\"}"] == nil, "no hint is not 0 s old")
   }
 
   @Test("what does not exist on a node is left out, and its family with it")
   func absent() throws {
     let page = try Self.page(Self.snapshot(peers: []))
-    for name in ["cairn_journal_bytes", "cairn_journal_segments", "cairn_peer_up", "cairn_peer_outbox_bytes"] {
+    let names = [
+      "cairn_journal_bytes", "cairn_journal_segments", "cairn_peer_up", "cairn_peer_outbox_bytes", "cairn_hints",
+    ]
+    for name in names {
       #expect(!page.names.contains(name))
     }
     #expect(page.names.contains("cairn_peer_connections_refused_total"))

@@ -71,7 +71,7 @@ final class StandInNode: DrivenNode {
       observations.facts.withLock { $0.events.append("synced") }
       syncInFlight = false
     case .admin(.drainHints, let session):
-      effects.append(.adminDone(.drained(delivered: 3, []), session: session))
+      effects.append(.adminDone(.drained(delivered: 3, StandInNode.hints), session: session))
     case .admin(.merge, let session):
       var totals = MergeTotals()
       totals.recordsDropped = 7
@@ -155,7 +155,27 @@ final class StandInNode: DrivenNode {
       member: member, state: .serving, clusterID: nil, bootID: 1, actor: ActorID(2), ringEpoch: 3, peers: [],
       stores: [], clockInDoubt: false, operationsInProgress: held.count, counters: NodeCounters(),
       recovery: RecoveryReport(),
-      space: SpaceStatus(freeBytes: 3 << 30, reserveBytes: 512 << 20, resumeBytes: 640 << 20, isShort: false))
+      space: SpaceStatus(freeBytes: 3 << 30, reserveBytes: 512 << 20, resumeBytes: 640 << 20, isShort: false),
+      hints: StandInNode.hints)
+  }
+
+  /// For n2 none; for n3 some that wait; for n4 some that are on their way, 500 a second for four seconds now.
+  static let hints: [HintQueueStatus] = (2...4).map { number in
+    let member = Member(id: NodeID(UInt32(number)), name: "n\(number)", address: "127.0.0.1:\(number)")
+    var queue = HintQueueStatus(
+      member: member, count: [0, 40, 1001][number - 2], bytes: [0, 4000, 90_000][number - 2], fileBytes: 100_000)
+    switch number {
+    case 3:
+      queue.state = .waiting(reason: "n3 is down: not connected")
+      queue.oldestMilliseconds = 61_999
+    case 4:
+      queue.state = .sending
+      queue.inFlight = 7
+      queue.delivered = 2000
+      queue.deliveringMilliseconds = 4000
+    default: break
+    }
+    return queue
   }
 
   static func ping(_ sequence: UInt64) -> PeerMessage {
