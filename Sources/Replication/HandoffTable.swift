@@ -53,8 +53,8 @@ struct HandoffTable: Sendable {
 
   /// Sorted by node.
   var targets: [Target]
-  /// Bytes that may be sent now, and since when that was reckoned.
-  var allowance: UInt64 = 0
+  /// Bytes that may be sent now, below zero after a page that cost more; and since when that was reckoned.
+  var allowance = 0
   var reckoned: Instant?
   /// Who asked for all hints to be handed over, with what had been delivered then.
   var waiters: [(session: SessionID, delivered: UInt64)] = []

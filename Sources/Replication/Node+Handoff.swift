@@ -16,7 +16,7 @@ extension Node where Disk: ~Copyable {
   private static var pageBytes: Int { 16 << 10 }
   /// A short record costs as much as this many bytes: it is messages that weigh then.
   private static var hintBytesMin: Int { 256 }
-  private static var burstBytes: UInt64 { 256 << 10 }
+  private static var burstBytes: Int { 256 << 10 }
   /// An unanswered hint is not waited for any longer.
   private static var patienceMilliseconds: UInt64 { 5000 }
   /// Pauses grow from `hint_retry_interval` to this many times as much.
@@ -52,7 +52,7 @@ extension Node where Disk: ~Copyable {
     let earned = now.milliseconds(since: since) * options.handoffBytesPerSecond / 1000
     guard earned > 0 || handoffs.reckoned == nil else { return }
     handoffs.reckoned = now
-    handoffs.allowance = min(Self.burstBytes, handoffs.allowance + max(earned, 1))
+    handoffs.allowance = min(Self.burstBytes, handoffs.allowance + Int(clamping: max(earned, 1)))
   }
 
   private mutating func sendPage(to index: Int, _ engine: Engine, at now: Moment) -> Bool {
@@ -90,7 +90,7 @@ extension Node where Disk: ~Copyable {
     handoffs.targets[index].inFlight[operation] = HandoffTable.InFlight(
       place: hint.place, stamp: hint.version.stamp, byteCount: byteCount, sent: now.instant)
     handoffs.targets[index].bytesInFlight += byteCount
-    handoffs.allowance -= min(handoffs.allowance, UInt64(max(byteCount, Self.hintBytesMin)))
+    handoffs.allowance -= max(byteCount, Self.hintBytesMin)
     let push = Push(
       kind: .handoff, operation: operation, store: store, configID: configID(store), key: key, version: hint.version,
       wantsApplied: false, wantsSynced: true)
