@@ -180,7 +180,8 @@ extension Push {
     let flags = try reader.takeFlags("push", known: Push.wantsAppliedFlag | Push.wantsSyncedFlag)
     let key = try reader.takeKey()
     self.init(
-      kind: kind, operation: operation, store: store, configID: configID, key: key, version: try StoredVersion(from: &reader),
+      kind: kind, operation: operation, store: store, configID: configID, key: key,
+      version: try StoredVersion(from: &reader),
       wantsApplied: flags & Push.wantsAppliedFlag != 0, wantsSynced: flags & Push.wantsSyncedFlag != 0)
   }
 }

@@ -340,7 +340,10 @@ extension Node where Disk: ~Copyable {
   private func hintState(
     _ target: HandoffTable.Target, _ count: Int, _ role: StoreRole, at now: Moment
   ) -> HintQueueStatus.State {
-    if role != .active { return .waiting(reason: "\(StoreID.hints(for: target.node)) is damaged: stop this node and repair it (cairn store repair)") }
+    if role != .active {
+      return .waiting(
+        reason: "\(StoreID.hints(for: target.node)) is damaged: stop this node and repair it (cairn store repair)")
+    }
     if count == 0 { return .empty }
     if !peers.isUp(target.node) { return .waiting(reason: describe(.down, of: target.node)) }
     if let until = target.pausedUntil, until > now.instant {

@@ -82,7 +82,8 @@ struct NodeStart {
         stores: keeper.manifest.stores, on: &disk)
       keeper.clock.observe(engine.recovery.highestTime)
       return NodeStart(
-        identity: keeper, engine: engine, recovery: engine.recovery, missing: (engine.recovery.missing + engine.recovery.missingHints).sorted())
+        identity: keeper, engine: engine, recovery: engine.recovery,
+        missing: (engine.recovery.missing + engine.recovery.missingHints).sorted())
     } catch { throw .storage(error) }
   }
 

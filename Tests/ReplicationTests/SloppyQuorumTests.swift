@@ -49,8 +49,9 @@ struct SloppyQuorumTests {
     cluster.kill(owners[1])
     cluster.kill(owners[2])
     #expect(try #require(cluster.answer(cluster.ask(owners[0], put(key, "two", w: .count(2))))).isStored)
-    guard case .failed(.unsatisfied(.w, wanted: 3, got: 2, _))? = cluster.answer(
-      cluster.ask(owners[0], put(key, "three", w: .count(3))))
+    guard
+      case .failed(.unsatisfied(.w, wanted: 3, got: 2, _))? = cluster.answer(
+        cluster.ask(owners[0], put(key, "three", w: .count(3))))
     else {
       Issue.record("three nodes cannot hold it")
       return
