@@ -136,8 +136,9 @@ struct ReadTests {
     cluster.kill(owners[1])
     cluster.kill(owners[2])
     for entry in [owners[0]] + cluster.strangers(to: key) {
-      guard case .failed(.unsatisfied(.r, wanted: 2, got: 1, let detail))? = cluster.answer(
-        cluster.ask(entry, get(key)))
+      guard
+        case .failed(.unsatisfied(.r, wanted: 2, got: 1, let detail))? = cluster.answer(
+          cluster.ask(entry, get(key)))
       else {
         Issue.record("one owner is left, and nobody else knows the key")
         continue
