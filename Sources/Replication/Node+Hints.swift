@@ -70,8 +70,10 @@ extension Node where Disk: ~Copyable {
   private mutating func store(_ offer: HintOffer, warm: WarmBytes?) -> HintOutcome {
     let id = StoreID.hints(for: offer.owner)
     guard let engine, engine.contains(id) else { return .refused(.notReady) }
-    let bytes = UInt64(offer.key.encoded.count + offer.version.value.count)
-    guard engine.hintBytes + bytes <= options.hintBytesMax else { return .refused(.hintsFull) }
+    let bytes = Record.byteCount(
+      keyLength: offer.key.encoded.count, valueLength: offer.version.value.count,
+      isTombstone: offer.version.isTombstone)
+    guard engine.hintBytes + UInt64(bytes) <= options.hintBytesMax else { return .refused(.hintsFull) }
     do throws(StorageError) {
       switch try engine.apply(
         offer.version, key: offer.key.encoded, hash: offer.hash, to: id, warm: warm, on: &disk)
