@@ -1,0 +1,41 @@
+import Causality
+import Messages
+import Primitives
+import Simulation
+import Storage
+import Testing
+
+@testable import Replication
+
+// What may keep a write from reaching an owner for good: each way in which a hint could be lost, or never be kept.
+
+@Suite("No hint is lost")
+struct KeptHintTests {
+  private func isPush(_ letter: TestCluster.Letter, to id: Int) -> Bool {
+    if case .push = letter.message.body { letter.to == TestCluster.id(id) } else { false }
+  }
+
+  @Test("a node that stops waits for the disk where a hint that it owes needs a read")
+  func stopWaitsForHints() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.treat = { isPush($0, to: 3) ? .drop : .deliver }
+    cluster.ask(1, put("a", "1"))
+    cluster.advance(milliseconds: 6000)
+    #expect(cluster.hints(at: 1, for: 3) == 1)
+    #expect(try #require(cluster.answer(cluster.ask(1, put("a", "2")))).isStored)
+    // The hint that is there has to be read before the newer one takes its place.
+    cluster[1].node?.disk.wouldBlockChance = 1000
+    cluster.holdsReads = [TestCluster.id(1)]
+    cluster.step(cluster[1], .shutdown)
+    cluster.advance(milliseconds: 500)
+    #expect(cluster[1].stopped == nil)
+    cluster.releaseReads(1)
+    cluster.advance(milliseconds: 500)
+    #expect(cluster[1].stopped == .clean)
+    cluster.kill(1)
+    cluster.treat = { _ in .deliver }
+    cluster.start(1, life: 1)
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster.ownCopy(3, "a") == "2")
+  }
+}
