@@ -94,7 +94,7 @@ extension Node where Disk: ~Copyable {
   /// A node takes no further part. If it was to take the write, somebody stands in for the owner concerned.
   mutating func replicaFailed(_ operation: UInt64, _ node: NodeID, _ obstacle: Obstacle) {
     guard let write = writes[operation], write.progress.nodes.contains(node) else { return }
-    if write.progress.isOpen(node) { noteAnswered(node, write) }
+    if write.progress.isAwaited(node) { noteAnswered(node, write) }
     guard writes[operation]?.progress.fail(node, obstacle) == true else { return }
     if let owner = write.progress.ward(of: node), owner != own.id, obstacle.wantsHint {
       if owner != node { writes[operation]?.progress.loseHint(owner) }

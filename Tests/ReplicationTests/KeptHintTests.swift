@@ -38,4 +38,34 @@ struct KeptHintTests {
     cluster.advance(milliseconds: 3000)
     #expect(cluster.ownCopy(3, "a") == "2")
   }
+
+  @Test("an owner that has applied a write and loses it with its power gets it again, also where fewer had to sync")
+  func appliedAndLost() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.holdsSyncs = [TestCluster.id(3)]
+    let session = cluster.ask(1, put("a", "1", w: .all, dw: .one))
+    #expect(cluster.answer(session)?.isStored == true)
+    cluster.kill(3, powerLoss: true)
+    cluster.holdsSyncs = []
+    cluster.start(3, life: 1)
+    cluster.advance(milliseconds: 2500)
+    #expect(cluster.ownCopy(3, "a") == "1")
+    #expect(cluster.hintsLeft == 0)
+  }
+
+  @Test("an owner that has applied a write and never says that it synced it gets a hint at the end")
+  func appliedAndSilent() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.holdsSyncs = [TestCluster.id(3)]
+    #expect(try #require(cluster.answer(cluster.ask(1, put("a", "1", w: .all, dw: .one)))).isStored)
+    #expect(cluster.status(1)?.hints.reduce(0) { $0 + $1.count } == 0)
+    cluster.treat = { isPush($0, to: 3) ? .drop : .deliver }
+    cluster.advance(milliseconds: 6000)
+    #expect(cluster.hints(at: 1, for: 3) == 1)
+    cluster.treat = { _ in .deliver }
+    cluster.holdsSyncs = []
+    cluster.releaseSync(3)
+    cluster.advance(milliseconds: 8000)
+    #expect(cluster.hintsLeft == 0)
+  }
 }
