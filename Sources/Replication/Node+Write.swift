@@ -96,7 +96,7 @@ extension Node where Disk: ~Copyable {
     guard let write = writes[operation], write.progress.nodes.contains(node) else { return }
     if write.progress.isAwaited(node) { noteAnswered(node, write) }
     guard writes[operation]?.progress.fail(node, obstacle) == true else { return }
-    if let owner = write.progress.ward(of: node), owner != own.id, obstacle.wantsHint {
+    if let owner = write.progress.ward(of: node), owner != own.id, obstacle.wantsHint || owner != node {
       if owner != node { writes[operation]?.progress.loseHint(owner) }
       letSomebodyStandIn(for: owner, operation)
     }

@@ -68,4 +68,22 @@ struct KeptHintTests {
     cluster.advance(milliseconds: 8000)
     #expect(cluster.hintsLeft == 0)
   }
+
+  @Test(
+    "whatever a fallback's reason to refuse a hint, somebody else keeps it",
+    arguments: [Refusal.notOwner, .wrongConfig])
+  func refusedHint(refusal: Refusal) throws {
+    let cluster = TestCluster(nodes: 4, partitions: 8)
+    let key = "k1"
+    let owners = cluster.owners(of: key)
+    cluster.kill(owners[2])
+    cluster.treat = { letter in
+      guard case .push(let push) = letter.message.body, case .hint = push.kind else { return .deliver }
+      let reply = PushReply(operation: push.operation, stamp: push.version.stamp, outcome: .refused(refusal))
+      cluster.forge(PeerMessage(time: letter.message.time, body: .pushReply(reply)), from: letter.to, to: letter.from)
+      return .drop
+    }
+    #expect(try #require(cluster.answer(cluster.ask(owners[0], put(key, "1")))).isStored)
+    #expect(cluster.hints(at: owners[0], for: owners[2]) == 1)
+  }
 }
