@@ -227,7 +227,8 @@ extension Node where Disk: ~Copyable {
     return handoffs.targets.contains { target in
       let id = StoreID.hints(for: target.node)
       return !target.inFlight.isEmpty
-        || peers.isUp(target.node) && !target.isAtEnd && engine.contains(id) && engine.hintStatus(id).count > 0
+        || peers.isUp(target.node) && !target.isAtEnd && engine.contains(id) && engine.role(id) == .active
+          && engine.hintStatus(id).count > 0
     }
   }
 
@@ -275,7 +276,8 @@ extension Node where Disk: ~Copyable {
     guard !handoffs.waiters.isEmpty, let engine else { return }
     let isUnderWay = handoffs.targets.contains { target in
       let id = StoreID.hints(for: target.node)
-      guard peers.isUp(target.node), engine.contains(id), engine.hintStatus(id).count > 0 else { return false }
+      guard peers.isUp(target.node), engine.contains(id), engine.role(id) == .active, engine.hintStatus(id).count > 0
+      else { return false }
       return !target.inFlight.isEmpty || target.pausedUntil.map { $0 <= now.instant } ?? true
     }
     guard !isUnderWay else { return }

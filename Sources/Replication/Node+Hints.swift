@@ -70,6 +70,7 @@ extension Node where Disk: ~Copyable {
   private mutating func store(_ offer: HintOffer, warm: WarmBytes?) -> HintOutcome {
     let id = StoreID.hints(for: offer.owner)
     guard let engine, engine.contains(id) else { return .refused(.notReady) }
+    guard engine.role(id) == .active else { return .refused(.damaged) }
     let bytes = UInt64(offer.key.encoded.count + offer.version.value.count)
     guard engine.hintBytes + bytes <= options.hintBytesMax else { return .refused(.hintsFull) }
     do throws(StorageError) {
@@ -96,9 +97,15 @@ extension Node where Disk: ~Copyable {
   mutating func readHint(_ key: ObjectKey, hash: UInt64, store: StoreID, warm: WarmBytes?) -> StoreAnswer {
     guard let engine, store == storeID(hash) else { return .done(.refused(.notOwner)) }
     var newest: StoredVersion?
+    var isDamaged = false
     for owner in owners(store) where owner != own.id {
       let id = StoreID.hints(for: owner)
-      guard engine.contains(id), engine.hintStatus(id).count > 0 else { continue }
+      guard engine.contains(id) else { continue }
+      guard engine.role(id) == .active else {
+        isDamaged = true
+        continue
+      }
+      guard engine.hintStatus(id).count > 0 else { continue }
       do throws(StorageError) {
         switch try engine.lookup(key: key.encoded, hash: hash, in: id, warm: warm, on: &disk) {
         case .absent: continue
@@ -109,6 +116,7 @@ extension Node where Disk: ~Copyable {
         return .done(.refused(refusal(of: id, error)))
       }
     }
-    return .done(newest.map { .found($0) } ?? .absent(floor: .zero))
+    if let newest { return .done(.found(newest)) }
+    return .done(isDamaged ? .refused(.damaged) : .absent(floor: .zero))
   }
 }

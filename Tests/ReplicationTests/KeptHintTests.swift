@@ -86,4 +86,48 @@ struct KeptHintTests {
     #expect(try #require(cluster.answer(cluster.ask(owners[0], put(key, "1")))).isStored)
     #expect(cluster.hints(at: owners[0], for: owners[2]) == 1)
   }
+
+  // MARK: - A damaged store of hints
+
+  /// Node 1 keeps hints for node 3, which is back; their bytes do not read back.
+  private func damagedHints() throws -> TestCluster {
+    let cluster = TestCluster(nodes: 3)
+    cluster.kill(3)
+    cluster.ask(1, put("a", "1"))
+    let directory = "/\(StoreID.hints(for: TestCluster.id(3)))/"
+    let found = cluster[1].node?.disk.paths.first { $0.contains(directory) && $0.hasSuffix(".data") }
+    let path = try #require(found)
+    let bytes = cluster[1].node?.disk.contents(path)
+    let size = try #require(bytes).count
+    cluster[1].node?.disk.flipBit(0, ofByte: size - 2, in: path)
+    cluster.start(3, life: 1)
+    cluster.advance(milliseconds: 1000)
+    #expect(cluster[1].log.contains { $0.contains("is fenced") })
+    return cluster
+  }
+
+  @Test("a request to drain is answered although a store of hints is damaged, and says so")
+  func drainOfDamagedHints() throws {
+    let cluster = try damagedHints()
+    cluster.admin(1, .drainHints, session: 910)
+    cluster.advance(milliseconds: 1000)
+    guard case .drained(0, let left)? = cluster.outcomes[910] else {
+      Issue.record("not answered: \(String(describing: cluster.outcomes[910]))")
+      return
+    }
+    #expect(left.contains { "\($0.state)".contains("damaged") })
+    #expect(cluster[1].node?.operationsInProgress == 0)
+  }
+
+  @Test("a damaged store of hints is told once, not for every write and read that would need it")
+  func damagedHintsAreToldOnce() throws {
+    let cluster = try damagedHints()
+    cluster.kill(3)
+    for index in 0..<20 {
+      #expect(try #require(cluster.answer(cluster.ask(1, put("k\(index)", "1")))).isStored)
+    }
+    #expect(cluster[1].log.count { $0.contains("is fenced") } == 1)
+    #expect(cluster[1].log.count { $0.contains("a hint for n3 is not kept") } == 1)
+    #expect(cluster.status(1)?.counters.hintsRefused == 20)
+  }
 }
