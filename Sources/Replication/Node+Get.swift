@@ -132,7 +132,7 @@ extension Node where Disk: ~Copyable {
   mutating func getAnswered(_ operation: UInt64, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment) {
     guard let get = gets[operation] else { return }
     if get.fetchedFrom == node { return fetched(operation, node, outcome, at: now) }
-    guard get.answers.isOpen(node) else { return }
+    guard get.answers.isOpen(node), get.asked.contains(node) else { return }
     let isOwner = get.primaries.replicas.contains(node)
     switch outcome {
     case .absent where !isOwner: gets[operation]?.answers.record(node, accepted: false)

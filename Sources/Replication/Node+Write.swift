@@ -128,7 +128,9 @@ extension Node where Disk: ~Copyable {
 
   private mutating func receiveWriteReply(_ reply: PushReply, from node: NodeID, at now: Moment) {
     let operation = reply.operation
-    guard let write = writes[operation], write.isApplied, write.version.stamp == reply.stamp else { return }
+    guard let write = writes[operation], write.isApplied, write.version.stamp == reply.stamp,
+      write.progress.wasSent(node)
+    else { return }
     let mayBeat = write.deletion != nil && !write.isAnswered
     switch reply.outcome {
     case .applied(let synced): taken(operation, by: node, synced: synced)

@@ -1,0 +1,55 @@
+import Causality
+import Messages
+import Primitives
+import Replication
+import Simulation
+import Storage
+import Testing
+
+@Suite("Answers that belong to nothing")
+struct ForeignAnswerTests {
+  private func pushed(_ letter: TestCluster.Letter, to id: Int) -> Push? {
+    guard case .push(let push) = letter.message.body, letter.to == TestCluster.id(id) else { return nil }
+    return push
+  }
+
+  @Test("a node that was never sent a write does not count, whatever it says of it")
+  func neverSentAWrite() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.kill(3)
+    var sent: Push?
+    cluster.treat = { letter in
+      guard let push = pushed(letter, to: 2) else { return .deliver }
+      sent = push
+      return .hold
+    }
+    let session = cluster.ask(1, put("a", "1"))
+    let push = try #require(sent)
+    let reply = PushReply(operation: push.operation, stamp: push.version.stamp, outcome: .applied(synced: true))
+    cluster.step(
+      cluster[1], .peer(PeerMessage(time: push.version.stamp.time, body: .pushReply(reply)), from: TestCluster.id(3)))
+    #expect(cluster.answer(session) == nil)
+    cluster.release()
+    #expect(cluster.answer(session)?.isStored == true)
+  }
+
+  @Test("a replica that was never asked does not count, whatever it says of the key")
+  func neverAsked() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.ask(1, put("a", "1", w: .all))
+    var question: (to: NodeID, operation: UInt64, time: HybridTime)?
+    cluster.treat = { letter in
+      guard case .read(let read) = letter.message.body else { return .deliver }
+      question = (letter.to, read.operation, letter.message.time)
+      return .hold
+    }
+    let session = cluster.ask(1, get("a"))
+    let asked = try #require(question)
+    let other = TestCluster.id(asked.to == TestCluster.id(2) ? 3 : 2)
+    let reply = PeerReadReply(operation: asked.operation, outcome: .absent(floor: .zero))
+    cluster.step(cluster[1], .peer(PeerMessage(time: asked.time, body: .readReply(reply)), from: other))
+    #expect(cluster.answer(session) == nil)
+    cluster.release()
+    #expect(cluster.answer(session)?.text == "1")
+  }
+}
