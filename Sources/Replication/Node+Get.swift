@@ -221,6 +221,8 @@ extension Node where Disk: ~Copyable {
 
   /// The value that a digest had announced, or something newer yet.
   private mutating func fetched(_ operation: UInt64, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment) {
+    // What it said first, once more.
+    if case .digest = outcome { return }
     guard case .found(let version) = outcome,
       version.stamp >= gets[operation]?.seen.first(where: { $0.node == node })?.stamp ?? .zero
     else {

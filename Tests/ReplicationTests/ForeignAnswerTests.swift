@@ -52,4 +52,29 @@ struct ForeignAnswerTests {
     cluster.release()
     #expect(cluster.answer(session)?.text == "1")
   }
+
+  @Test("a digest that comes twice does not pass for the value that it announced")
+  func repeatedDigest() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.ask(1, put("a", "old", w: .all))
+    cluster.kill(1)
+    cluster.ask(2, put("a", "new"))
+    cluster.treat = { pushed($0, to: 1) != nil ? .drop : .deliver }
+    cluster.start(1, life: 1)
+    cluster.advance(milliseconds: 2500)
+    cluster.kill(3)
+    var digest: TestCluster.Letter?
+    cluster.treat = { letter in
+      if pushed(letter, to: 1) != nil { return .drop }
+      if case .readReply(let reply) = letter.message.body, case .digest = reply.outcome { digest = letter }
+      if case .read(let read) = letter.message.body, read.subject == .value { return .hold }
+      return .deliver
+    }
+    let session = cluster.ask(1, get("a"))
+    let repeated = try #require(digest)
+    cluster.step(cluster[1], .peer(repeated.message, from: repeated.from))
+    #expect(cluster.answer(session) == nil)
+    cluster.release()
+    #expect(cluster.answer(session)?.text == "new")
+  }
 }
