@@ -138,8 +138,9 @@ extension Node where Disk: ~Copyable {
 
   mutating func receiveHandoffReply(_ reply: PushReply, from node: NodeID, at now: Moment) {
     guard let engine, let index = handoffs.index(node),
-      let hint = handoffs.targets[index].inFlight.removeValue(forKey: reply.operation)
+      let hint = handoffs.targets[index].inFlight[reply.operation], hint.stamp == reply.stamp
     else { return }
+    handoffs.targets[index].inFlight[reply.operation] = nil
     handoffs.targets[index].bytesInFlight -= hint.byteCount
     switch reply.outcome {
     case .applied(synced: true), .haveNewer(_, synced: true):

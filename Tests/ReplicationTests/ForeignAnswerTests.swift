@@ -77,4 +77,27 @@ struct ForeignAnswerTests {
     cluster.release()
     #expect(cluster.answer(session)?.text == "new")
   }
+
+  @Test("a hint is not forgotten for an answer about another write")
+  func otherWrite() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.kill(3)
+    cluster.ask(1, put("a", "1"))
+    var handed: Push?
+    cluster.treat = { letter in
+      guard let push = pushed(letter, to: 3), push.kind == .handoff else { return .deliver }
+      handed = push
+      return .drop
+    }
+    cluster.start(3, life: 1)
+    cluster.advance(milliseconds: 100)
+    let push = try #require(handed)
+    let reply = PushReply(operation: push.operation, stamp: .zero, outcome: .applied(synced: true))
+    cluster.step(
+      cluster[1], .peer(PeerMessage(time: push.version.stamp.time, body: .pushReply(reply)), from: TestCluster.id(3)))
+    #expect(cluster.hints(at: 1, for: 3) == 1)
+    cluster.treat = { _ in .deliver }
+    cluster.advance(milliseconds: 10_000)
+    #expect(cluster.ownCopy(3, "a") == "1" && cluster.hintsLeft == 0)
+  }
 }
