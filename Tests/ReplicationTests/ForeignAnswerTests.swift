@@ -100,4 +100,21 @@ struct ForeignAnswerTests {
     cluster.advance(milliseconds: 10_000)
     #expect(cluster.ownCopy(3, "a") == "1" && cluster.hintsLeft == 0)
   }
+
+  @Test("writes handed over by other nodes are refused while as many as may wait for this node's disk")
+  func forwardsWaitForTheDisk() throws {
+    let most = 8
+    let cluster = TestCluster(nodes: 5, partitions: 8) { $0.operationsMax = $0.name == "n1" ? most : 1000 }
+    let key = try #require((0..<200).map { "k\($0)" }.first { key in cluster.owners(of: key).contains(1) })
+    let owners = cluster.owners(of: key)
+    let entry = try #require(cluster.strangers(to: key).first)
+    for owner in owners where owner != 1 { cluster.kill(owner) }
+    // The fallbacks sync at once, so that no client waits for the coordinator's disk.
+    cluster.holdsSyncs = [TestCluster.id(1)]
+    let sessions = (0..<most + 4).map { cluster.ask(entry, put(key, "\($0)")) }
+    #expect(sessions.map { cluster.answer($0)?.isStored == true } == (0..<most + 4).map { $0 < most })
+    cluster.holdsSyncs = []
+    cluster.releaseSync(1)
+    #expect(try #require(cluster.answer(cluster.ask(entry, put(key, "last")))).isStored)
+  }
 }
