@@ -175,12 +175,12 @@ extension Node where Disk: ~Copyable {
     handoffs.reviewed = now.instant
     for index in handoffs.targets.indices {
       let id = StoreID.hints(for: handoffs.targets[index].node)
+      giveUpLate(index, at: now)
       guard engine.contains(id), engine.hintStatus(id).count > 0 else {
         handoffs.targets[index].oldest = nil
         handoffs.targets[index].head = .start
         continue
       }
-      giveUpLate(index, at: now)
       finishPass(index, engine, at: now)
       lookForOldest(index, id, engine)
     }
