@@ -87,6 +87,28 @@ struct KeptHintTests {
     #expect(cluster.hints(at: owners[0], for: owners[2]) == 1)
   }
 
+  @Test("so many writes wait for one peer and no more: then a hint is kept, and 503 says so where it does not suffice")
+  func awaitedWritesAreBounded() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.treat = { letter in
+      if case .pushReply = letter.message.body { .drop } else { .deliver }
+    }
+    let most = Node<SimulatedDisk>.awaitedWritesMax
+    for index in 0..<most { cluster.ask(1, put("k\(index % 50)", "1", w: .one, dw: .one)) }
+    #expect(cluster.hintsLeft == 0)
+    #expect(try #require(cluster.answer(cluster.ask(1, put("k", "2", w: .one, dw: .one)))).isStored)
+    #expect(cluster.hints(at: 1, for: 2) == 1 && cluster.hints(at: 1, for: 3) == 1)
+    guard case .failed(.overloaded(let detail))? = cluster.answer(cluster.ask(1, put("k", "3"))) else {
+      Issue.record("two nodes cannot take it")
+      return
+    }
+    #expect(detail.contains("n2: too many writes wait for it"))
+    cluster.treat = { _ in .deliver }
+    cluster.advance(milliseconds: 15_000)
+    #expect(cluster.ownCopy(2, "k") == "2" && cluster.ownCopy(3, "k") == "2")
+    #expect(cluster.hintsLeft == 0)
+  }
+
   // MARK: - A damaged store of hints
 
   /// Node 1 keeps hints for node 3, which is back; their bytes do not read back.
