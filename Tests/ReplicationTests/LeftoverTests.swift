@@ -50,7 +50,7 @@ struct LeftoverTests {
       if drawn < loss + delay + repetition { cluster.forge(letter.message, from: letter.from, to: letter.to) }
       return .deliver
     }
-    for id in 1...count { cluster[id].node?.disk.wouldBlockChance = generator.below(50) }
+    for id in 1...count { cluster[id].node?.disk.wouldBlockChance = generator.below(400) }
     var down: Set<Int> = []
     var asked: [(session: UInt64, entry: Int)] = []
     var lost: Set<UInt64> = []
