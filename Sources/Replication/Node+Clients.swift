@@ -38,7 +38,12 @@ extension Node where Disk: ~Copyable {
     case .stopping, .closing: return .notReady(detail: "node \(own.name) is stopping")
     case .founding, .creating, .opening: return .notReady(detail: "node \(own.name) is starting: \(startingReason)")
     }
-    guard clientOperations < options.operationsMax, !chaos.strikes(.operationRefused) else {
+    return overload(isChaotic: chaos.strikes(.operationRefused))
+  }
+
+  /// Why nothing more can be taken on, also of what another node hands over.
+  mutating func overload(isChaotic: Bool = false) -> ClientFailure? {
+    guard clientOperations < options.operationsMax, !isChaotic else {
       counters.overloads += 1
       return .overloaded(detail: "node \(own.name) has \(clientOperations) operations in progress")
     }

@@ -159,10 +159,7 @@ extension Node where Disk: ~Copyable {
     if let refusal = refusalToCoordinate(forward.request, hash: hash, at: now) {
       return refuse(forward, from: node, refusal)
     }
-    guard clientOperations < options.operationsMax else {
-      counters.overloads += 1
-      return refuse(forward, from: node, .overloaded)
-    }
+    guard overload() == nil else { return refuse(forward, from: node, .overloaded) }
     guard let stamp = forward.stamp else { return lendStamp(forward, to: node, at: now) }
     coordinate(
       forward.request, hash: hash, origin: .forwarder(node, operation: forward.operation, bootID: forward.bootID),

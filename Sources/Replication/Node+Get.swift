@@ -130,7 +130,7 @@ extension Node where Disk: ~Copyable {
   mutating func getAnswered(_ operation: UInt64, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment) {
     guard let get = gets[operation] else { return }
     if get.fetchedFrom == node { return fetched(operation, get, node, outcome, at: now) }
-    guard get.answers.isOpen(node) else { return }
+    guard get.answers.isOpen(node), get.asked.contains(node) else { return }
     let isOwner = get.primaries.replicas.contains(node)
     switch outcome {
     case .absent where !isOwner: get.answers.record(node, accepted: false)
@@ -218,6 +218,8 @@ extension Node where Disk: ~Copyable {
   private mutating func fetched(
     _ operation: UInt64, _ get: GetOperation, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment
   ) {
+    // What it said first, once more.
+    if case .digest = outcome { return }
     guard case .found(let version) = outcome,
       version.stamp >= get.seen.first(where: { $0.node == node })?.stamp ?? .zero
     else {

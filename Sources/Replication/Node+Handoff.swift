@@ -152,8 +152,9 @@ extension Node where Disk: ~Copyable {
 
   mutating func receiveHandoffReply(_ reply: PushReply, from node: NodeID, at now: Moment) {
     guard let engine, let index = handoffs.index(node),
-      let hint = handoffs.targets[index].inFlight.removeValue(forKey: reply.operation)
+      let hint = handoffs.targets[index].inFlight[reply.operation], hint.stamp == reply.stamp
     else { return }
+    handoffs.targets[index].inFlight[reply.operation] = nil
     handoffs.targets[index].bytesInFlight -= hint.byteCount
     switch reply.outcome {
     case .applied(synced: true), .haveNewer(_, synced: true):
@@ -188,12 +189,12 @@ extension Node where Disk: ~Copyable {
     handoffs.reviewed = now.instant
     for index in handoffs.targets.indices {
       let id = StoreID.hints(for: handoffs.targets[index].node)
+      giveUpLate(index, at: now)
       guard engine.contains(id), engine.hintStatus(id).count > 0 else {
         handoffs.targets[index].oldest = nil
         handoffs.targets[index].head = .start
         continue
       }
-      giveUpLate(index, at: now)
       finishPass(index, engine, at: now)
       lookForOldest(index, id, engine)
     }
@@ -294,7 +295,8 @@ extension Node where Disk: ~Copyable {
     guard !handoffs.waiters.isEmpty, let engine else { return }
     let isUnderWay = handoffs.targets.contains { target in
       let id = StoreID.hints(for: target.node)
-      guard peers.isUp(target.node), engine.contains(id), engine.hintStatus(id).count > 0 else { return false }
+      guard peers.isUp(target.node), engine.contains(id), engine.role(id) == .active, engine.hintStatus(id).count > 0
+      else { return false }
       return !target.inFlight.isEmpty || target.pausedUntil.map { $0 <= now.instant } ?? true
     }
     guard !isUnderWay else { return }

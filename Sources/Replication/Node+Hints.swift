@@ -70,7 +70,8 @@ extension Node where Disk: ~Copyable {
   private mutating func store(_ offer: HintOffer, warm: WarmBytes?) -> HintOutcome {
     let id = StoreID.hints(for: offer.owner)
     guard let engine, engine.contains(id) else { return .refused(.notReady) }
-    let bytes = Record.byteCount(
+    guard engine.role(id) == .active else { return .refused(.damaged) }
+    let bytes = RecordHeader.byteCount(
       keyLength: offer.key.encoded.count, valueLength: offer.version.value.count,
       isTombstone: offer.version.isTombstone)
     guard engine.hintBytes + UInt64(bytes) <= options.hintBytesMax else { return .refused(.hintsFull) }
@@ -98,9 +99,15 @@ extension Node where Disk: ~Copyable {
   mutating func readHint(_ key: ObjectKey, hash: UInt64, store: StoreID, warm: WarmBytes?) -> StoreAnswer {
     guard let engine, store == storeID(hash) else { return .done(.refused(.notOwner)) }
     var newest: StoredVersion?
+    var isDamaged = false
     for owner in owners(store) where owner != own.id {
       let id = StoreID.hints(for: owner)
-      guard engine.contains(id), engine.hintStatus(id).count > 0 else { continue }
+      guard engine.contains(id) else { continue }
+      guard engine.role(id) == .active else {
+        isDamaged = true
+        continue
+      }
+      guard engine.hintStatus(id).count > 0 else { continue }
       do throws(StorageError) {
         switch try engine.lookup(key: key.encoded, hash: hash, in: id, warm: warm, on: &disk) {
         case .absent: continue
@@ -111,6 +118,7 @@ extension Node where Disk: ~Copyable {
         return .done(.refused(refusal(of: id, error)))
       }
     }
-    return .done(newest.map { .found($0) } ?? .absent(floor: .zero))
+    if let newest { return .done(.found(newest)) }
+    return .done(isDamaged ? .refused(.damaged) : .absent(floor: .zero))
   }
 }

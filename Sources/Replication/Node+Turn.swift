@@ -213,11 +213,16 @@ extension Node where Disk: ~Copyable {
     free.append(.log(.info, "stopping: \(clientOperations) operations to finish"))
   }
 
+  /// A hint that is to be kept needs bytes from the disk first.
+  private var isHintWaiting: Bool {
+    pendingReads.values.contains { if case .hint = $0.waiter { true } else { false } }
+  }
+
   private mutating func finishShutdown(at now: Moment) {
     settleSyncWaiters(at: now)
     guard phase == .stopping, clientOperations == 0 else { return }
     keepHintsOfAnsweredWrites()
-    guard jobs.isEmpty, held.isEmpty else { return }
+    guard jobs.isEmpty, held.isEmpty, !isHintWaiting else { return }
     // What found no room must not be left behind: until it finds some this is no clean stop.
     if let engine, engine.flushed < engine.appended { return }
     phase = .closing

@@ -91,9 +91,9 @@ extension Node where Disk: ~Copyable {
   /// A node takes no further part. If it was to take the write, somebody stands in for the owner concerned.
   mutating func replicaFailed(_ operation: UInt64, _ node: NodeID, _ obstacle: Obstacle) {
     guard let write = writes[operation], let owner = write.progress.ward(of: node) else { return }
-    if write.progress.isOpen(node) { noteAnswered(node, write) }
+    if write.progress.isAwaited(node) { noteAnswered(node, write) }
     guard write.progress.fail(node, obstacle) else { return }
-    if owner != own.id, obstacle.wantsHint {
+    if owner != own.id, obstacle.wantsHint || owner != node {
       if owner != node { write.progress.loseHint(owner) }
       letSomebodyStandIn(for: owner, operation, write)
     }
@@ -122,7 +122,9 @@ extension Node where Disk: ~Copyable {
 
   private mutating func receiveWriteReply(_ reply: PushReply, from node: NodeID, at now: Moment) {
     let operation = reply.operation
-    guard let write = writes[operation], write.isApplied, write.version.stamp == reply.stamp else { return }
+    guard let write = writes[operation], write.isApplied, write.version.stamp == reply.stamp,
+      write.progress.wasSent(node)
+    else { return }
     let mayBeat = !write.isAnswered && write.isDelete
     switch reply.outcome {
     case .applied(let synced): taken(write, by: node, synced: synced)

@@ -79,8 +79,11 @@ struct WriteProgress: Sendable {
     return mayApply < quorum.w || maySync < quorum.dw || ownersMayApply < quorum.pw ? .impossible : .waiting
   }
 
-  /// Everybody who was asked has taken the write or cannot.
-  var isSettled: Bool { applied | failed == all }
+  /// Nodes that will not lose it again with their power, where that is asked of any; else those that hold it.
+  private var kept: UInt64 { quorum.dw > 0 ? synced : applied }
+
+  /// Everybody who was asked has taken the write for good or cannot.
+  var isSettled: Bool { kept | failed == all }
 
   /// A fallback holds the write and is needed for w or dw.
   var isSloppy: Bool { ownersApplied < quorum.w || (synced & ownerMask).nonzeroBitCount < quorum.dw }
@@ -94,16 +97,18 @@ struct WriteProgress: Sendable {
   /// Neither taken nor refused.
   func isOpen(_ node: NodeID) -> Bool { bit(node).map { (applied | failed) & $0 == 0 } ?? false }
 
-  /// Nodes that were sent the write and have not said what became of it.
-  var awaited: [NodeID] { nodes(in: sent & ~applied & ~failed) }
+  /// Nodes that were sent the write and have not said that they keep it or that they cannot.
+  var awaited: [NodeID] { nodes(in: sent & ~kept & ~failed) }
 
-  /// The node holds the write, or something newer. True when that was not known.
+  func isAwaited(_ node: NodeID) -> Bool { bit(node).map { sent & ~kept & ~failed & $0 != 0 } ?? false }
+
+  /// The node holds the write, or something newer. True when it is not awaited any longer and was until now.
   mutating func take(_ node: NodeID, synced isSynced: Bool) -> Bool {
     guard let bit = bit(node) else { return false }
-    let isNews = (applied | failed) & bit == 0
+    let wasAwaited = isAwaited(node)
     applied |= bit
     if isSynced { synced |= bit }
-    return isNews
+    return wasAwaited && !isAwaited(node)
   }
 
   mutating func noteApplied(_ node: NodeID) { if let bit = bit(node) { applied |= bit } }
@@ -115,7 +120,7 @@ struct WriteProgress: Sendable {
     guard let bit = bit(node), failed & bit == 0 else { return false }
     failed |= bit
     if applied & bit == 0 { obstacles.append((node, obstacle)) }
-    return (quorum.dw > 0 ? synced : applied) & bit == 0
+    return kept & bit == 0
   }
 
   func wasSent(_ node: NodeID) -> Bool { bit(node).map { sent & $0 != 0 } ?? false }
@@ -184,6 +189,6 @@ struct WriteProgress: Sendable {
 
   func fallbackHolds(for owner: NodeID) -> Bool {
     guard let ward = nodes.firstIndex(of: owner) else { return false }
-    return wards.indices.contains { wards[$0] == ward && applied & 1 << UInt64(ownerCount + $0) != 0 }
+    return wards.indices.contains { wards[$0] == ward && kept & 1 << UInt64(ownerCount + $0) != 0 }
   }
 }

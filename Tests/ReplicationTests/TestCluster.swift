@@ -46,7 +46,12 @@ final class TestCluster {
   var treat: (Letter) -> Treatment = { _ in .deliver }
   /// Nodes whose syncs wait for `releaseSync`.
   var holdsSyncs: Set<NodeID> = []
+  /// Nodes whose cold reads wait for `releaseReads`.
+  var holdsReads: Set<NodeID> = []
+  private var heldReads: [(id: NodeID, ticket: ReadTicket, read: ColdRead)] = []
   private(set) var answers: [UInt64: ClientResponse] = [:]
+  /// Sessions that were answered when they had an answer already.
+  private(set) var answeredAgain: [UInt64] = []
   private(set) var outcomes: [UInt64: AdminOutcome] = [:]
   private(set) var listings: [UInt64: Listing] = [:]
   /// Nodes that stand still: nothing reaches them but into their sockets, where it waits.
@@ -127,6 +132,7 @@ final class TestCluster {
     if powerLoss { disk.discardUnsynced() } else { disk.killProcess() }
     test.node = nil
     test.heldSync = nil
+    heldReads.removeAll { $0.id == test.id }
     test.disk = disk
     queue.removeAll { $0.from == test.id || $0.to == test.id }
     for other in nodes where other.node != nil { step(other, .link(test.id, up: false)) }
@@ -277,9 +283,28 @@ final class TestCluster {
     step(test, .synced(request.ticket))
   }
 
+  /// The disk of the node has brought what was asked of it.
+  func releaseReads(_ id: Int) {
+    let test = self[id]
+    holdsReads.remove(test.id)
+    let reads = heldReads.filter { $0.id == test.id }
+    heldReads.removeAll { $0.id == test.id }
+    for held in reads { finish(held.ticket, held.read, of: test) }
+    run()
+  }
+
+  private func finish(_ ticket: ReadTicket, _ read: ColdRead, of test: TestNode) {
+    do throws(StorageError) {
+      let bytes = try test.node?.disk.read(read.file, at: read.offset, count: read.count, mayBlock: true)
+      if case .bytes(let bytes)? = bytes { step(test, .read(ticket, bytes: bytes)) }
+    } catch { step(test, .readFailed(ticket, error)) }
+  }
+
   private func perform(_ effect: Effect, of test: TestNode) {
     switch effect {
-    case .respond(let response, let session): answers[session.rawValue] = response
+    case .respond(let response, let session):
+      if answers[session.rawValue] != nil { answeredAgain.append(session.rawValue) }
+      answers[session.rawValue] = response
     case .listing(let part, let session): take(part, of: session, from: test)
     case .adminDone(let outcome, let session): outcomes[session.rawValue] = outcome
     case .send(let message, let node):
@@ -297,10 +322,11 @@ final class TestCluster {
       } catch { return step(test, .jobFailed(job.id, error)) }
       step(test, .jobDone(job.id))
     case .read(let ticket, let read):
-      do throws(StorageError) {
-        let bytes = try test.node?.disk.read(read.file, at: read.offset, count: read.count, mayBlock: true)
-        if case .bytes(let bytes)? = bytes { step(test, .read(ticket, bytes: bytes)) }
-      } catch { step(test, .readFailed(ticket, error)) }
+      if holdsReads.contains(test.id) {
+        heldReads.append((test.id, ticket, read))
+      } else {
+        finish(ticket, read, of: test)
+      }
     case .stop(let reason): test.stopped = reason
     case .log(_, let text): test.log.append(text)
     case .disconnect(let node): reconnect(test, to: node)
