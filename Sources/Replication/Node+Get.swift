@@ -38,8 +38,8 @@ extension Node where Disk: ~Copyable {
     askReplicas(operation, at: now)
     settleGet(operation, at: now)
     guard gets[operation] != nil else { return }
-    wheel.schedule(
-      operation, at: min(get.deadline, now.instant.adding(milliseconds: readLatency.hedgeMilliseconds(at: now.instant))))
+    let patience = chaos.strikes(.hedgeAtOnce) ? 0 : readLatency.hedgeMilliseconds(at: now.instant)
+    wheel.schedule(operation, at: min(get.deadline, now.instant.adding(milliseconds: patience)))
   }
 
   // MARK: - Asking

@@ -51,7 +51,9 @@ extension Node where Disk: ~Copyable {
     guard push.store.partition < ring.partitionCount, push.store == storeID(hash(push.key.encoded)),
       push.configID == configID(push.store), owners(push.store).contains(owner), owner != own.id
     else { return replyToPush(push, to: node, .refused(.wrongConfig)) }
-    guard held.count + unflushed.count < Self.heldMax else { return replyToPush(push, to: node, .refused(.overloaded)) }
+    guard held.count + unflushed.count < Self.heldMax, !chaos.strikes(.heldFull) else {
+      return replyToPush(push, to: node, .refused(.overloaded))
+    }
     identity.clock.observe(push.version.stamp.time)
     let offer = HintOffer(owner: owner, key: push.key, hash: hash(push.key.encoded), version: push.version)
     switch store(offer, warm: warm) {
@@ -71,7 +73,9 @@ extension Node where Disk: ~Copyable {
     let id = StoreID.hints(for: offer.owner)
     guard let engine, engine.contains(id) else { return .refused(.notReady) }
     let bytes = UInt64(offer.key.encoded.count + offer.version.value.count)
-    guard engine.hintBytes + bytes <= options.hintBytesMax else { return .refused(.hintsFull) }
+    guard engine.hintBytes + bytes <= options.hintBytesMax, !chaos.strikes(.hintRefused) else {
+      return .refused(.hintsFull)
+    }
     do throws(StorageError) {
       switch try engine.apply(
         offer.version, key: offer.key.encoded, hash: offer.hash, to: id, warm: warm, on: &disk)

@@ -22,10 +22,7 @@ struct DurabilityProbe {
   /// nothing.
   /// - Parameter losesPower: Nothing survives that was not synced.
   static func stamp(of key: ObjectKey, on disk: SimulatedDisk, losesPower: Bool) -> Stamp {
-    var disk = disk
-    if losesPower { disk.discardUnsynced() } else { disk.killProcess() }
-    disk.wouldBlockChance = 0
-    disk.spaceLeft = nil
+    var disk = copy(of: disk, losesPower: losesPower)
     do throws(StorageError) {
       let path = Simulator.directory + "/node"
       guard let bytes = disk.contents(path) else { return .zero }
@@ -52,6 +49,44 @@ struct DurabilityProbe {
     } catch {
       return .zero
     }
+  }
+
+  private static func copy(of disk: SimulatedDisk, losesPower: Bool) -> SimulatedDisk {
+    var disk = disk
+    if losesPower { disk.discardUnsynced() } else { disk.killProcess() }
+    disk.wouldBlockChance = 0
+    disk.spaceLeft = nil
+    return disk
+  }
+
+  /// The stamps of what the node with this disk holds as an owner, key by key, if its process is killed now.
+  static func stamps(of keys: [ObjectKey], on disk: SimulatedDisk) -> [Stamp] {
+    var disk = copy(of: disk, losesPower: false)
+    var stamps = [Stamp](repeating: .zero, count: keys.count)
+    do throws(StorageError) {
+      let path = Simulator.directory + "/node"
+      guard let bytes = disk.contents(path) else { return stamps }
+      let manifest = try NodeManifest(decoding: bytes, path: path)
+      guard let cluster = manifest.cluster else { return stamps }
+      let hash = RingHash(seed: cluster.ringSeed)
+      let ringBits = Int(cluster.partitions).trailingZeroBitCount
+      let options = EngineOptions(clusterID: cluster.id, nodeID: manifest.node, hash: hash, ringBits: ringBits)
+      let engine = try Engine.open(
+        Simulator.directory, options: options, stores: manifest.stores.filter { !$0.id.isHints }, on: &disk)
+      for (index, key) in keys.enumerated() {
+        let position = hash(key.encoded)
+        let partition = ringBits == 0 ? 0 : position >> UInt64(64 - ringBits)
+        let store = StoreID(partition: UInt16(partition), replicas: cluster.replicas)
+        guard engine.contains(store),
+          case .found(let version) = try engine.lookup(
+            key: key.encoded, hash: position, in: store, warm: nil, on: &disk)
+        else { continue }
+        stamps[index] = version.stamp
+      }
+    } catch {
+      // What it cannot read it does not hold.
+    }
+    return stamps
   }
 }
 

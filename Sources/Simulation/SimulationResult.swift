@@ -8,6 +8,7 @@ package struct SimulationResult: Sendable {
   package let violations: [Violation]
   package let virtualTime: Instant
   package let operations: OperationCounts
+  package let handoff: HandoffTally
   /// The strikes that took effect, in order.
   package let strikes: [StrikeReport]
   /// Strikes that the whole run has.
@@ -49,8 +50,9 @@ package func simulate(
 
 extension Simulator {
   func result() -> SimulationResult {
-    SimulationResult(
-      seed: seed, violations: history.violations, virtualTime: now, operations: history.counts,
+    for machine in machines { tally.add(machine.node?.counters) }
+    return SimulationResult(
+      seed: seed, violations: history.violations, virtualTime: now, operations: history.counts, handoff: tally,
       strikes: strikes, strikesPlanned: plan.strikes.count, traceHash: trace.hash)
   }
 }

@@ -1,0 +1,76 @@
+import Causality
+import Primitives
+import Replication
+import Storage
+
+// What nodes have said that they keep for others, and what must have become of it when nobody keeps anything any more:
+// the owner has the write, or something newer. A hint counts from the moment at which its keeper says so, as far as the
+// faults of the run let it keep what it said. Hints that a coordinator owes are told to nobody and promise nothing.
+
+struct HintLedger {
+  private let nodes: Int
+  private let keys: Int
+  /// Power losses happen: what is not synced is not kept.
+  private let wantsSynced: Bool
+  /// By owner, keeper and key; zero where nothing was kept.
+  private var newest: [Stamp]
+
+  init(nodes: Int, keys: Int, wantsSynced: Bool) {
+    self.nodes = nodes
+    self.keys = keys
+    self.wantsSynced = wantsSynced
+    newest = Array(repeating: .zero, count: nodes * nodes * keys)
+  }
+
+  private func index(_ owner: Int, _ keeper: Int, _ key: Int) -> Int { (owner * nodes + keeper) * keys + key }
+
+  /// `keeper` says that it keeps a version of `key`, or a newer one, for `owner`.
+  mutating func kept(_ stamp: Stamp, of key: Int, by keeper: Int, for owner: Int, synced: Bool) {
+    guard synced || !wantsSynced else { return }
+    let index = index(owner, keeper, key)
+    newest[index] = max(newest[index], stamp)
+  }
+
+  /// Per key, what these keepers have promised to hand over to `owner`; nil where they have promised nothing.
+  func owed(to owner: Int, by keepers: [Int]) -> [Stamp]? {
+    let stamps = (0..<keys).map { key in keepers.map { newest[index(owner, $0, key)] }.max() ?? .zero }
+    return stamps.allSatisfy { $0 == .zero } ? nil : stamps
+  }
+}
+
+extension Simulator {
+  /// Those that keep what they have synced.
+  private var reliable: [Int] {
+    core.filter { history.rules.nodesThatForget == 0 || $0 != forgetful.index }
+  }
+
+  /// The core keeps no hint for any of its own: each must have the writes that the others kept for it.
+  func checkDeliveries() {
+    let reliable = reliable
+    for owner in reliable {
+      guard let owed = wiretap.ledger.owed(to: owner, by: reliable.filter { $0 != owner }) else { continue }
+      let held = DurabilityProbe.stamps(of: workload.keys, on: machines[owner].platter.disk)
+      for key in workload.keys.indices where held[key] < owed[key] {
+        report(
+          .hintLost,
+          "no hint is left, and n\(owner + 1) has key \(key) at \(held[key]): \(owed[key]) was kept for it")
+      }
+    }
+  }
+
+  /// Every key was read in full, and what was behind then has been sent what it lacked.
+  func checkConvergence() {
+    let held = core.map { DurabilityProbe.stamps(of: workload.keys, on: machines[$0].platter.disk) }
+    for (key, name) in workload.keys.enumerated() {
+      guard options.workload.kind != .unique || history.hasAcknowledged(key: key) else { continue }
+      let owners = machines[core[0]].node?.owners(of: name).map { Int($0.rawValue) - 1 } ?? []
+      let places = core.indices.filter { owners.contains(core[$0]) }
+      let newest = places.map { held[$0][key] }.max() ?? .zero
+      for place in places where held[place][key] < newest {
+        report(
+          .notRepaired,
+          "all was read, and n\(core[place] + 1) has key \(key) at \(held[place][key]), another owner at \(newest)")
+      }
+    }
+  }
+}
