@@ -1,4 +1,4 @@
-import Causality
+package import Causality
 import Primitives
 import Replication
 import Storage
@@ -7,7 +7,7 @@ import Storage
 // the owner has the write, or something newer. A hint counts from the moment at which its keeper says so, as far as the
 // faults of the run let it keep what it said. Hints that a coordinator owes are told to nobody and promise nothing.
 
-struct HintLedger {
+package struct HintLedger: Sendable {
   private let nodes: Int
   private let keys: Int
   /// Power losses happen: what is not synced is not kept.
@@ -15,7 +15,7 @@ struct HintLedger {
   /// By owner, keeper and key; zero where nothing was kept.
   private var newest: [Stamp]
 
-  init(nodes: Int, keys: Int, wantsSynced: Bool) {
+  package init(nodes: Int, keys: Int, wantsSynced: Bool) {
     self.nodes = nodes
     self.keys = keys
     self.wantsSynced = wantsSynced
@@ -25,14 +25,14 @@ struct HintLedger {
   private func index(_ owner: Int, _ keeper: Int, _ key: Int) -> Int { (owner * nodes + keeper) * keys + key }
 
   /// `keeper` says that it keeps a version of `key`, or a newer one, for `owner`.
-  mutating func kept(_ stamp: Stamp, of key: Int, by keeper: Int, for owner: Int, synced: Bool) {
+  package mutating func kept(_ stamp: Stamp, of key: Int, by keeper: Int, for owner: Int, synced: Bool) {
     guard synced || !wantsSynced else { return }
     let index = index(owner, keeper, key)
     newest[index] = max(newest[index], stamp)
   }
 
   /// Per key, what these keepers have promised to hand over to `owner`; nil where they have promised nothing.
-  func owed(to owner: Int, by keepers: [Int]) -> [Stamp]? {
+  package func owed(to owner: Int, by keepers: [Int]) -> [Stamp]? {
     let stamps = (0..<keys).map { key in keepers.map { newest[index(owner, $0, key)] }.max() ?? .zero }
     return stamps.allSatisfy { $0 == .zero } ? nil : stamps
   }

@@ -1,4 +1,5 @@
 package import Primitives
+import Replication
 
 // What came of a run, and the way to start one.
 

@@ -139,15 +139,17 @@ struct SimulationReport {
 }
 
 extension HandoffTally {
-  private static let fields: [(name: String, path: WritableKeyPath<HandoffTally, Int> & Sendable)] = [
-    ("hints_kept", \.hintsKept),
-    ("hints_delivered", \.hintsDelivered),
-    ("hints_refused", \.hintsRefused),
-    ("sloppy_writes", \.sloppyWrites),
-    ("sloppy_reads", \.sloppyReads),
-    ("read_repairs", \.readRepairs),
-    ("hedged_reads", \.hedgedReads),
-  ]
+  private static var fields: [(name: String, path: WritableKeyPath<HandoffTally, Int>)] {
+    [
+      ("hints_kept", \.hintsKept),
+      ("hints_delivered", \.hintsDelivered),
+      ("hints_refused", \.hintsRefused),
+      ("sloppy_writes", \.sloppyWrites),
+      ("sloppy_reads", \.sloppyReads),
+      ("read_repairs", \.readRepairs),
+      ("hedged_reads", \.hedgedReads),
+    ]
+  }
 
   var json: JSON {
     .object(HandoffTally.fields.map { JSON.Member(name: $0.name, value: .integer(self[keyPath: $0.path])) })
