@@ -59,9 +59,9 @@ struct DurabilityProbe {
     return disk
   }
 
-  /// The stamps of what the node with this disk holds as an owner, key by key, if its process is killed now.
-  static func stamps(of keys: [ObjectKey], on disk: SimulatedDisk) -> [Stamp] {
-    var disk = copy(of: disk, losesPower: false)
+  /// The stamps of what a restart from this disk finds of an owner's own copies, key by key.
+  static func stamps(of keys: [ObjectKey], on disk: SimulatedDisk, losesPower: Bool) -> [Stamp] {
+    var disk = copy(of: disk, losesPower: losesPower)
     var stamps = [Stamp](repeating: .zero, count: keys.count)
     do throws(StorageError) {
       let path = Simulator.directory + "/node"

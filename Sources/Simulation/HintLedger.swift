@@ -1,4 +1,5 @@
 package import Causality
+import Messages
 import Primitives
 import Replication
 import Storage
@@ -49,7 +50,7 @@ extension Simulator {
     let reliable = reliable
     for owner in reliable {
       guard let owed = wiretap.ledger.owed(to: owner, by: reliable.filter { $0 != owner }) else { continue }
-      let held = DurabilityProbe.stamps(of: workload.keys, on: machines[owner].platter.disk)
+      let held = DurabilityProbe.stamps(of: workload.keys, on: machines[owner].platter.disk, losesPower: false)
       for key in workload.keys.indices where held[key] < owed[key] {
         report(
           .hintLost,
@@ -58,9 +59,34 @@ extension Simulator {
     }
   }
 
+  /// Hints that a node has forgotten in this turn, because an owner has answered, are on the owner's disk for good. One
+  /// of four is looked at, of a turn in which every such answer led to that.
+  func checkForgotten(_ machine: Machine, _ events: [Event]) {
+    let delivered = machine.node?.counters.hintsDelivered ?? 0
+    defer { machine.hintsDelivered = delivered }
+    guard delivered > machine.hintsDelivered, core.count == machines.count else { return }
+    var answers: [(owner: Int, hint: (key: Int, stamp: Stamp))] = []
+    for case .peer(let message, let node) in events {
+      guard case .pushReply(let reply) = message.body else { continue }
+      if let hint = wiretap.handedOver(reply, to: machine.index) { answers.append((Int(node.rawValue) - 1, hint)) }
+    }
+    guard delivered - machine.hintsDelivered == answers.count else { return }
+    for (owner, hint) in answers where reliable.contains(owner) && operators.chance(1, in: 4) {
+      let held = DurabilityProbe.stamps(
+        of: [workload.keys[hint.key]], on: machines[owner].platter.disk, losesPower: true)
+      guard held[0] < hint.stamp else { continue }
+      report(
+        .notDurable,
+        "n\(machine.number) forgets a hint for n\(owner + 1), which would have key \(hint.key) at \(held[0]) after a "
+          + "power loss, not at \(hint.stamp)")
+    }
+  }
+
   /// Every key was read in full, and what was behind then has been sent what it lacked.
   func checkConvergence() {
-    let held = core.map { DurabilityProbe.stamps(of: workload.keys, on: machines[$0].platter.disk) }
+    let held = core.map {
+      DurabilityProbe.stamps(of: workload.keys, on: machines[$0].platter.disk, losesPower: false)
+    }
     for (key, name) in workload.keys.enumerated() {
       guard options.workload.kind != .unique || history.hasAcknowledged(key: key) else { continue }
       let owners = machines[core[0]].node?.owners(of: name).map { Int($0.rawValue) - 1 } ?? []

@@ -42,6 +42,7 @@ final class Machine {
   var isStopping = false
   /// As its node last counted them.
   var sloppyReads: UInt64 = 0
+  var hintsDelivered: UInt64 = 0
   /// A process of this machine has served: its stores have come to be.
   var hasServed = false
   /// Left out while the others must do alone: what is down stays down.
@@ -77,6 +78,7 @@ final class Machine {
     state = .down
     isStopping = false
     sloppyReads = 0
+    hintsDelivered = 0
     doom = nil
     syncFailed = nil
     inbox.removeAll()

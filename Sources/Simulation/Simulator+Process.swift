@@ -113,6 +113,7 @@ extension Simulator {
     if dies(machine) { return }
     if batch.wantsTurn { scheduleTurn(of: machine) }
     noteSloppyReads(machine, batch)
+    checkForgotten(machine, events)
     perform(batch.free, of: machine)
     guard machine.state == .up, machine.life == life, let sync = batch.sync else { return }
     beginSync(sync, afterSync: batch.afterSync, on: machine)

@@ -27,6 +27,8 @@ struct Wiretap {
   private var standIns: [Stamp: UInt64] = [:]
   private var hints: [Request: (owner: Int, key: Int)] = [:]
   private(set) var ledger: HintLedger
+  /// Hints on their way to their owners.
+  private var handoffs: [Question: (key: Int, stamp: Stamp)] = [:]
 
   init(keys: [ObjectKey], nodes: Int, losesUnsyncedWrites: Bool) {
     self.keys = keys
@@ -35,6 +37,14 @@ struct Wiretap {
 
   /// Nodes that were not owners and count toward the quorums of this write.
   func standIns(of stamp: Stamp) -> Int { standIns[stamp]?.nonzeroBitCount ?? 0 }
+
+  /// The hint that was sent with this push, when its owner answers that it has it or something newer.
+  func handedOver(_ reply: PushReply, to asker: Int) -> (key: Int, stamp: Stamp)? {
+    switch reply.outcome {
+    case .applied, .haveNewer: handoffs[Question(asker: asker, operation: reply.operation)]
+    case .stale, .refused: nil
+    }
+  }
 
   /// The versions in a message that node `sender` sends. Told before the network decides whether it arrives.
   mutating func listen(_ message: PeerMessage, from sender: Int, to addressee: Int) -> (
@@ -48,6 +58,9 @@ struct Wiretap {
         let request = Request(
           asker: sender, operation: push.operation, stamp: push.version.stamp, keeper: addressee)
         if let key { hints[request] = (Int(owner.rawValue) - 1, key) }
+      }
+      if push.kind == .handoff, let key {
+        handoffs[Question(asker: sender, operation: push.operation)] = (key, push.version.stamp)
       }
       return key.map { ($0, push.version) }
     case .read(let read):
