@@ -10,6 +10,12 @@ import Storage
 // Docs/Delete.md). What does not fit into `hints_max` is refused and counted.
 
 extension Node where Disk: ~Copyable {
+  /// Hints that wait here, whomever they are for.
+  package var hintsWaiting: Int {
+    guard let engine else { return 0 }
+    return engine.hintStoreIDs.reduce(0) { $0 + engine.hintStatus($1).count }
+  }
+
   enum HintOutcome {
     /// It is kept, or something newer is, up to this position.
     case kept(LogPosition)

@@ -42,12 +42,12 @@ package struct HintLedger: Sendable {
 extension Simulator {
   /// Those that keep what they have synced.
   private var reliable: [Int] {
-    core.filter { history.rules.nodesThatForget == 0 || $0 != forgetful.index }
+    machines.indices.filter { history.rules.nodesThatForget == 0 || $0 != forgetful.index }
   }
 
   /// The core keeps no hint for any of its own: each must have the writes that the others kept for it.
   func checkDeliveries() {
-    let reliable = reliable
+    let reliable = reliable.filter { core.contains($0) }
     for owner in reliable {
       guard let owed = wiretap.ledger.owed(to: owner, by: reliable.filter { $0 != owner }) else { continue }
       let held = DurabilityProbe.stamps(of: workload.keys, on: machines[owner].platter.disk, losesPower: false)
@@ -59,18 +59,25 @@ extension Simulator {
     }
   }
 
-  /// Hints that a node has forgotten in this turn, because an owner has answered, are on the owner's disk for good. One
-  /// of four is looked at, of a turn in which every such answer led to that.
+  /// A node forgets a hint only when its owner has answered that it has the write, and then the write is on the owner's
+  /// disk for good. One of four such answers is looked at, in turns in which every one of them made a hint go.
   func checkForgotten(_ machine: Machine, _ events: [Event]) {
     let delivered = machine.node?.counters.hintsDelivered ?? 0
-    defer { machine.hintsDelivered = delivered }
-    guard delivered > machine.hintsDelivered, core.count == machines.count else { return }
+    let waiting = machine.node?.hintsWaiting ?? 0
+    let gone = machine.hintsWaiting - waiting
+    let told = delivered - machine.hintsDelivered
+    machine.hintsDelivered = delivered
+    machine.hintsWaiting = waiting
+    guard gone > 0 || told > 0, !machine.isDamaged else { return }
     var answers: [(owner: Int, hint: (key: Int, stamp: Stamp))] = []
     for case .peer(let message, let node) in events {
       guard case .pushReply(let reply) = message.body else { continue }
       if let hint = wiretap.handedOver(reply, to: machine.index) { answers.append((Int(node.rawValue) - 1, hint)) }
     }
-    guard delivered - machine.hintsDelivered == answers.count else { return }
+    if gone > answers.count {
+      report(.hintLost, "n\(machine.number) forgets \(gone) hints, and was told that \(answers.count) have arrived")
+    }
+    guard Int(told) == answers.count else { return }
     for (owner, hint) in answers where reliable.contains(owner) && operators.chance(1, in: 4) {
       let held = DurabilityProbe.stamps(
         of: [workload.keys[hint.key]], on: machines[owner].platter.disk, losesPower: true)

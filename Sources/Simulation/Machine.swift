@@ -43,6 +43,8 @@ final class Machine {
   /// As its node last counted them.
   var sloppyReads: UInt64 = 0
   var hintsDelivered: UInt64 = 0
+  /// After its last turn.
+  var hintsWaiting = 0
   /// A process of this machine has served: its stores have come to be.
   var hasServed = false
   /// Left out while the others must do alone: what is down stays down.
@@ -79,6 +81,7 @@ final class Machine {
     isStopping = false
     sloppyReads = 0
     hintsDelivered = 0
+    hintsWaiting = 0
     doom = nil
     syncFailed = nil
     inbox.removeAll()

@@ -78,8 +78,8 @@ package struct SimulationOptions: Sendable {
     suspectAfterMilliseconds = generator.pick([500, 1000, 1000, 3000])
     drainRequestsPerMillion = generator.pick([0, 200, 2000])
     let spare = generator.pick([4, 5])
-    if generator.chance(1, in: 4), nodes == 3 { nodes = spare }
-    if generator.chance(1, in: 4) {
+    if generator.chance(1, in: 3), nodes == 3 { nodes = spare }
+    if generator.chance(1, in: 3) {
       faults.outageMilliseconds = 2000...12_000
       if nodes > 3 { faults.downMax = max(2, faults.downMax) }
     }
