@@ -59,8 +59,11 @@ struct DurabilityProbe {
     return disk
   }
 
-  /// The stamps of what a restart from this disk finds of an owner's own copies, key by key.
-  static func stamps(of keys: [ObjectKey], on disk: SimulatedDisk, losesPower: Bool) -> [Stamp] {
+  /// The stamps of what a restart from this disk finds, key by key.
+  /// - Parameter hints: The store of hints to look into; nil: what the node holds as an owner.
+  static func stamps(
+    of keys: [ObjectKey], on disk: SimulatedDisk, losesPower: Bool, in hints: StoreID? = nil
+  ) -> [Stamp] {
     var disk = copy(of: disk, losesPower: losesPower)
     var stamps = [Stamp](repeating: .zero, count: keys.count)
     do throws(StorageError) {
@@ -71,12 +74,12 @@ struct DurabilityProbe {
       let hash = RingHash(seed: cluster.ringSeed)
       let ringBits = Int(cluster.partitions).trailingZeroBitCount
       let options = EngineOptions(clusterID: cluster.id, nodeID: manifest.node, hash: hash, ringBits: ringBits)
-      let engine = try Engine.open(
-        Simulator.directory, options: options, stores: manifest.stores.filter { !$0.id.isHints }, on: &disk)
+      let stores = manifest.stores.filter { hints == nil ? !$0.id.isHints : $0.id == hints }
+      let engine = try Engine.open(Simulator.directory, options: options, stores: stores, on: &disk)
       for (index, key) in keys.enumerated() {
         let position = hash(key.encoded)
         let partition = ringBits == 0 ? 0 : position >> UInt64(64 - ringBits)
-        let store = StoreID(partition: UInt16(partition), replicas: cluster.replicas)
+        let store = hints ?? StoreID(partition: UInt16(partition), replicas: cluster.replicas)
         guard engine.contains(store),
           case .found(let version) = try engine.lookup(
             key: key.encoded, hash: position, in: store, warm: nil, on: &disk)

@@ -12,7 +12,7 @@ package struct HintLedger: Sendable {
   private let nodes: Int
   private let keys: Int
   /// Power losses happen: what is not synced is not kept.
-  private let wantsSynced: Bool
+  package let wantsSynced: Bool
   /// By owner, keeper and key; zero where nothing was kept.
   private var newest: [Stamp]
 
@@ -87,6 +87,25 @@ extension Simulator {
         "n\(machine.number) forgets a hint for n\(owner + 1), which would have key \(hint.key) at \(held[0]) after a "
           + "power loss, not at \(hint.stamp)")
     }
+  }
+
+  /// A node says that it keeps a hint: what it has ever said that it keeps of this key is on its disk, or on that of the
+  /// owner by now. One of four is looked at.
+  func checkKept(by keeper: Int, for owner: Int, key: Int) {
+    guard reliable.contains(owner), reliable.contains(keeper), operators.chance(1, in: 4),
+      let owed = wiretap.ledger.owed(to: owner, by: [keeper])
+    else { return }
+    let losesPower = wiretap.ledger.wantsSynced
+    let name = [workload.keys[key]]
+    let kept = DurabilityProbe.stamps(
+      of: name, on: machines[keeper].platter.disk, losesPower: losesPower, in: .hints(for: machines[owner].member.id))
+    guard kept[0] < owed[key] else { return }
+    let held = DurabilityProbe.stamps(of: name, on: machines[owner].platter.disk, losesPower: losesPower)
+    guard held[0] < owed[key] else { return }
+    report(
+      .hintLost,
+      "n\(keeper + 1) keeps key \(key) for n\(owner + 1) at \(kept[0]), n\(owner + 1) has it at \(held[0]): "
+        + "\(owed[key]) was kept before")
   }
 
   /// Every key was read in full, and what was behind then has been sent what it lacked.

@@ -124,8 +124,15 @@ extension Simulator {
     let sloppy = machine.node?.counters.sloppyReads ?? 0
     defer { machine.sloppyReads = sloppy }
     guard sloppy > machine.sloppyReads else { return }
+    var answers: [ClientResponse] = []
     for effect in batch.free {
-      if case .respond(_, let session) = effect { sloppyReads.insert(Int(session.rawValue)) }
+      guard case .respond(let response, let session) = effect else { continue }
+      sloppyReads.insert(Int(session.rawValue))
+      answers.append(response)
+    }
+    // Who stands in has a hint of the key, or says nothing.
+    if answers == [.notFound(tombstone: nil)] {
+      report(.falseNotFound, "n\(machine.number) says that nothing is there, on the word of a node that is no owner")
     }
   }
 

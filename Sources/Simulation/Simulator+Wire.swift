@@ -17,6 +17,7 @@ extension Simulator {
     if let seen = wiretap.listen(message, from: machine.index, to: peer.index) {
       history.saw(seen.version, key: seen.key, at: now)
     }
+    if let kept = wiretap.takeKept() { checkKept(by: kept.keeper, for: kept.owner, key: kept.key) }
     let path = path(machine.index, peer.index)
     let connection = network[path]
     guard connection.isUp else { return }

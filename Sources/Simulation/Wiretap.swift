@@ -27,6 +27,8 @@ struct Wiretap {
   private var standIns: [Stamp: UInt64] = [:]
   private var hints: [Request: (owner: Int, key: Int)] = [:]
   private(set) var ledger: HintLedger
+  /// What a node has just said that it keeps for another one.
+  private var lastKept: (keeper: Int, owner: Int, key: Int)?
   /// Hints on their way to their owners.
   private var handoffs: [Question: (key: Int, stamp: Stamp)] = [:]
 
@@ -37,6 +39,11 @@ struct Wiretap {
 
   /// Nodes that were not owners and count toward the quorums of this write.
   func standIns(of stamp: Stamp) -> Int { standIns[stamp]?.nonzeroBitCount ?? 0 }
+
+  mutating func takeKept() -> (keeper: Int, owner: Int, key: Int)? {
+    defer { lastKept = nil }
+    return lastKept
+  }
 
   /// The hint that was sent with this push, when its owner answers that it has it or something newer.
   func handedOver(_ reply: PushReply, to asker: Int) -> (key: Int, stamp: Stamp)? {
@@ -77,6 +84,7 @@ struct Wiretap {
         let request = Request(asker: addressee, operation: reply.operation, stamp: reply.stamp, keeper: sender)
         if let hint = hints[request] {
           ledger.kept(reply.stamp, of: hint.key, by: sender, for: hint.owner, synced: synced)
+          lastKept = (sender, hint.owner, hint.key)
         }
         let kept = (askedToKeep[reply.stamp] ?? 0) & (1 << UInt64(sender))
         if kept != 0 { standIns[reply.stamp, default: 0] |= kept }

@@ -119,7 +119,8 @@ struct SimulationReport {
     guard let json = try? JSON.parse(Array(line.utf8)), let seed = json["seed"]?.string.flatMap({ UInt64($0) }),
       let virtual = json["virtual_milliseconds"]?.integer, let operations = json["operations"]?.integer,
       let succeeded = json["succeeded"]?.integer, let planned = json["strikes_planned"]?.integer,
-      let handoff = HandoffTally(json["handoff"]), let strikes = json["strikes"]?.array, let traceHash = json["trace"]?.string
+      let handoff = HandoffTally(json["handoff"]), let strikes = json["strikes"]?.array,
+      let traceHash = json["trace"]?.string
     else { return nil }
     self.seed = seed
     failure = json["failure"]?.string
