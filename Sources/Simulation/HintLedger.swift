@@ -45,6 +45,11 @@ extension Simulator {
     machines.indices.filter { history.rules.nodesThatForget == 0 || $0 != forgetful.index }
   }
 
+  func reliableOwners(of key: ObjectKey) -> [Int] {
+    let owners = machines.lazy.compactMap { $0.node?.owners(of: key) }.first ?? []
+    return owners.map { Int($0.rawValue) - 1 }.filter { reliable.contains($0) }
+  }
+
   /// The core keeps no hint for any of its own: each must have the writes that the others kept for it.
   func checkDeliveries() {
     let reliable = reliable.filter { core.contains($0) }

@@ -47,7 +47,8 @@ package struct History: Sendable {
     if violations.count < History.violationsMax { violations.append(violation) }
   }
 
-  package mutating func invoke(_ operation: Operation) {
+  /// - Parameter held: The newest version of its key that an owner has on its disk for good, where somebody has looked.
+  package mutating func invoke(_ operation: Operation, held: Stamp = .zero) {
     counts.invoked += 1
     lastInvoked = operation.number
     if case .put(let put) = operation.request {
@@ -55,7 +56,7 @@ package struct History: Sendable {
     }
     listings.invoked(operation)
     let floor = writes.floor(key: operation.key, nodes: nodesMet(by: operation))
-    let floorOfAll = writes.floor(key: operation.key, nodes: rules.n)
+    let floorOfAll = max(held, writes.floor(key: operation.key, nodes: rules.n))
     let ownWrite = ownWrites.floor(key: operation.key, of: operation.asker, nodes: nodesMet(by: operation))
     open[operation.number] = Open(
       operation: operation, floor: floor, floorOfAll: floorOfAll, ownWrite: ownWrite)

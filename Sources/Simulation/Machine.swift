@@ -1,3 +1,4 @@
+import Causality
 import Cluster
 import Messages
 import Primitives
@@ -45,6 +46,8 @@ final class Machine {
   var hintsDelivered: UInt64 = 0
   /// After its last turn.
   var hintsWaiting = 0
+  /// The actor of the last process that said hello, unless it stopped cleanly.
+  var actor: (id: ActorID, life: Int)?
   /// A process of this machine has served: its stores have come to be.
   var hasServed = false
   /// Left out while the others must do alone: what is down stays down.

@@ -38,7 +38,7 @@ extension Simulator {
   func ask(_ operation: Operation, of client: Int, _ machine: Machine) {
     var operation = operation
     operation.asker = Operation.Asker(client: client, machine: machine.index, life: machine.lives)
-    history.invoke(operation)
+    history.invoke(operation, held: heldForGood(operation))
     note(
       .request, machine, UInt64(operation.number),
       "client \(client) asks \(operation.number): \(describe(operation))")
@@ -48,6 +48,15 @@ extension Simulator {
     schedule(
       .patienceEnds(operation: operation.number, life: machine.life, pauses: machine.pauses),
       after: (timeout + Simulator.patienceMilliseconds) * 1_000_000)
+  }
+
+  /// What a delete must not overlook, in one of four: "nothing to delete" speaks for every owner.
+  private func heldForGood(_ operation: Operation) -> Stamp {
+    guard operation.kind == .delete, operators.chance(1, in: 4) else { return .zero }
+    let key = workload.keys[operation.key]
+    return reliableOwners(of: key).map {
+      DurabilityProbe.stamps(of: [key], on: machines[$0].platter.disk, losesPower: true)[0]
+    }.max() ?? .zero
   }
 
   func request(_ life: Life, _ operation: Operation) {

@@ -204,6 +204,7 @@ extension Simulator {
       return
     }
     // A clean stop has promised that nothing is left to lose.
+    machine.actor = nil
     die(machine, losingPower: machine.generator.chance(1, in: 2))
     schedule(.boot(machine: machine.index), after: outage(&machine.generator))
   }

@@ -14,6 +14,7 @@ extension Simulator {
   // MARK: - Messages
 
   func send(_ message: PeerMessage, from machine: Machine, to peer: Machine) {
+    if case .hello(let hello) = message.body { checkActor(hello.actor, of: machine) }
     if let seen = wiretap.listen(message, from: machine.index, to: peer.index) {
       history.saw(seen.version, key: seen.key, at: now)
     }
@@ -40,6 +41,15 @@ extension Simulator {
       let delay = 2 * network.signalDelay(path)
       schedule(.disconnected(machine.life, from: peer.index, generation: connection.generation), after: delay)
     }
+  }
+
+  /// A process that follows one which did not stop cleanly goes by another name: nobody knows which stamps were issued
+  /// under the old one.
+  private func checkActor(_ actor: ActorID, of machine: Machine) {
+    if let last = machine.actor, last.id == actor, last.life != machine.lives {
+      report(.oneStamp, "n\(machine.number) is \(actor) again, in life \(machine.lives) as in life \(last.life)")
+    }
+    machine.actor = (actor, machine.lives)
   }
 
   private func travel(
