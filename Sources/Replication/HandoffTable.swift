@@ -34,7 +34,7 @@ struct HandoffTable: Sendable {
     var oldest: HybridTime?
     /// No hint stands before this.
     var head = HintCursor.start
-    /// When the target was last found up, and what was delivered since.
+    /// When the first of those hints was sent that are being handed over now, and how many were since.
     var began: Instant?
     var deliveredSince = 0
     /// Delivered in this pass: one that delivers nothing need not be repeated at once.
@@ -60,6 +60,8 @@ struct HandoffTable: Sendable {
   var waiters: [(session: SessionID, delivered: UInt64)] = []
 
   var reviewed: Instant
+  /// Something may be sent, or is on its way: checked first, because every turn asks.
+  var isActive = false
 
   init(_ nodes: [NodeID], at now: Instant) {
     reviewed = now
@@ -72,5 +74,6 @@ struct HandoffTable: Sendable {
   mutating func noteKept(for node: NodeID) {
     guard let index = index(node) else { return }
     targets[index].isAtEnd = false
+    isActive = true
   }
 }

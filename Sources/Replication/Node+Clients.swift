@@ -102,10 +102,10 @@ extension Node where Disk: ~Copyable {
 
   /// Goes on with a write that waited for a lease or the disk.
   mutating func coordinateWrite(_ operation: UInt64, warm: WarmBytes?, at now: Moment) {
-    if writes[operation]?.deletion == nil {
-      coordinatePut(operation, warm: warm, at: now)
-    } else {
+    if writes[operation]?.isDelete == true {
       coordinateDelete(operation, warm: warm, at: now)
+    } else {
+      coordinatePut(operation, warm: warm, at: now)
     }
   }
 

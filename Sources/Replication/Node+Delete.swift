@@ -35,7 +35,7 @@ extension Node where Disk: ~Copyable {
     let operation = newOperation(.write)
     let movesOnAt = movesOnAt(deadline: deadline, at: now)
     writes[operation] = WriteOperation(
-      origin: origin, key: request.key, hash: hash, store: store, configID: configID(store), quorum: quorum,
+      origin: origin, key: request.key, hash: hash, store: store, configID: configID(store),
       deadline: deadline, movesOnAt: movesOnAt, intent: .delete(deletion),
       version: StoredVersion(stamp: .zero, isTombstone: true, value: []), isStamped: false, progress: progress)
     wheel.schedule(operation, at: movesOnAt)
@@ -45,7 +45,7 @@ extension Node where Disk: ~Copyable {
 
   /// Does what the phase asks of this node's own store.
   mutating func coordinateDelete(_ operation: UInt64, warm: WarmBytes?, at now: Moment) {
-    guard let delete = writes[operation], delete.deletion != nil, let engine else { return }
+    guard let delete = writes[operation], delete.isDelete, let engine else { return }
     do throws(StorageError) {
       if delete.isProbing {
         let found = try engine.lookup(
@@ -55,7 +55,7 @@ extension Node where Disk: ~Copyable {
       guard delete.isStamped else { return stampTombstone(operation, at: now) }
       let outcome = try engine.apply(
         delete.version, key: delete.key.encoded, hash: delete.hash, to: delete.store, warm: warm, on: &disk)
-      tombstoneApplied(operation, outcome, at: now)
+      tombstoneApplied(operation, delete, outcome, at: now)
     } catch {
       refuseWrite(operation, refusal(of: delete.store, error), detail: error.text(naming: objectName))
     }
@@ -88,7 +88,7 @@ extension Node where Disk: ~Copyable {
       endWrite(operation)
       answer(delete.origin, .notFound(tombstone: deletion.newestTombstone))
     } else {
-      writes[operation]?.intent = .delete(deletion)
+      delete.intent = .delete(deletion)
     }
   }
 
@@ -105,9 +105,9 @@ extension Node where Disk: ~Copyable {
   // MARK: - Writing
 
   mutating func writeTombstone(_ operation: UInt64, at now: Moment) {
-    guard var deletion = writes[operation]?.deletion else { return }
+    guard let delete = writes[operation], var deletion = delete.deletion else { return }
     deletion.phase = .writing
-    writes[operation]?.intent = .delete(deletion)
+    delete.intent = .delete(deletion)
     stampTombstone(operation, at: now)
   }
 
@@ -124,18 +124,20 @@ extension Node where Disk: ~Copyable {
     forgetAwaited(delete)
     var progress = WriteProgress(owners: Array(delete.progress.owners), quorum: delete.quorum)
     plan(&progress, store: delete.store, valueBytes: 0)
-    writes[operation]?.intent = .delete(deletion)
-    writes[operation]?.isStamped = true
-    writes[operation]?.isApplied = false
-    writes[operation]?.version.stamp = stamp
-    writes[operation]?.progress = progress
+    delete.intent = .delete(deletion)
+    delete.isStamped = true
+    delete.isApplied = false
+    delete.version.stamp = stamp
+    delete.progress = progress
     if progress.verdict == .impossible { return failWrite(operation, failure(of: progress)) }
     coordinateDelete(operation, warm: nil, at: now)
   }
 
-  private mutating func tombstoneApplied(_ operation: UInt64, _ outcome: ApplyOutcome, at now: Moment) {
+  private mutating func tombstoneApplied(
+    _ operation: UInt64, _ delete: WriteOperation, _ outcome: ApplyOutcome, at now: Moment
+  ) {
     switch outcome {
-    case .applied(let position), .equal(let position): ownCopyApplied(operation, position)
+    case .applied(let position), .equal(let position): ownCopyApplied(operation, delete, position)
     case .newer(let stamp, _): beat(stamp.time, operation, at: now)
     case .belowFloor(let floor): beat(floor.time, operation, at: now)
     case .cold(let read):
@@ -156,7 +158,7 @@ extension Node where Disk: ~Copyable {
       answerForwarder(node, operation: number, bootID: bootID, .restamp(identity.clock.last))
     } else {
       // It may have to wait for a lease first.
-      writes[operation]?.isStamped = false
+      delete.isStamped = false
       stampTombstone(operation, at: now)
     }
   }

@@ -22,12 +22,10 @@ extension Node where Disk: ~Copyable {
     let pr = request.pr.resolved(n: n, default: 1)
     guard r <= n, pr <= n else { return respond(.failed(.invalidQuorum(n: n)), to: session) }
     counters.gets += 1
-    let owners = owners(store)
-    var get = GetOperation(
-      session: session, key: request.key, hash: hash, store: store, configID: configID(store), r: r,
-      began: now.instant, deadline: deadline(request.timeoutMilliseconds, at: now),
-      answers: QuorumTally(replicas: owners, wanted: r), primaries: QuorumTally(replicas: owners, wanted: pr))
-    for node in owners {
+    let get = GetOperation(
+      session: session, key: request.key, hash: hash, store: store, configID: configID(store), owners: owners(store),
+      r: r, pr: pr, began: now.instant, deadline: deadline(request.timeoutMilliseconds, at: now))
+    for node in get.primaries.replicas {
       guard let obstacle = replicaObstacle(to: node, store: store) else { continue }
       get.answers.record(node, accepted: false)
       get.primaries.record(node, accepted: false)
@@ -35,52 +33,53 @@ extension Node where Disk: ~Copyable {
     }
     let operation = newOperation(.get)
     gets[operation] = get
-    askReplicas(operation, at: now)
-    settleGet(operation, at: now)
+    askReplicas(operation, get, at: now)
+    settleGet(operation, get, at: now)
     guard gets[operation] != nil else { return }
-    let patience = chaos.strikes(.hedgeAtOnce) ? 0 : readLatency.hedgeMilliseconds(at: now.instant)
-    wheel.schedule(operation, at: min(get.deadline, now.instant.adding(milliseconds: patience)))
+    let hedge = chaos.strikes(.hedgeAtOnce) ? 0 : readLatency.hedgeMilliseconds(at: now.instant)
+    wheel.schedule(operation, at: min(get.deadline, now.instant.adding(milliseconds: hedge)))
   }
 
   // MARK: - Asking
 
   /// Asks as many further replicas as the quorums still lack, and one more where the read is to be hedged.
-  private mutating func askReplicas(_ operation: UInt64, isHedging: Bool = false, at now: Moment) {
-    guard let get = gets[operation], get.fetchedFrom == nil else { return }
-    let candidates = candidates(get)
-    let open = get.asked.count { get.answers.isOpen($0) }
-    let lacking = max(
-      get.answers.wanted - get.answers.accepted, get.primaries.wanted - get.primaries.accepted)
-    let missing = max(0, lacking - open) + (isHedging ? 1 : 0)
-    let chosen = candidates.prefix(missing)
-    ask(chosen, operation, at: now)
-    // The owners that are left cannot make up the quorum by themselves.
-    if chosen.count < missing, !isHedging { askFallbacks(operation, at: now) }
-  }
-
-  /// Owners that were not asked yet, in the order in which to ask them.
-  private func candidates(_ get: GetOperation) -> [NodeID] {
-    var candidates = get.primaries.replicas.filter { get.primaries.isOpen($0) && !get.asked.contains($0) }
-    guard candidates.count > 1 else { return candidates }
-    // This node first: its copy costs no message. The others share the load turn by turn of the loop, so that the
-    // reads of one turn travel in one frame to one of them.
-    let turn = Int(turns % UInt64(candidates.count))
-    candidates = Array(candidates[turn...] + candidates[..<turn])
-    if let index = candidates.firstIndex(of: own.id) { candidates.swapAt(0, index) }
-    return candidates
-  }
-
-  private mutating func ask(_ nodes: ArraySlice<NodeID>, _ operation: UInt64, at now: Moment) {
-    guard !nodes.isEmpty, let get = gets[operation] else { return }
-    gets[operation]?.asked.append(contentsOf: nodes)
-    var valueAsked = get.valueAsked ?? (nodes.contains(own.id) ? own.id : nil)
-    for node in nodes where node != own.id {
-      let subject: ReadSubject = valueAsked == nil ? .value : .digest
-      if valueAsked == nil { valueAsked = node }
-      sendRead(subject, operation, get, to: node)
+  private mutating func askReplicas(
+    _ operation: UInt64, _ get: GetOperation, isHedging: Bool = false, at now: Moment
+  ) {
+    guard get.fetchedFrom == nil else { return }
+    let open = get.asked.reduce(0) { $0 + (get.answers.isOpen($1) ? 1 : 0) }
+    let lacking = max(get.answers.wanted - get.answers.accepted, get.primaries.wanted - get.primaries.accepted)
+    var missing = max(0, lacking - open) + (isHedging ? 1 : 0)
+    var asksOwn = false
+    while missing > 0, let node = nextCandidate(get) {
+      missing -= 1
+      get.asked.append(node)
+      if node == own.id {
+        asksOwn = true
+        get.valueAsked = get.valueAsked ?? node
+      } else {
+        let subject: ReadSubject = get.valueAsked == nil ? .value : .digest
+        if subject == .value { get.valueAsked = node }
+        sendRead(subject, operation, get, to: node)
+      }
     }
-    gets[operation]?.valueAsked = valueAsked
-    if nodes.contains(own.id) { readOwnCopy(operation, warm: nil, at: now) }
+    if asksOwn { readOwnCopy(operation, warm: nil, at: now) }
+    // The owners that are left cannot make up the quorum by themselves.
+    if missing > 0, !isHedging, gets[operation] != nil { askFallbacks(operation, get, at: now) }
+  }
+
+  /// An owner that was not asked yet: this node first, because its copy costs no message. The others share the load turn
+  /// by turn of the loop, so that the reads of one turn travel in one frame to one of them.
+  private func nextCandidate(_ get: GetOperation) -> NodeID? {
+    let owners = get.primaries.replicas
+    func isCandidate(_ node: NodeID) -> Bool { get.primaries.isOpen(node) && !get.asked.contains(node) }
+    if owners.contains(own.id), isCandidate(own.id) { return own.id }
+    let first = Int(turns % UInt64(max(1, owners.count)))
+    for step in owners.indices {
+      let node = owners[(first + step) % owners.count]
+      if isCandidate(node) { return node }
+    }
+    return nil
   }
 
   private mutating func sendRead(_ subject: ReadSubject, _ operation: UInt64, _ get: GetOperation, to node: NodeID) {
@@ -89,20 +88,19 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Those that are up may keep a hint of the key, this node among them where it is no owner.
-  private mutating func askFallbacks(_ operation: UInt64, at now: Moment) {
-    guard let get = gets[operation], !get.askedFallbacks else { return }
-    gets[operation]?.askedFallbacks = true
+  private mutating func askFallbacks(_ operation: UInt64, _ get: GetOperation, at now: Moment) {
+    guard !get.askedFallbacks else { return }
+    get.askedFallbacks = true
     var asked = 0
     for node in ring.fallbacks(of: Int(get.store.partition)) where asked < Self.fallbacksMax {
       guard node == own.id || peers.isUp(node) else { continue }
       asked += 1
-      gets[operation]?.answers.join(node)
-      gets[operation]?.asked.append(node)
+      get.answers.join(node)
+      get.asked.append(node)
       if node != own.id { sendRead(.hint, operation, get, to: node) }
     }
-    if gets[operation]?.answers.replicas.contains(own.id) == true, !get.primaries.replicas.contains(own.id) {
-      readOwnCopy(operation, warm: nil, at: now)
-    }
+    let isAsked = get.answers.replicas.contains(own.id) && !get.primaries.replicas.contains(own.id)
+    if isAsked { readOwnCopy(operation, warm: nil, at: now) }
   }
 
   /// What this node holds as an owner, or keeps as a fallback.
@@ -131,36 +129,33 @@ extension Node where Disk: ~Copyable {
 
   mutating func getAnswered(_ operation: UInt64, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment) {
     guard let get = gets[operation] else { return }
-    if get.fetchedFrom == node { return fetched(operation, node, outcome, at: now) }
+    if get.fetchedFrom == node { return fetched(operation, get, node, outcome, at: now) }
     guard get.answers.isOpen(node) else { return }
     let isOwner = get.primaries.replicas.contains(node)
     switch outcome {
-    case .absent where !isOwner: gets[operation]?.answers.record(node, accepted: false)
-    case .absent: note(operation, node, stamp: nil, isTombstone: false, isOwner: isOwner)
-    case .digest(let stamp, let isTombstone):
-      note(operation, node, stamp: stamp, isTombstone: isTombstone, isOwner: isOwner)
+    case .absent where !isOwner: get.answers.record(node, accepted: false)
+    case .absent: note(get, node, stamp: nil, isTombstone: false, isOwner: isOwner)
+    case .digest(let stamp, let isTombstone): note(get, node, stamp: stamp, isTombstone: isTombstone, isOwner: isOwner)
     case .found(let version):
-      note(operation, node, stamp: version.stamp, isTombstone: version.isTombstone, isOwner: isOwner)
-      keepNewest(operation, version)
+      note(get, node, stamp: version.stamp, isTombstone: version.isTombstone, isOwner: isOwner)
+      keepNewest(get, version)
     case .refused(let refusal):
-      if refusal == .damaged { gets[operation]?.sawDamage = true }
+      if refusal == .damaged { get.sawDamage = true }
       return getReplicaFailed(operation, node, .refused(refusal), at: now)
     }
-    settleGet(operation, at: now)
+    settleGet(operation, get, at: now)
   }
 
-  private mutating func note(
-    _ operation: UInt64, _ node: NodeID, stamp: Stamp?, isTombstone: Bool, isOwner: Bool
-  ) {
-    gets[operation]?.answers.record(node, accepted: true)
-    if isOwner { gets[operation]?.primaries.record(node, accepted: true) }
-    gets[operation]?.seen.append(GetOperation.Answer(node: node, stamp: stamp, isTombstone: isTombstone))
+  private func note(_ get: GetOperation, _ node: NodeID, stamp: Stamp?, isTombstone: Bool, isOwner: Bool) {
+    get.answers.record(node, accepted: true)
+    if isOwner { get.primaries.record(node, accepted: true) }
+    get.seen.append(GetOperation.Answer(node: node, stamp: stamp, isTombstone: isTombstone))
   }
 
-  private mutating func keepNewest(_ operation: UInt64, _ version: StoredVersion) {
-    guard version.stamp > gets[operation]?.newest?.stamp ?? .zero else { return }
-    valueBytes += version.value.count - (gets[operation]?.newest?.value.count ?? 0)
-    gets[operation]?.newest = version
+  private mutating func keepNewest(_ get: GetOperation, _ version: StoredVersion) {
+    guard version.stamp > get.newest?.stamp ?? .zero else { return }
+    valueBytes += version.value.count - (get.newest?.value.count ?? 0)
+    get.newest = version
   }
 
   /// The replica does not answer any more, or refuses: another takes its place. One that had only told its stamp, and
@@ -169,26 +164,26 @@ extension Node where Disk: ~Copyable {
     guard let get = gets[operation] else { return }
     let isFetching = get.fetchedFrom == node
     guard isFetching || get.answers.isOpen(node) else { return }
-    if isFetching { gets[operation]?.fetchedFrom = nil }
-    gets[operation]?.answers.withdraw(node)
-    gets[operation]?.primaries.withdraw(node)
-    gets[operation]?.seen.removeAll { $0.node == node }
-    gets[operation]?.obstacles.append((node, obstacle))
-    if get.valueAsked == node { gets[operation]?.valueAsked = nil }
-    askReplicas(operation, at: now)
-    settleGet(operation, at: now)
+    if isFetching { get.fetchedFrom = nil }
+    get.answers.withdraw(node)
+    get.primaries.withdraw(node)
+    get.seen.removeAll { $0.node == node }
+    get.obstacles.append((node, obstacle))
+    if get.valueAsked == node { get.valueAsked = nil }
+    askReplicas(operation, get, at: now)
+    settleGet(operation, get, at: now)
   }
 
   // MARK: - The end
 
-  private mutating func settleGet(_ operation: UInt64, at now: Moment) {
-    guard let get = gets[operation], get.fetchedFrom == nil else { return }
+  private mutating func settleGet(_ operation: UInt64, _ get: GetOperation, at now: Moment) {
+    guard gets[operation] != nil, get.fetchedFrom == nil else { return }
     switch (get.answers.verdict, get.primaries.verdict) {
     case (.impossible, _), (_, .impossible):
       // Before it is given up, those that may keep a hint are asked.
       if get.primaries.verdict != .impossible, !get.askedFallbacks {
-        askFallbacks(operation, at: now)
-        return settleGet(operation, at: now)
+        askFallbacks(operation, get, at: now)
+        return settleGet(operation, get, at: now)
       }
       removeGet(operation)
       respond(.failed(failure(of: get)), to: get.session)
@@ -201,7 +196,7 @@ extension Node where Disk: ~Copyable {
     let newest = get.seen.max { ($0.stamp ?? .zero) < ($1.stamp ?? .zero) }
     if let newest, let stamp = newest.stamp, stamp > get.newest?.stamp ?? .zero, !newest.isTombstone {
       // Its value has not been seen: only now does it travel.
-      gets[operation]?.fetchedFrom = newest.node
+      get.fetchedFrom = newest.node
       counters.digestMismatches += 1
       let isOwner = get.primaries.replicas.contains(newest.node)
       return sendRead(isOwner ? .value : .hint, operation, get, to: newest.node)
@@ -220,20 +215,21 @@ extension Node where Disk: ~Copyable {
   }
 
   /// The value that a digest had announced, or something newer yet.
-  private mutating func fetched(_ operation: UInt64, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment) {
+  private mutating func fetched(
+    _ operation: UInt64, _ get: GetOperation, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment
+  ) {
     guard case .found(let version) = outcome,
-      version.stamp >= gets[operation]?.seen.first(where: { $0.node == node })?.stamp ?? .zero
+      version.stamp >= get.seen.first(where: { $0.node == node })?.stamp ?? .zero
     else {
       if case .refused(let refusal) = outcome { return getReplicaFailed(operation, node, .refused(refusal), at: now) }
       // What it told before it does not hold any more: a hint that was handed over meanwhile.
       return getReplicaFailed(operation, node, .wentDown, at: now)
     }
-    gets[operation]?.fetchedFrom = nil
-    gets[operation]?.seen.removeAll { $0.node == node }
-    gets[operation]?.seen.append(
-      GetOperation.Answer(node: node, stamp: version.stamp, isTombstone: version.isTombstone))
-    keepNewest(operation, version)
-    settleGet(operation, at: now)
+    get.fetchedFrom = nil
+    get.seen.removeAll { $0.node == node }
+    get.seen.append(GetOperation.Answer(node: node, stamp: version.stamp, isTombstone: version.isTombstone))
+    keepNewest(get, version)
+    settleGet(operation, get, at: now)
   }
 
   @discardableResult
@@ -258,11 +254,11 @@ extension Node where Disk: ~Copyable {
     guard let get = gets[operation] else { return }
     guard get.deadline <= now.instant else {
       if !get.isHedged {
-        gets[operation]?.isHedged = true
-        if !candidates(get).isEmpty { counters.hedgedReads += 1 }
-        if get.newest == nil { gets[operation]?.valueAsked = nil }
-        askReplicas(operation, isHedging: true, at: now)
-        settleGet(operation, at: now)
+        get.isHedged = true
+        if nextCandidate(get) != nil { counters.hedgedReads += 1 }
+        if get.newest == nil { get.valueAsked = nil }
+        askReplicas(operation, get, isHedging: true, at: now)
+        settleGet(operation, get, at: now)
       }
       return schedule(operation, deadline: get.deadline, at: now)
     }

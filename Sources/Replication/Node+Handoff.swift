@@ -28,12 +28,13 @@ extension Node where Disk: ~Copyable {
 
   /// Sends what may be sent now. - Returns: Whether the next turn should not wait.
   mutating func continueHandoff(at now: Moment) -> Bool {
-    guard phase == .serving, let engine else { return false }
+    guard handoffs.isActive, phase == .serving, let engine else { return false }
     allowHandoff(at: now.instant)
     var wantsTurn = false
     for index in handoffs.targets.indices where maySend(to: index, engine, at: now) {
       if sendPage(to: index, engine, at: now) { wantsTurn = true }
     }
+    handoffs.isActive = isHandingOver(engine, at: now)
     return wantsTurn
   }
 
@@ -66,6 +67,7 @@ extension Node where Disk: ~Copyable {
       {
       case .page(let hints, let next):
         handoffs.targets[index].cursor = next
+        if !hints.isEmpty { handoffs.targets[index].began = handoffs.targets[index].began ?? now.instant }
         for hint in hints { hand(hint, to: index, at: now) }
         return maySend(to: index, engine, at: now)
       case .cold(let read):
@@ -111,6 +113,7 @@ extension Node where Disk: ~Copyable {
       handoffs.targets[index].isAtEnd = true
       handoffs.targets[index].pauses = 0
       handoffs.targets[index].obstacle = nil
+      tellHandedOver(index, at: now)
       return answerDrainWaiters(at: now)
     }
     let isFruitless = handoffs.targets[index].deliveredInPass == 0
@@ -119,6 +122,17 @@ extension Node where Disk: ~Copyable {
       pause(index, isFruitless ? handoffs.targets[index].obstacle : nil, at: now)
     }
     answerDrainWaiters(at: now)
+  }
+
+  /// Nothing is left for this node: the next hints begin another account.
+  private mutating func tellHandedOver(_ index: Int, at now: Moment) {
+    let target = handoffs.targets[index]
+    handoffs.targets[index].began = nil
+    handoffs.targets[index].deliveredSince = 0
+    guard let began = target.began, target.deliveredSince > 0 else { return }
+    let hints = target.deliveredSince == 1 ? "1 hint" : "\(target.deliveredSince) hints"
+    let milliseconds = now.instant.milliseconds(since: began)
+    free.append(.log(.info, "handed \(hints) over to \(name(target.node)) in \(milliseconds) ms: none is left"))
   }
 
   /// Tries again later, and ever later as long as nothing is taken.
@@ -183,6 +197,7 @@ extension Node where Disk: ~Copyable {
       finishPass(index, engine, at: now)
       lookForOldest(index, id, engine)
     }
+    handoffs.isActive = isHandingOver(engine, at: now)
     answerDrainWaiters(at: now)
   }
 
@@ -221,13 +236,15 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  /// Hints are on their way, or could be.
-  var isHandingOver: Bool {
-    guard let engine, phase == .serving else { return false }
-    return handoffs.targets.contains { target in
+  /// Hints are on their way, or could be sent now.
+  private func isHandingOver(_ engine: Engine, at now: Moment) -> Bool {
+    handoffs.targets.contains { target in
       let id = StoreID.hints(for: target.node)
-      return !target.inFlight.isEmpty
-        || peers.isUp(target.node) && !target.isAtEnd && engine.contains(id) && engine.hintStatus(id).count > 0
+      if !target.inFlight.isEmpty { return true }
+      guard peers.isUp(target.node), !target.isAtEnd, engine.contains(id), engine.role(id) == .active else {
+        return false
+      }
+      return engine.hintStatus(id).count > 0 && target.pausedUntil.map { $0 <= now.instant } ?? true
     }
   }
 
@@ -238,7 +255,8 @@ extension Node where Disk: ~Copyable {
     handoffs.targets[index].pausedUntil = nil
     handoffs.targets[index].pauses = 0
     handoffs.targets[index].obstacle = nil
-    handoffs.targets[index].began = now.instant
+    handoffs.isActive = true
+    handoffs.targets[index].began = nil
     handoffs.targets[index].deliveredSince = 0
   }
 
@@ -267,6 +285,7 @@ extension Node where Disk: ~Copyable {
       handoffs.targets[index].pausedUntil = nil
       if handoffs.targets[index].inFlight.isEmpty { handoffs.targets[index].rewind() }
     }
+    handoffs.isActive = true
     handoffs.waiters.append((session, counters.hintsDelivered))
     answerDrainWaiters(at: now)
   }

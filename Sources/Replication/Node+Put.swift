@@ -21,7 +21,7 @@ extension Node where Disk: ~Copyable {
     let operation = newOperation(.write)
     let movesOnAt = movesOnAt(deadline: deadline, at: now)
     writes[operation] = WriteOperation(
-      origin: origin, key: request.key, hash: hash, store: store, configID: configID(store), quorum: quorum,
+      origin: origin, key: request.key, hash: hash, store: store, configID: configID(store),
       deadline: deadline, movesOnAt: movesOnAt, intent: .put(mayBeStampedAnew: mayBeStampedAnew),
       version: StoredVersion(stamp: stamp ?? .zero, isTombstone: false, value: request.payload),
       isStamped: stamp != nil, progress: progress)
@@ -32,24 +32,22 @@ extension Node where Disk: ~Copyable {
 
   /// Stamps the put if need be, applies it to this node's store and sends it to the others.
   mutating func coordinatePut(_ operation: UInt64, warm: WarmBytes?, at now: Moment) {
-    guard var put = writes[operation], case .put(let mayBeStampedAnew) = put.intent, let engine else { return }
+    guard let put = writes[operation], case .put(let mayBeStampedAnew) = put.intent, let engine else { return }
     if !put.isStamped {
       guard let stamp = issueStamp(at: now) else { return waitForLease(operation, at: now) }
       put.version.stamp = stamp
       put.isStamped = true
-      writes[operation]?.version.stamp = stamp
-      writes[operation]?.isStamped = true
     }
     identity.clock.observe(put.version.stamp.time)
     do throws(StorageError) {
       let outcome = try engine.apply(
         put.version, key: put.key.encoded, hash: put.hash, to: put.store, warm: warm, on: &disk)
       switch outcome {
-      case .applied(let position), .equal(let position): putApplied(operation, position)
+      case .applied(let position), .equal(let position): putApplied(operation, put, position)
       case .newer(let stamp, let position):
         if mayBeStampedAnew { return stampAnew(operation, above: stamp.time, at: now) }
         // Some owner may hold this put already, and a later write has replaced it here: the put lost, and is done.
-        putApplied(operation, position)
+        putApplied(operation, put, position)
       case .belowFloor(let floor):
         if mayBeStampedAnew { return stampAnew(operation, above: floor.time, at: now) }
         failWrite(operation, .unsatisfied(.w, wanted: put.quorum.w, got: 0, detail: "an old write of a purged key"))
@@ -72,14 +70,14 @@ extension Node where Disk: ~Copyable {
       endWrite(operation)
       answerForwarder(node, operation: number, bootID: bootID, .restamp(identity.clock.last))
     } else {
-      writes[operation]?.isStamped = false
+      put.isStamped = false
       coordinatePut(operation, warm: nil, at: now)
     }
   }
 
-  private mutating func putApplied(_ operation: UInt64, _ position: LogPosition) {
-    writes[operation]?.intent = .put(mayBeStampedAnew: false)
-    ownCopyApplied(operation, position)
+  private mutating func putApplied(_ operation: UInt64, _ put: WriteOperation, _ position: LogPosition) {
+    put.intent = .put(mayBeStampedAnew: false)
+    ownCopyApplied(operation, put, position)
   }
 
   /// This node's own store does not take the write, and no other has seen it under this stamp: where another node handed

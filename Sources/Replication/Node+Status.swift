@@ -43,7 +43,7 @@ extension Node where Disk: ~Copyable {
     var queues = NodeQueues()
     queues.gets = gets.count
     for write in writes.values where !write.isAnswered {
-      if write.deletion == nil { queues.puts += 1 } else { queues.deletes += 1 }
+      if write.isDelete { queues.deletes += 1 } else { queues.puts += 1 }
     }
     queues.answeredWrites = answeredWrites
     queues.forwards = forwards.count

@@ -55,11 +55,11 @@ extension Node where Disk: ~Copyable {
   // MARK: - On its way
 
   /// This node's copy is in the log (or a newer write is): the others hear of it now.
-  mutating func ownCopyApplied(_ operation: UInt64, _ position: LogPosition) {
-    guard let write = writes[operation], let engine else { return }
+  mutating func ownCopyApplied(_ operation: UInt64, _ write: WriteOperation, _ position: LogPosition) {
+    guard let engine else { return }
     counters.vnodePuts += 1
-    writes[operation]?.isApplied = true
-    sendOut(operation)
+    write.isApplied = true
+    sendOut(operation, write)
     let stamp = write.version.stamp
     if position <= engine.flushed {
       ownCopyFlushed(operation, stamp: stamp)
@@ -73,43 +73,37 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Sends the write to whoever has not been sent it, and keeps the hints that are this node's to keep.
-  private mutating func sendOut(_ operation: UInt64) {
-    guard let write = writes[operation], write.isApplied else { return }
+  private mutating func sendOut(_ operation: UInt64, _ write: WriteOperation) {
+    guard write.isApplied else { return }
     let quorum = write.quorum
-    for node in write.progress.unsent where node != own.id {
-      let isOwner = write.progress.isOwner(node)
-      guard isOwner || write.progress.ward(of: node) != nil else { continue }
-      writes[operation]?.progress.noteSent(node)
+    while let (node, owner) = write.progress.nextToSend(besides: own.id) {
       peers.awaitWrite(node, bytes: write.version.value.count)
-      let kind: PushKind = isOwner ? .write : .hint(for: write.progress.ward(of: node) ?? node)
       let push = Push(
-        kind: kind, operation: operation, store: write.store, configID: write.configID, key: write.key,
-        version: write.version, wantsApplied: quorum.dw < quorum.w, wantsSynced: quorum.dw > 0)
+        kind: node == owner ? .write : .hint(for: owner), operation: operation, store: write.store,
+        configID: write.configID, key: write.key, version: write.version, wantsApplied: quorum.dw < quorum.w,
+        wantsSynced: quorum.dw > 0)
       send(.push(push), to: node)
     }
-    for owner in writes[operation]?.progress.takeOwed() ?? [] {
+    for owner in write.progress.takeOwed() {
       keep(HintOffer(owner: owner, key: write.key, hash: write.hash, version: write.version), warm: nil)
     }
   }
 
   /// A node takes no further part. If it was to take the write, somebody stands in for the owner concerned.
   mutating func replicaFailed(_ operation: UInt64, _ node: NodeID, _ obstacle: Obstacle) {
-    guard let write = writes[operation], write.progress.nodes.contains(node) else { return }
+    guard let write = writes[operation], let owner = write.progress.ward(of: node) else { return }
     if write.progress.isOpen(node) { noteAnswered(node, write) }
-    guard writes[operation]?.progress.fail(node, obstacle) == true else { return }
-    if let owner = write.progress.ward(of: node), owner != own.id, obstacle.wantsHint {
-      if owner != node { writes[operation]?.progress.loseHint(owner) }
-      letSomebodyStandIn(for: owner, operation)
+    guard write.progress.fail(node, obstacle) else { return }
+    if owner != own.id, obstacle.wantsHint {
+      if owner != node { write.progress.loseHint(owner) }
+      letSomebodyStandIn(for: owner, operation, write)
     }
   }
 
-  private mutating func letSomebodyStandIn(for owner: NodeID, _ operation: UInt64) {
-    guard let store = writes[operation]?.store, var progress = writes[operation]?.progress,
-      progress.lacksHint(owner)
-    else { return }
-    standIn(for: owner, &progress, store: store)
-    writes[operation]?.progress = progress
-    sendOut(operation)
+  private mutating func letSomebodyStandIn(for owner: NodeID, _ operation: UInt64, _ write: WriteOperation) {
+    guard write.progress.lacksHint(owner) else { return }
+    standIn(for: owner, &write.progress, store: write.store)
+    sendOut(operation, write)
   }
 
   /// The node does not owe an answer to this write any more.
@@ -130,77 +124,77 @@ extension Node where Disk: ~Copyable {
   private mutating func receiveWriteReply(_ reply: PushReply, from node: NodeID, at now: Moment) {
     let operation = reply.operation
     guard let write = writes[operation], write.isApplied, write.version.stamp == reply.stamp else { return }
-    let mayBeat = write.deletion != nil && !write.isAnswered
+    let mayBeat = !write.isAnswered && write.isDelete
     switch reply.outcome {
-    case .applied(let synced): taken(operation, by: node, synced: synced)
+    case .applied(let synced): taken(write, by: node, synced: synced)
     case .haveNewer(let stamp, let synced):
       if mayBeat { return beat(stamp.time, operation, at: now) }
       // A replica that holds something newer durably holds what this write loses to: it counts.
-      taken(operation, by: node, synced: synced)
+      taken(write, by: node, synced: synced)
     case .stale(let time):
       if mayBeat { return beat(time, operation, at: now) }
       replicaFailed(operation, node, .purged)
     case .refused(let refusal): replicaFailed(operation, node, .refused(refusal))
     }
-    settleWrite(operation)
+    settleWrite(operation, write)
   }
 
-  private mutating func taken(_ operation: UInt64, by node: NodeID, synced: Bool) {
-    guard writes[operation]?.progress.take(node, synced: synced) == true, let write = writes[operation] else { return }
-    noteAnswered(node, write)
+  private mutating func taken(_ write: WriteOperation, by node: NodeID, synced: Bool) {
+    if write.progress.take(node, synced: synced) { noteAnswered(node, write) }
   }
 
   /// A tombstone that was stamped anew meanwhile does not count what became of the earlier one.
   mutating func ownCopyFlushed(_ operation: UInt64, stamp: Stamp) {
-    guard writes[operation]?.version.stamp == stamp else { return }
-    writes[operation]?.progress.noteApplied(own.id)
-    settleWrite(operation)
+    guard let write = writes[operation], write.version.stamp == stamp else { return }
+    write.progress.noteApplied(own.id)
+    settleWrite(operation, write)
   }
 
   mutating func ownCopySynced(_ operation: UInt64, stamp: Stamp) {
-    guard writes[operation]?.version.stamp == stamp else { return }
-    writes[operation]?.progress.noteSynced(own.id)
-    settleWrite(operation)
+    guard let write = writes[operation], write.version.stamp == stamp else { return }
+    write.progress.noteSynced(own.id)
+    settleWrite(operation, write)
   }
 
   mutating func writePeerFailed(_ operation: UInt64, _ node: NodeID, _ obstacle: Obstacle, at now: Moment) {
     guard let write = writes[operation], write.progress.nodes.contains(node) else { return }
+    let wasProbing = write.isProbing
     replicaFailed(operation, node, obstacle)
     // It cannot say any more that it holds nothing.
-    if write.isProbing {
+    if wasProbing {
       if write.deletion?.absent.isOpen(node) == true { writeTombstone(operation, at: now) }
     } else {
-      settleWrite(operation)
+      settleWrite(operation, write)
     }
   }
 
   /// Answers the client once the quorums are met or cannot be met any more, and ends the operation once nobody is
   /// waited for.
-  mutating func settleWrite(_ operation: UInt64) {
-    guard let write = writes[operation], !write.isProbing, write.isStamped else { return }
+  private mutating func settleWrite(_ operation: UInt64, _ write: WriteOperation) {
+    guard write.isStamped, !write.isProbing else { return }
     if !write.isAnswered {
       switch write.progress.verdict {
       case .waiting: return
       case .reached:
         if write.progress.isSloppy { counters.sloppyWrites += 1 }
         let stamp = write.version.stamp
-        answerWrite(operation, write.deletion == nil ? .stored(stamp: stamp) : .deleted(stamp: stamp))
-      case .impossible: answerWrite(operation, .failed(failure(of: write.progress)))
+        answerWrite(write, write.isDelete ? .deleted(stamp: stamp) : .stored(stamp: stamp))
+      case .impossible: answerWrite(write, .failed(failure(of: write.progress)))
       }
     }
     if !write.isApplied || write.progress.isSettled { endWrite(operation) }
   }
 
-  private mutating func answerWrite(_ operation: UInt64, _ response: ClientResponse) {
-    guard let write = writes[operation], !write.isAnswered else { return }
-    writes[operation]?.isAnswered = true
+  private mutating func answerWrite(_ write: WriteOperation, _ response: ClientResponse) {
+    guard !write.isAnswered else { return }
+    write.isAnswered = true
     answeredWrites += 1
     answer(write.origin, response)
   }
 
   /// Answers with a failure and forgets the write: no other node has been sent it, or it is no use any more.
   mutating func failWrite(_ operation: UInt64, _ failure: ClientFailure) {
-    answerWrite(operation, .failed(failure))
+    if let write = writes[operation] { answerWrite(write, .failed(failure)) }
     endWrite(operation)
   }
 
@@ -210,7 +204,7 @@ extension Node where Disk: ~Copyable {
     guard let write = writes.removeValue(forKey: operation) else { return nil }
     if write.isAnswered { answeredWrites -= 1 }
     valueBytes -= write.version.value.count
-    forgetAwaited(write)
+    if !write.progress.isSettled { forgetAwaited(write) }
     return write
   }
 
@@ -228,7 +222,7 @@ extension Node where Disk: ~Copyable {
       if deletion.probeUntil <= now.instant { writeTombstone(operation, at: now) }
     } else if !write.isAnswered, write.movesOnAt <= now.instant {
       for node in write.progress.awaited {
-        if let owner = write.progress.ward(of: node) { letSomebodyStandIn(for: owner, operation) }
+        if let owner = write.progress.ward(of: node) { letSomebodyStandIn(for: owner, operation, write) }
       }
     }
     if writes[operation] != nil { schedule(operation, deadline: write.deadline, at: now) }
@@ -236,7 +230,7 @@ extension Node where Disk: ~Copyable {
 
   /// Nobody is waited for any longer; the owners that have not answered get a hint here.
   private mutating func writeDeadlinePassed(_ operation: UInt64, _ write: WriteOperation) {
-    answerWrite(operation, .failed(.timeout(detail: missing(write.progress))))
+    answerWrite(write, .failed(.timeout(detail: missing(write.progress))))
     for node in write.progress.awaited {
       guard let owner = write.progress.ward(of: node), write.isApplied else { continue }
       if node == owner && write.progress.fallbackHolds(for: owner) { continue }

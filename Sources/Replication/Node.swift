@@ -209,7 +209,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Operations that the driver should tick for.
   package var operationsInProgress: Int {
     clientOperations + answeredWrites + (merges.isActive ? 1 : 0) + (snapshotWaiter == nil ? 0 : 1)
-      + (isHandingOver ? 1 : 0)
+      + (handoffs.isActive ? 1 : 0)
   }
 
   /// Of them those that somebody waits for.

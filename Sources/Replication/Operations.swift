@@ -45,8 +45,9 @@ struct ResolvedWrite: Equatable, Sendable {
 }
 
 /// A put or a delete that this node coordinates. It stays until every node that was sent it has answered or cannot any
-/// more, also when its client has its answer: whoever missed it gets a hint then.
-struct WriteOperation: Sendable {
+/// more, also when its client has its answer: whoever missed it gets a hint then. A reference: many hands look at it
+/// during its life, and copies of it cost a tenth of the throughput.
+final class WriteOperation {
   enum Intent: Sendable {
     /// Nil only before it was issued, the put's stamp is its one for life (rule ONE STAMP). The flag is true while no
     /// node, this one included, can have applied it.
@@ -59,20 +60,39 @@ struct WriteOperation: Sendable {
   let hash: UInt64
   let store: StoreID
   let configID: UInt64
-  let quorum: ResolvedWrite
   let deadline: Instant
   /// Whoever has not answered by then is stood in for.
   let movesOnAt: Instant
-  var intent: Intent
-  var version: StoredVersion
-  var isStamped: Bool
-  var progress: WriteProgress
+  // Nothing here hands one of these to a function that could reach it by another way.
+  @safe @exclusivity(unchecked) var intent: Intent
+  @safe @exclusivity(unchecked) var version: StoredVersion
+  @safe @exclusivity(unchecked) var isStamped: Bool
+  @safe @exclusivity(unchecked) var progress: WriteProgress
   /// This node's own copy is in its log, and the others have been sent theirs.
-  var isApplied = false
-  var isAnswered = false
+  @safe @exclusivity(unchecked) var isApplied = false
+  @safe @exclusivity(unchecked) var isAnswered = false
 
+  init(
+    origin: Origin, key: ObjectKey, hash: UInt64, store: StoreID, configID: UInt64, deadline: Instant,
+    movesOnAt: Instant, intent: Intent, version: StoredVersion, isStamped: Bool, progress: WriteProgress
+  ) {
+    self.origin = origin
+    self.key = key
+    self.hash = hash
+    self.store = store
+    self.configID = configID
+    self.deadline = deadline
+    self.movesOnAt = movesOnAt
+    self.intent = intent
+    self.version = version
+    self.isStamped = isStamped
+    self.progress = progress
+  }
+
+  var quorum: ResolvedWrite { progress.quorum }
   var deletion: Deletion? { if case .delete(let deletion) = intent { deletion } else { nil } }
-  var isProbing: Bool { deletion?.phase == .probing }
+  var isDelete: Bool { if case .delete = intent { true } else { false } }
+  var isProbing: Bool { if case .delete(let deletion) = intent { deletion.phase == .probing } else { false } }
 }
 
 /// What a delete knows beyond any write.
@@ -95,7 +115,8 @@ struct Deletion: Sendable {
   var attempts = 0
 }
 
-struct GetOperation: Sendable {
+/// A read that this node coordinates. A reference for the same reason as `WriteOperation`.
+final class GetOperation {
   /// What a replica said of its copy.
   struct Answer: Sendable {
     let node: NodeID
@@ -113,23 +134,39 @@ struct GetOperation: Sendable {
   let began: Instant
   let deadline: Instant
   /// Distinct nodes: owners, and fallbacks that keep a hint of the key.
-  var answers: QuorumTally
+  @safe @exclusivity(unchecked) var answers: QuorumTally
   /// Owners alone.
-  var primaries: QuorumTally
+  @safe @exclusivity(unchecked) var primaries: QuorumTally
   /// Replicas asked so far.
-  var asked: [NodeID] = []
+  @safe @exclusivity(unchecked) var asked: [NodeID] = []
   /// Whom the value itself was asked of; the others tell its stamp.
-  var valueAsked: NodeID?
+  @safe @exclusivity(unchecked) var valueAsked: NodeID?
   /// Who is asked for a value that only its digest was known of.
-  var fetchedFrom: NodeID?
-  var seen: [Answer] = []
+  @safe @exclusivity(unchecked) var fetchedFrom: NodeID?
+  @safe @exclusivity(unchecked) var seen: [Answer] = []
   /// The newest version that came whole, a tombstone included.
-  var newest: StoredVersion?
-  var obstacles: [(node: NodeID, obstacle: Obstacle)] = []
+  @safe @exclusivity(unchecked) var newest: StoredVersion?
+  @safe @exclusivity(unchecked) var obstacles: [(node: NodeID, obstacle: Obstacle)] = []
   var sawDamage = false
   /// One more replica than the quorum needs has been asked: there is no second time.
   var isHedged = false
   var askedFallbacks = false
+
+  init(
+    session: SessionID, key: ObjectKey, hash: UInt64, store: StoreID, configID: UInt64, owners: [NodeID], r: Int,
+    pr: Int, began: Instant, deadline: Instant
+  ) {
+    self.session = session
+    self.key = key
+    self.hash = hash
+    self.store = store
+    self.configID = configID
+    self.r = r
+    self.began = began
+    self.deadline = deadline
+    answers = QuorumTally(replicas: owners, wanted: r)
+    primaries = QuorumTally(replicas: owners, wanted: pr)
+  }
 }
 
 struct ForwardOperation: Sendable {

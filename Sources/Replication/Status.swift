@@ -107,7 +107,7 @@ package struct HintQueueStatus: Equatable, Sendable {
   package var oldestMilliseconds: UInt64?
   /// Sent and not answered.
   package var inFlight = 0
-  /// Handed over since the node came up, which is so long ago; nil while it is down.
+  /// Handed over since the first of them was sent, which is so long ago; nil while none is.
   package var delivered = 0
   package var deliveringMilliseconds: UInt64?
 

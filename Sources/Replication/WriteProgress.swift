@@ -120,10 +120,19 @@ struct WriteProgress: Sendable {
 
   func wasSent(_ node: NodeID) -> Bool { bit(node).map { sent & $0 != 0 } ?? false }
 
-  mutating func noteSent(_ node: NodeID) { if let bit = bit(node) { sent |= bit } }
-
-  /// Nodes that may still take the write and were not sent it.
-  var unsent: [NodeID] { nodes(in: all & ~sent & ~applied & ~failed) }
+  /// The next node that may still take the write and was not sent it, and the owner that it is given it for. It counts
+  /// as sent from here on.
+  mutating func nextToSend(besides own: NodeID) -> (node: NodeID, owner: NodeID)? {
+    var rest = all & ~sent & ~applied & ~failed
+    while rest != 0 {
+      let index = rest.trailingZeroBitCount
+      rest &= rest - 1
+      guard nodes[index] != own else { continue }
+      sent |= 1 << UInt64(index)
+      return (nodes[index], index < ownerCount ? nodes[index] : nodes[wards[index - ownerCount]])
+    }
+    return nil
+  }
 
   private func nodes(in mask: UInt64) -> [NodeID] {
     var found: [NodeID] = []
