@@ -1,4 +1,5 @@
 package import Causality
+import Cluster
 import Messages
 import Primitives
 import Replication

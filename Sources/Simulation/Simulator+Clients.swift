@@ -1,3 +1,4 @@
+import Causality
 import Messages
 import Primitives
 import Replication
