@@ -165,6 +165,18 @@ struct CheckerTests {
     #expect(story.promises == [.deleteTooOld])
   }
 
+  @Test("a delete that a stand-in counts for has met one owner less")
+  func sloppyDelete() throws {
+    for (standIns, promises) in [(0, [Violation.Promise.deleteTooOld]), (1, [])] {
+      var story = Story()
+      try story.put(at: stamp(5))
+      let delete = DeleteRequest(key: try key(0))
+      story.history.invoke(Operation(number: 9, key: 0, request: .delete(delete), invoked: t))
+      story.history.answer(9, .deleted(stamp: stamp(4)), standIns: standIns, at: t)
+      #expect(story.promises == promises)
+    }
+  }
+
   @Test("a delete that finds nothing speaks for every owner")
   func falseNothingToDelete() throws {
     var story = Story()
