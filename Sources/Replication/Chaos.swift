@@ -26,7 +26,7 @@ package enum ChaosPoint: UInt8, CaseIterable, Sendable {
   case hintRefused
   /// A peer has been sent as many writes as may wait for its answer: `Node.awaitedWritesMax`.
   case peerBusy
-  /// A read asks one more replica at the next tick, as if it had taken long.
+  /// A read that is not answered when it is first looked at again asks one more replica, as if it had taken long.
   case hedgeAtOnce
   /// As many acknowledgements as may wait for the disk do: `Node.heldMax`.
   case heldFull

@@ -75,8 +75,8 @@ struct StandInTests {
   @Test("the rare branches of standing in are taken, and break no promise")
   func chaos() {
     var options = options(.kill)
-    // Slower than a tick: reads are under way when it is time to hedge them.
-    options.network.delayMicroseconds = 5000...20_000
+    // Slower than a slot of the wheel: reads are under way when they are looked at again.
+    options.network.delayMicroseconds = 60_000...120_000
     options.faults.chaosPerThousand = 100
     options.faults.chaosPoints = Set(ChaosPoint.ofHandoff)
     let result = simulate(seed: 1, options: options)
