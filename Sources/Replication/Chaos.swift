@@ -22,6 +22,19 @@ package enum ChaosPoint: UInt8, CaseIterable, Sendable {
   case pagesPutOff
   /// The driver's queue for a peer is full: a message is dropped. Taken by the driver, not by the node.
   case messageDropped
+  /// As many bytes of hints as there may be are kept: `NodeOptions.hintBytesMax`.
+  case hintRefused
+  /// A peer has been sent as many writes as may wait for its answer: `Node.awaitedWritesMax`.
+  case peerBusy
+  /// A read that is not answered when it is first looked at again asks one more replica, as if it had taken long.
+  case hedgeAtOnce
+  /// As many acknowledgements as may wait for the disk do: `Node.heldMax`.
+  case heldFull
+  /// An owner that a read found behind is not sent what the read found.
+  case repairDropped
+
+  /// Those of writes and reads that somebody stands in for.
+  package static let ofHandoff: [ChaosPoint] = [.hintRefused, .peerBusy, .hedgeAtOnce, .heldFull, .repairDropped]
 }
 
 /// Decides whether a rare branch is taken. Without a seed it never is.

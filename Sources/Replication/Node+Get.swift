@@ -36,7 +36,7 @@ extension Node where Disk: ~Copyable {
     askReplicas(operation, get, at: now)
     settleGet(operation, get, at: now)
     guard gets[operation] != nil else { return }
-    let hedge = readLatency.hedgeMilliseconds(at: now.instant)
+    let hedge = chaos.strikes(.hedgeAtOnce) ? 0 : readLatency.hedgeMilliseconds(at: now.instant)
     wheel.schedule(operation, at: min(get.deadline, now.instant.adding(milliseconds: hedge)))
   }
 

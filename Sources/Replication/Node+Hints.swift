@@ -10,6 +10,12 @@ import Storage
 // Docs/Delete.md). What does not fit into `hints_max` is refused and counted.
 
 extension Node where Disk: ~Copyable {
+  /// Hints that wait here, whomever they are for.
+  package var hintsWaiting: Int {
+    guard let engine else { return 0 }
+    return engine.hintStoreIDs.reduce(0) { $0 + engine.hintStatus($1).count }
+  }
+
   enum HintOutcome {
     /// It is kept, or something newer is, up to this position.
     case kept(LogPosition)
@@ -51,7 +57,9 @@ extension Node where Disk: ~Copyable {
     guard push.store.partition < ring.partitionCount, push.store == storeID(hash(push.key.encoded)),
       push.configID == configID(push.store), owners(push.store).contains(owner), owner != own.id
     else { return replyToPush(push, to: node, .refused(.wrongConfig)) }
-    guard held.count + unflushed.count < Self.heldMax else { return replyToPush(push, to: node, .refused(.overloaded)) }
+    guard held.count + unflushed.count < Self.heldMax, !chaos.strikes(.heldFull) else {
+      return replyToPush(push, to: node, .refused(.overloaded))
+    }
     identity.clock.observe(push.version.stamp.time)
     let offer = HintOffer(owner: owner, key: push.key, hash: hash(push.key.encoded), version: push.version)
     switch store(offer, warm: warm) {
@@ -74,7 +82,9 @@ extension Node where Disk: ~Copyable {
     let bytes = RecordHeader.byteCount(
       keyLength: offer.key.encoded.count, valueLength: offer.version.value.count,
       isTombstone: offer.version.isTombstone)
-    guard engine.hintBytes + UInt64(bytes) <= options.hintBytesMax else { return .refused(.hintsFull) }
+    guard engine.hintBytes + UInt64(bytes) <= options.hintBytesMax, !chaos.strikes(.hintRefused) else {
+      return .refused(.hintsFull)
+    }
     do throws(StorageError) {
       switch try engine.apply(
         offer.version, key: offer.key.encoded, hash: offer.hash, to: id, warm: warm, on: &disk)

@@ -12,7 +12,7 @@ extension Node where Disk: ~Copyable {
   /// Sends `version`, which is the newest that the read saw, to the owners that had less.
   mutating func repair(_ get: GetOperation, _ version: StoredVersion) {
     for answer in get.seen where answer.stamp ?? .zero < version.stamp {
-      guard get.primaries.replicas.contains(answer.node) else { continue }
+      guard get.primaries.replicas.contains(answer.node), !chaos.strikes(.repairDropped) else { continue }
       counters.readRepairs += 1
       if answer.node == own.id {
         repairOwn(Repair(key: get.key, hash: get.hash, store: get.store, version: version), warm: nil)

@@ -36,7 +36,9 @@ extension Node where Disk: ~Copyable {
       return replyToPush(push, to: node, .refused(refusal))
     }
     guard let engine else { return }
-    guard held.count + unflushed.count < Self.heldMax else { return replyToPush(push, to: node, .refused(.overloaded)) }
+    guard held.count + unflushed.count < Self.heldMax, !chaos.strikes(.heldFull) else {
+      return replyToPush(push, to: node, .refused(.overloaded))
+    }
     identity.clock.observe(push.version.stamp.time)
     do throws(StorageError) {
       let outcome = try engine.apply(

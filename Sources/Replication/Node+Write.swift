@@ -21,7 +21,7 @@ extension Node where Disk: ~Copyable {
   // MARK: - Who takes it
 
   /// Gives up the owners that cannot take a write now, and finds who stands in for them. No effect outside `progress`.
-  func plan(_ progress: inout WriteProgress, store: StoreID, valueBytes: Int) {
+  mutating func plan(_ progress: inout WriteProgress, store: StoreID, valueBytes: Int) {
     for owner in progress.owners {
       guard let obstacle = writeObstacle(to: owner, store: store, valueBytes: valueBytes) else { continue }
       _ = progress.fail(owner, obstacle)
@@ -32,9 +32,10 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Why a node cannot take a write now, or nil.
-  private func writeObstacle(to node: NodeID, store: StoreID, valueBytes: Int) -> Obstacle? {
+  private mutating func writeObstacle(to node: NodeID, store: StoreID, valueBytes: Int) -> Obstacle? {
     if let obstacle = replicaObstacle(to: node, store: store) { return obstacle }
     guard node != own.id, let index = peers.index(node) else { return nil }
+    if chaos.strikes(.peerBusy) { return .busy }
     let awaited = peers[index].awaitedWrites
     guard awaited > 0 else { return nil }
     let isBusy =
@@ -43,7 +44,7 @@ extension Node where Disk: ~Copyable {
   }
 
   /// The next fallback joins for this owner, or this node itself keeps the hint.
-  private func standIn(for owner: NodeID, _ progress: inout WriteProgress, store: StoreID) {
+  private mutating func standIn(for owner: NodeID, _ progress: inout WriteProgress, store: StoreID) {
     for node in ring.fallbacks(of: Int(store.partition)) where node != own.id && !progress.nodes.contains(node) {
       guard writeObstacle(to: node, store: store, valueBytes: 0) == nil else { continue }
       if progress.join(node, for: owner) { return }

@@ -71,7 +71,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   // What the turn asks for
   var free: [Effect] = []
   var stopReason: StopReason?
-  var counters = NodeCounters()
+  package internal(set) var counters = NodeCounters()
   var statesSequence: UInt64 = 0
   /// Of the event or the flush in progress.
   var present: Instant
@@ -214,9 +214,6 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
 
   /// Of them those that somebody waits for.
   var clientOperations: Int { writes.count - answeredWrites + gets.count + forwards.count + lists.count }
-
-  /// Reads answered with the help of a node that is no owner, since the start.
-  package var sloppyReads: UInt64 { counters.sloppyReads }
 
   package var isServing: Bool { phase == .serving }
 

@@ -22,10 +22,7 @@ struct DurabilityProbe {
   /// nothing.
   /// - Parameter losesPower: Nothing survives that was not synced.
   static func stamp(of key: ObjectKey, on disk: SimulatedDisk, losesPower: Bool) -> Stamp {
-    var disk = disk
-    if losesPower { disk.discardUnsynced() } else { disk.killProcess() }
-    disk.wouldBlockChance = 0
-    disk.spaceLeft = nil
+    var disk = copy(of: disk, losesPower: losesPower)
     do throws(StorageError) {
       let path = Simulator.directory + "/node"
       guard let bytes = disk.contents(path) else { return .zero }
@@ -52,6 +49,47 @@ struct DurabilityProbe {
     } catch {
       return .zero
     }
+  }
+
+  private static func copy(of disk: SimulatedDisk, losesPower: Bool) -> SimulatedDisk {
+    var disk = disk
+    if losesPower { disk.discardUnsynced() } else { disk.killProcess() }
+    disk.wouldBlockChance = 0
+    disk.spaceLeft = nil
+    return disk
+  }
+
+  /// The stamps of what a restart from this disk finds, key by key.
+  /// - Parameter hints: The store of hints to look into; nil: what the node holds as an owner.
+  static func stamps(
+    of keys: [ObjectKey], on disk: SimulatedDisk, losesPower: Bool, in hints: StoreID? = nil
+  ) -> [Stamp] {
+    var disk = copy(of: disk, losesPower: losesPower)
+    var stamps = [Stamp](repeating: .zero, count: keys.count)
+    do throws(StorageError) {
+      let path = Simulator.directory + "/node"
+      guard let bytes = disk.contents(path) else { return stamps }
+      let manifest = try NodeManifest(decoding: bytes, path: path)
+      guard let cluster = manifest.cluster else { return stamps }
+      let hash = RingHash(seed: cluster.ringSeed)
+      let ringBits = Int(cluster.partitions).trailingZeroBitCount
+      let options = EngineOptions(clusterID: cluster.id, nodeID: manifest.node, hash: hash, ringBits: ringBits)
+      let stores = manifest.stores.filter { hints == nil ? !$0.id.isHints : $0.id == hints }
+      let engine = try Engine.open(Simulator.directory, options: options, stores: stores, on: &disk)
+      for (index, key) in keys.enumerated() {
+        let position = hash(key.encoded)
+        let partition = ringBits == 0 ? 0 : position >> UInt64(64 - ringBits)
+        let store = hints ?? StoreID(partition: UInt16(partition), replicas: cluster.replicas)
+        guard engine.contains(store),
+          case .found(let version) = try engine.lookup(
+            key: key.encoded, hash: position, in: store, warm: nil, on: &disk)
+        else { continue }
+        stamps[index] = version.stamp
+      }
+    } catch {
+      // What it cannot read it does not hold.
+    }
+    return stamps
   }
 }
 

@@ -17,6 +17,8 @@ package struct History: Sendable {
     let floor: Stamp
     /// The same for an answer that speaks for every owner.
     let floorOfAll: Stamp
+    /// The same for a delete, by how many of its quorum were no owners: those have met nothing.
+    let floorsWithStandIns: [Stamp]
     /// The client's own last write that it must find.
     let ownWrite: Stamp?
   }
@@ -47,7 +49,8 @@ package struct History: Sendable {
     if violations.count < History.violationsMax { violations.append(violation) }
   }
 
-  package mutating func invoke(_ operation: Operation) {
+  /// - Parameter held: The newest version of its key that an owner has on its disk for good, where somebody has looked.
+  package mutating func invoke(_ operation: Operation, held: Stamp = .zero) {
     counts.invoked += 1
     lastInvoked = operation.number
     if case .put(let put) = operation.request {
@@ -55,10 +58,13 @@ package struct History: Sendable {
     }
     listings.invoked(operation)
     let floor = writes.floor(key: operation.key, nodes: nodesMet(by: operation))
-    let floorOfAll = writes.floor(key: operation.key, nodes: rules.n)
+    let floorOfAll = max(held, writes.floor(key: operation.key, nodes: rules.n))
+    let met = operation.kind == .delete ? nodesMet(by: operation) : 0
+    let floors = (0...max(0, met)).map { writes.floor(key: operation.key, nodes: max(0, met - $0)) }
     let ownWrite = ownWrites.floor(key: operation.key, of: operation.asker, nodes: nodesMet(by: operation))
     open[operation.number] = Open(
-      operation: operation, floor: floor, floorOfAll: floorOfAll, ownWrite: ownWrite)
+      operation: operation, floor: floor, floorOfAll: floorOfAll, floorsWithStandIns: floors,
+      ownWrite: ownWrite)
   }
 
   /// An operation that is not answered yet.
@@ -111,7 +117,7 @@ package struct History: Sendable {
       acknowledge(stamp, put.quorum, operation, standIns: standIns)
     case (.delete(let delete), .deleted(let stamp)):
       note(ledger.see(tombstoneOf: operation.key, stamp: stamp, at: time))
-      checkDelete(stamp, asked, at: time)
+      checkDelete(stamp, asked, standIns: standIns, at: time)
       acknowledge(stamp, delete.quorum, operation, standIns: standIns)
     case (.delete, .notFound(let tombstone)):
       checkNothingToDelete(tombstone, asked, at: time)
@@ -202,12 +208,14 @@ package struct History: Sendable {
     return floor.map { $0 >= asked.ownWrite ?? .zero } ?? false
   }
 
-  private mutating func checkDelete(_ stamp: Stamp, _ asked: Open, at time: Instant) {
-    guard stamp <= asked.floor else { return }
+  private mutating func checkDelete(_ stamp: Stamp, _ asked: Open, standIns: Int, at time: Instant) {
+    let floors = asked.floorsWithStandIns
+    let floor = floors[min(standIns, floors.count - 1)]
+    guard floor > .zero, stamp <= floor else { return }
     report(
       Violation(
         .deleteTooOld, at: time,
-        "delete \(asked.operation.number) of key \(asked.operation.key) stands at \(stamp), not above \(asked.floor)"))
+        "delete \(asked.operation.number) of key \(asked.operation.key) stands at \(stamp), not above \(floor)"))
   }
 
   /// "There was nothing to delete" speaks for all owners, and must be as new as anything acknowledged to one of them.

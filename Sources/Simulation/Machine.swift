@@ -1,3 +1,4 @@
+import Causality
 import Cluster
 import Messages
 import Primitives
@@ -42,6 +43,11 @@ final class Machine {
   var isStopping = false
   /// As its node last counted them.
   var sloppyReads: UInt64 = 0
+  var hintsDelivered: UInt64 = 0
+  /// After its last turn.
+  var hintsWaiting = 0
+  /// The actor of the last process that said hello, unless it stopped cleanly.
+  var actor: (id: ActorID, life: Int)?
   /// A process of this machine has served: its stores have come to be.
   var hasServed = false
   /// Left out while the others must do alone: what is down stays down.
@@ -77,6 +83,8 @@ final class Machine {
     state = .down
     isStopping = false
     sloppyReads = 0
+    hintsDelivered = 0
+    hintsWaiting = 0
     doom = nil
     syncFailed = nil
     inbox.removeAll()

@@ -21,6 +21,12 @@ package struct SimulationOptions: Sendable {
   package var mergeRequestsPerMillion = 0
   package var checkpointSeconds: UInt64 = 60
   package var requestTimeoutMilliseconds = 2000
+  package var suspectAfterMilliseconds: UInt64 = 1000
+  package var hintBytesMax: UInt64 = 1 << 30
+  package var hintRetryMilliseconds: UInt64 = 1000
+  package var handoffBytesPerSecond: UInt64 = 16 << 20
+  /// Of a million ticks of a node, so many come with an operator who asks that its hints be handed over.
+  package var drainRequestsPerMillion = 0
   package var network = NetworkOptions()
   package var disk = DiskOptions()
   package var clocks = ClockOptions()
@@ -48,6 +54,7 @@ package struct SimulationOptions: Sendable {
     syncVaries = generator.chance(1, in: 8)
     workload.isWeak = generator.chance(1, in: 3)
     drawMerges(seed)
+    drawHandoff(seed)
   }
 
   /// From a stream of its own, so that the rest of a run is what it is without merges.
@@ -59,6 +66,24 @@ package struct SimulationOptions: Sendable {
     merge.triggerFragmentation = generator.pick([1, 30, 60])
     merge.bytesPerSecond = generator.pick([1 << 20, 64 << 20])
     mergeRequestsPerMillion = generator.pick([0, 200, 2000])
+  }
+
+  /// How the nodes stand in for each other; some more runs have nodes to spare, and outages that last. From a stream of
+  /// its own as well.
+  private mutating func drawHandoff(_ seed: UInt64) {
+    var generator = SeededGenerator(seed: seed, stream: 8)
+    hintBytesMax = generator.pick([300, 2000, 1 << 30, 1 << 30, 1 << 30, 1 << 30, 1 << 30, 1 << 30])
+    hintRetryMilliseconds = generator.pick([50, 1000, 1000, 5000])
+    handoffBytesPerSecond = generator.pick([20_000, 1 << 20, 16 << 20])
+    suspectAfterMilliseconds = generator.pick([500, 1000, 1000, 3000])
+    drainRequestsPerMillion = generator.pick([0, 200, 2000])
+    let spare = generator.pick([4, 5])
+    if generator.chance(1, in: 3), nodes == 3 { nodes = spare }
+    if generator.chance(1, in: 3) {
+      faults.outageMilliseconds = 2000...12_000
+      if nodes > 3 { faults.downMax = max(2, faults.downMax) }
+    }
+    for point in ChaosPoint.ofHandoff where generator.chance(1, in: 2) { faults.chaosPoints.insert(point) }
   }
 }
 
@@ -167,7 +192,9 @@ package struct FaultOptions: Sendable {
     phaseMilliseconds = generator.number(in: 6000...24_000)
     healsCoreFirst = generator.chance(1, in: 3)
     if generator.chance(1, in: 3) { chaosPerThousand = generator.pick([1, 10, 100]) }
-    for point in ChaosPoint.allCases where generator.chance(1, in: 2) { chaosPoints.insert(point) }
+    for point in ChaosPoint.allCases where !ChaosPoint.ofHandoff.contains(point) {
+      if generator.chance(1, in: 2) { chaosPoints.insert(point) }
+    }
   }
 
   private mutating func draw(_ fault: Fault, _ numerator: Int, in denominator: Int, _ generator: inout SeededGenerator)

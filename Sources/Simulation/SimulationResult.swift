@@ -1,4 +1,5 @@
 package import Primitives
+import Replication
 
 // What came of a run, and the way to start one.
 
@@ -8,6 +9,7 @@ package struct SimulationResult: Sendable {
   package let violations: [Violation]
   package let virtualTime: Instant
   package let operations: OperationCounts
+  package let handoff: HandoffTally
   /// The strikes that took effect, in order.
   package let strikes: [StrikeReport]
   /// Strikes that the whole run has.
@@ -49,8 +51,9 @@ package func simulate(
 
 extension Simulator {
   func result() -> SimulationResult {
-    SimulationResult(
-      seed: seed, violations: history.violations, virtualTime: now, operations: history.counts,
+    for machine in machines { tally.add(machine.node?.counters) }
+    return SimulationResult(
+      seed: seed, violations: history.violations, virtualTime: now, operations: history.counts, handoff: tally,
       strikes: strikes, strikesPlanned: plan.strikes.count, traceHash: trace.hash)
   }
 }

@@ -1,3 +1,4 @@
+import Causality
 import Messages
 import Primitives
 import Replication
@@ -14,7 +15,7 @@ extension Simulator {
   }
 
   func think(_ client: Int) {
-    guard clients.isIdle(client), phase != .proving, phase != .over else { return }
+    guard clients.isIdle(client), phase != .proving, phase != .comparing, phase != .over else { return }
     if case .settling(let since) = phase, !settles(since: since) { return }
     if let (machine, key) = followUp(of: client) {
       return ask(workload.read(key, for: client, at: now), of: client, machine)
@@ -38,7 +39,7 @@ extension Simulator {
   func ask(_ operation: Operation, of client: Int, _ machine: Machine) {
     var operation = operation
     operation.asker = Operation.Asker(client: client, machine: machine.index, life: machine.lives)
-    history.invoke(operation)
+    history.invoke(operation, held: heldForGood(operation))
     note(
       .request, machine, UInt64(operation.number),
       "client \(client) asks \(operation.number): \(describe(operation))")
@@ -48,6 +49,15 @@ extension Simulator {
     schedule(
       .patienceEnds(operation: operation.number, life: machine.life, pauses: machine.pauses),
       after: (timeout + Simulator.patienceMilliseconds) * 1_000_000)
+  }
+
+  /// What a delete must not overlook, in one of four: "nothing to delete" speaks for every owner.
+  private func heldForGood(_ operation: Operation) -> Stamp {
+    guard operation.kind == .delete, operators.chance(1, in: 4) else { return .zero }
+    let key = workload.keys[operation.key]
+    return reliableOwners(of: key).map {
+      DurabilityProbe.stamps(of: [key], on: machines[$0].platter.disk, losesPower: true)[0]
+    }.max() ?? .zero
   }
 
   func request(_ life: Life, _ operation: Operation) {

@@ -49,7 +49,7 @@ extension Simulator {
   }
 
   /// The one machine of this run that may lose what it has synced.
-  private var forgetful: Machine { machines[Int(seed % UInt64(machines.count))] }
+  var forgetful: Machine { machines[Int(seed % UInt64(machines.count))] }
 
   func flipBit(_ draws: inout SeededGenerator) -> String? {
     let machine = forgetful

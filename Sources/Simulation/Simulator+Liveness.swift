@@ -62,18 +62,20 @@ extension Simulator {
   /// Down, still or unreachable, it takes no part until everybody is healed.
   private func keepOut(_ machine: Machine) {
     giveUpListings(through: machine)
-    switch (machine.state, generator.below(3)) {
+    let way = generator.below(5)
+    switch (machine.state, way) {
     case (.down, _), (.paused, _): break
     case (.up, 0): die(machine, losingPower: options.faults.losesUnsyncedWrites)
     case (.up, 1): pause(machine)
     case (.up, _):
       for other in machines.indices where other != machine.index {
-        network.cut(SimulatedNetwork.Path(from: machine.index, to: other))
-        network.cut(SimulatedNetwork.Path(from: other, to: machine.index))
+        if way != 2 { network.cut(SimulatedNetwork.Path(from: machine.index, to: other)) }
+        if way != 3 { network.cut(SimulatedNetwork.Path(from: other, to: machine.index)) }
       }
     }
     machine.isOut = true
-    note(.fault, machine, 7, "stays out: \(machine.state == .up ? "nobody reaches it" : "\(machine.state)")")
+    let reach = way == 2 ? "nobody reaches it" : way == 3 ? "it reaches nobody" : "cut off both ways"
+    note(.fault, machine, 7, "stays out: \(machine.state == .up ? reach : "\(machine.state)")")
   }
 
   /// Whatever is broken in the core is repaired, whoever is down there starts.

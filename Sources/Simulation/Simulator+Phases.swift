@@ -45,6 +45,9 @@ extension Simulator {
         endFaults()
       }
     case .settling(let since): reviewSettling(since: since)
+    case .comparing:
+      checkConvergence()
+      phase = .over
     case .proving, .over: return
     }
     scheduleReview()
@@ -74,7 +77,7 @@ extension Simulator {
   /// Whether clients go on while the last messages arrive.
   func settles(since: Instant) -> Bool {
     // What arrives late makes its sender look alive, whom the core must have given up.
-    let silence = core.count < machines.count ? Simulator.settleMilliseconds : 0
+    let silence = core.count < machines.count ? options.suspectAfterMilliseconds + 500 : 0
     return now
       < max(lastLateArrival.adding(milliseconds: silence), since.adding(milliseconds: Simulator.settleMilliseconds))
   }
@@ -82,7 +85,8 @@ extension Simulator {
   private func reviewSettling(since: Instant) {
     if !allServe {
       // A late message makes its sender look alive for a while.
-      if now > max(since, lastLateArrival).adding(milliseconds: Simulator.serveMillisecondsMax) {
+      let patience = Simulator.serveMillisecondsMax + handoffPauseMilliseconds
+      if now > max(since, lastLateArrival).adding(milliseconds: patience) {
         report(.unavailable, "all is calm and not all serve: \(obstacles)")
       }
       return
@@ -91,10 +95,14 @@ extension Simulator {
     if core.count == machines.count, !overdue.isEmpty { return awaitOverdue() }
     note(.phase, nil, 3, "=== proofs")
     if core.count == machines.count { history.hintsAreDelivered() }
+    checkDeliveries()
     phase = .proving
     planProofs()
     prove()
   }
+
+  /// The longest that a node leaves hints alone which were refused.
+  private var handoffPauseMilliseconds: UInt64 { 32 * options.hintRetryMilliseconds }
 
   private var allServe: Bool { core.allSatisfy { obstacle(machines[$0]) == nil } }
 
@@ -148,7 +156,9 @@ extension Simulator {
   func prove() {
     guard proofsDone < proofs.count else {
       note(.phase, nil, 4, "=== proved")
-      if !healRest() { phase = .over }
+      guard !healRest() else { return }
+      phase = .comparing
+      scheduleReview()
       return
     }
     let proof = proofs[proofsDone]

@@ -27,6 +27,10 @@ extension Simulator {
     nodeOptions.merge = options.merge
     nodeOptions.checkpointSeconds = options.checkpointSeconds
     nodeOptions.requestTimeoutMilliseconds = UInt64(options.requestTimeoutMilliseconds)
+    nodeOptions.suspectAfterMilliseconds = options.suspectAfterMilliseconds
+    nodeOptions.hintBytesMax = options.hintBytesMax
+    nodeOptions.hintRetryMilliseconds = options.hintRetryMilliseconds
+    nodeOptions.handoffBytesPerSecond = options.handoffBytesPerSecond
     drawChaos(machine, &nodeOptions)
     var draws = SeededGenerator(seed: machine.generator.next())
     if isFaulty, options.faults.crashesDuringStart, draws.chance(1, in: 4), !omissions.contains(.startCrashes) {
@@ -66,7 +70,7 @@ extension Simulator {
   private var mayBeChaotic: Bool {
     switch phase {
     case .bootstrap, .faults: true
-    case .settling, .proving, .over: false
+    case .settling, .proving, .comparing, .over: false
     }
   }
 
@@ -109,6 +113,7 @@ extension Simulator {
     if dies(machine) { return }
     if batch.wantsTurn { scheduleTurn(of: machine) }
     noteSloppyReads(machine, batch)
+    checkForgotten(machine, events)
     perform(batch.free, of: machine)
     guard machine.state == .up, machine.life == life, let sync = batch.sync else { return }
     beginSync(sync, afterSync: batch.afterSync, on: machine)
@@ -116,11 +121,18 @@ extension Simulator {
 
   /// Reads that were answered with the help of a node that is no owner promise less.
   private func noteSloppyReads(_ machine: Machine, _ batch: Batch) {
-    let sloppy = machine.node?.sloppyReads ?? 0
+    let sloppy = machine.node?.counters.sloppyReads ?? 0
     defer { machine.sloppyReads = sloppy }
     guard sloppy > machine.sloppyReads else { return }
+    var answers: [ClientResponse] = []
     for effect in batch.free {
-      if case .respond(_, let session) = effect { sloppyReads.insert(Int(session.rawValue)) }
+      guard case .respond(let response, let session) = effect else { continue }
+      sloppyReads.insert(Int(session.rawValue))
+      answers.append(response)
+    }
+    // Who stands in has a hint of the key, or says nothing.
+    if answers == [.notFound(tombstone: nil)] {
+      report(.falseNotFound, "n\(machine.number) says that nothing is there, on the word of a node that is no owner")
     }
   }
 
@@ -132,6 +144,9 @@ extension Simulator {
       reviewFailedSync(machine)
       if machine.generator.chance(options.mergeRequestsPerMillion, in: 1_000_000) {
         deliver(.admin(.merge, session: Simulator.operatorSession), to: machine)
+      }
+      if operators.chance(perMillion: options.drainRequestsPerMillion) {
+        deliver(.admin(.drainHints, session: Simulator.operatorSession), to: machine)
       }
     }
     let milliseconds = isBusy ? UInt64(Node<MountedDisk>.tickMilliseconds) : 40
@@ -189,6 +204,7 @@ extension Simulator {
       return
     }
     // A clean stop has promised that nothing is left to lose.
+    machine.actor = nil
     die(machine, losingPower: machine.generator.chance(1, in: 2))
     schedule(.boot(machine: machine.index), after: outage(&machine.generator))
   }
@@ -202,6 +218,7 @@ extension Simulator {
 
   /// Ends the process at once. Without power the disk forgets, wholly or partly, what was not synced.
   func die(_ machine: Machine, losingPower: Bool) {
+    tally.add(machine.node?.counters)
     machine.forgetProcess()
     if losingPower {
       machine.platter.disk.crash(using: &machine.generator)

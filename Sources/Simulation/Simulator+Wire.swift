@@ -1,3 +1,4 @@
+import Causality
 import Cluster
 import Messages
 import Primitives
@@ -14,9 +15,11 @@ extension Simulator {
   // MARK: - Messages
 
   func send(_ message: PeerMessage, from machine: Machine, to peer: Machine) {
+    if case .hello(let hello) = message.body { checkActor(hello.actor, of: machine) }
     if let seen = wiretap.listen(message, from: machine.index, to: peer.index) {
       history.saw(seen.version, key: seen.key, at: now)
     }
+    if let kept = wiretap.takeKept() { checkKept(by: kept.keeper, for: kept.owner, key: kept.key) }
     let path = path(machine.index, peer.index)
     let connection = network[path]
     guard connection.isUp else { return }
@@ -39,6 +42,15 @@ extension Simulator {
       let delay = 2 * network.signalDelay(path)
       schedule(.disconnected(machine.life, from: peer.index, generation: connection.generation), after: delay)
     }
+  }
+
+  /// A process that follows one which did not stop cleanly goes by another name: nobody knows which stamps were issued
+  /// under the old one.
+  private func checkActor(_ actor: ActorID, of machine: Machine) {
+    if let last = machine.actor, last.id == actor, last.life != machine.lives {
+      report(.oneStamp, "n\(machine.number) is \(actor) again, in life \(machine.lives) as in life \(last.life)")
+    }
+    machine.actor = (actor, machine.lives)
   }
 
   private func travel(

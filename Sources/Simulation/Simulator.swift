@@ -46,6 +46,8 @@ enum Phase: Equatable {
   /// No more faults; what was under way arrives.
   case settling(since: Instant)
   case proving
+  /// All is proved: what the last reads have repaired arrives.
+  case comparing
   case over
 }
 
@@ -63,9 +65,13 @@ final class Simulator {
   let plan: FaultPlan
   /// For what belongs to no machine, client or path.
   var generator: SeededGenerator
+  /// When operators ask for hints to be handed over.
+  var operators: SeededGenerator
   var history: History
   var clients: ClientTable
-  var wiretap = Wiretap()
+  var wiretap: Wiretap
+  /// Of the processes that have ended.
+  var tally = HandoffTally()
   /// Answered with a hint's help.
   var sloppyReads: Set<Int> = []
   var probe: DurabilityProbe
@@ -103,6 +109,7 @@ final class Simulator {
     workload = Workload(options: options.workload, replicas: options.replicas, seed: seed)
     plan = FaultPlan(options: options.faults, seed: seed)
     generator = SeededGenerator(seed: seed, stream: 5)
+    operators = SeededGenerator(seed: seed, stream: 9)
     var rules = QuorumRules(
       n: options.replicas, sync: options.syncVaries ? .never : options.sync,
       losesUnsyncedWrites: options.faults.losesUnsyncedWrites, nodesThatForget: options.faults.nodesThatForget)
@@ -110,7 +117,8 @@ final class Simulator {
     history = History(rules: rules, keys: options.workload.keys)
     clients = ClientTable(clients: options.workload.clients)
     probe = DurabilityProbe(seed: seed)
-    wiretap.keys = workload.keys
+    wiretap = Wiretap(
+      keys: workload.keys, nodes: options.nodes, losesUnsyncedWrites: options.faults.losesUnsyncedWrites)
     machines = makeMachines()
   }
 

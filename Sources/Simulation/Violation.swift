@@ -26,6 +26,10 @@ package struct Violation: Equatable, Sendable, CustomStringConvertible {
     case unavailable = "unavailable"
     /// Full reads that disagree though nothing was written between them.
     case disagreement = "disagreement"
+    /// A hint that was durably kept is gone, and its owner has neither the write nor a newer one.
+    case hintLost = "hint lost"
+    /// An owner that full reads have found behind is still behind.
+    case notRepaired = "not repaired"
   }
 
   package let promise: Promise

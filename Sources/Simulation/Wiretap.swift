@@ -12,14 +12,46 @@ struct Wiretap {
     let operation: UInt64
   }
 
-  var keys: [ObjectKey] = []
+  /// A hint that a coordinator has asked somebody to keep, as its answer names it.
+  private struct Request: Hashable {
+    let asker: Int
+    let operation: UInt64
+    let stamp: Stamp
+    let keeper: Int
+  }
+
+  let keys: [ObjectKey]
   private var asked: [Question: Int] = [:]
   /// By stamp, as bits: nodes that were asked to keep the write as a hint; those of them that say they do.
   private var askedToKeep: [Stamp: UInt64] = [:]
   private var standIns: [Stamp: UInt64] = [:]
+  private var hints: [Request: (owner: Int, key: Int)] = [:]
+  private(set) var ledger: HintLedger
+  /// What a node has just said that it keeps for another one.
+  private var lastKept: (keeper: Int, owner: Int, key: Int)?
+  /// Hints on their way to their owners.
+  private var handoffs: [Question: (key: Int, stamp: Stamp)] = [:]
+
+  init(keys: [ObjectKey], nodes: Int, losesUnsyncedWrites: Bool) {
+    self.keys = keys
+    ledger = HintLedger(nodes: nodes, keys: keys.count, wantsSynced: losesUnsyncedWrites)
+  }
 
   /// Nodes that were not owners and count toward the quorums of this write.
   func standIns(of stamp: Stamp) -> Int { standIns[stamp]?.nonzeroBitCount ?? 0 }
+
+  mutating func takeKept() -> (keeper: Int, owner: Int, key: Int)? {
+    defer { lastKept = nil }
+    return lastKept
+  }
+
+  /// The hint that was sent with this push, when its owner answers that it has it or something newer.
+  func handedOver(_ reply: PushReply, to asker: Int) -> (key: Int, stamp: Stamp)? {
+    switch reply.outcome {
+    case .applied, .haveNewer: handoffs[Question(asker: asker, operation: reply.operation)]
+    case .stale, .refused: nil
+    }
+  }
 
   /// The versions in a message that node `sender` sends. Told before the network decides whether it arrives.
   mutating func listen(_ message: PeerMessage, from sender: Int, to addressee: Int) -> (
@@ -27,8 +59,17 @@ struct Wiretap {
   )? {
     switch message.body {
     case .push(let push):
-      if case .hint = push.kind { askedToKeep[push.version.stamp, default: 0] |= 1 << UInt64(addressee) }
-      return keys.firstIndex(of: push.key).map { ($0, push.version) }
+      let key = keys.firstIndex(of: push.key)
+      if case .hint(let owner) = push.kind {
+        askedToKeep[push.version.stamp, default: 0] |= 1 << UInt64(addressee)
+        let request = Request(
+          asker: sender, operation: push.operation, stamp: push.version.stamp, keeper: addressee)
+        if let key { hints[request] = (Int(owner.rawValue) - 1, key) }
+      }
+      if push.kind == .handoff, let key {
+        handoffs[Question(asker: sender, operation: push.operation)] = (key, push.version.stamp)
+      }
+      return key.map { ($0, push.version) }
     case .read(let read):
       asked[Question(asker: sender, operation: read.operation)] = keys.firstIndex(of: read.key)
       return nil
@@ -39,7 +80,12 @@ struct Wiretap {
       return (key, version)
     case .pushReply(let reply):
       switch reply.outcome {
-      case .applied, .haveNewer:
+      case .applied(let synced), .haveNewer(_, let synced):
+        let request = Request(asker: addressee, operation: reply.operation, stamp: reply.stamp, keeper: sender)
+        if let hint = hints[request] {
+          ledger.kept(reply.stamp, of: hint.key, by: sender, for: hint.owner, synced: synced)
+          lastKept = (sender, hint.owner, hint.key)
+        }
         let kept = (askedToKeep[reply.stamp] ?? 0) & (1 << UInt64(sender))
         if kept != 0 { standIns[reply.stamp, default: 0] |= kept }
       case .stale, .refused: break

@@ -333,7 +333,7 @@ extension Bitcask {
   ) throws(StorageError) -> StorageError {
     let handle = try handle(index, on: &files)
     let file = dataFiles[index]
-    let key = try SalvageScan.keyHit(handle, at: offset, to: file.length, salt: file.salt, on: &files)
+    let key = try SalvageScan.keyHit(handle, at: offset, to: file.flushedLength, salt: file.salt, on: &files)
     return fence(.damaged(path: file.path, offset: offset, reason: reason, key: key))
   }
 }

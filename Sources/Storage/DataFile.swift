@@ -121,6 +121,8 @@ package struct DataScan: Sendable {
       chunk = bytes
       chunkOffset = offset
       count = parse() ?? count
+      // Shorter than it is said to be: reading the same place again would bring nothing else.
+      if bytes.count < wanted, records.isEmpty, stop == nil { stop = .damaged("the file ends here") }
     }
     return !records.isEmpty
   }

@@ -2,6 +2,7 @@ import Client
 import Platform
 import Primitives
 import Protocols
+import Simulation
 
 // Many simulated runs on several processes. A run that hits a broken invariant takes its process down; the seeds are
 // therefore handed out in small portions to workers, and a worker that dies costs one seed, which is reported.
@@ -32,6 +33,7 @@ struct SimulationCampaign {
   private var runs = 0
   private var failures = 0
   private var operations = 0
+  private var handoff = HandoffTally()
 
   init(seeds: Range<UInt64>, jobs: Int, minutes: Int?, printsJSON: Bool) {
     portions = seeds
@@ -62,7 +64,7 @@ struct SimulationCampaign {
     if Console.errorIsTerminal { writeToStandardError("\r\u{1B}[K") }
     let seconds = clock.now().instant.milliseconds(since: started) / 1000
     let verdict = failures == 0 ? "all passed" : "\(failures) FAILED"
-    let text = "\(runs) runs, \(operations) operations, \(seconds) s: \(verdict)\n"
+    let text = "\(handoff.summary)\n\(runs) runs, \(operations) operations, \(seconds) s: \(verdict)\n"
     if printsJSON { writeToStandardError(text) } else { try printOut(text) }
     return failures == 0 ? 0 : 1
   }
@@ -127,6 +129,7 @@ struct SimulationCampaign {
   private mutating func take(_ report: SimulationReport) {
     runs += 1
     operations += report.operations
+    handoff += report.handoff
     if report.failure != nil { failures += 1 }
     if printsJSON {
       writeToStandardOutput(report.json.text(indent: false) + "\n")

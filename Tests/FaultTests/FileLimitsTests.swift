@@ -62,6 +62,33 @@ struct FileLimitsTests {
     #expect(reads > 0)
   }
 
+  @Test("it is open although the turn began another file after it had asked", arguments: [1, 2, 3])
+  func readAcrossFiles(openFilesMax: Int) throws {
+    var rig = try Rig.active(openFilesMax: openFilesMax)
+    for (time, key) in Rig.keys[..<8].enumerated() {
+      _ = try rig.put(key, "value", at: UInt64(time) + 1)
+      try rig.endFile()
+    }
+    rig.disk.wouldBlockChance = 1000
+    var reads = 0
+    for round in 0..<6 {
+      var asked: [ColdRead] = []
+      for key in round.isMultiple(of: 2) ? Rig.keys[..<8] : Rig.keys[3..<4] {
+        let bytes = Array(key.utf8)
+        let found = try rig.engine.lookup(
+          key: bytes, hash: rig.hash(bytes), in: rig.store(of: bytes), warm: nil, on: &rig.disk)
+        if case .cold(let read) = found { asked.append(read) }
+        // As a merge does that ends a file, or a write that finds the file full.
+        _ = try rig.put(Rig.keys[10 + round], "\(reads + asked.count)", at: UInt64(100 * round + asked.count))
+        try rig.engine.seal(rig.engine.stores.filter { $0.active != nil }, on: &rig.disk)
+      }
+      try rig.engine.flush(on: &rig.disk)
+      for read in asked { #expect(rig.disk.duplicate(read.file) != nil, "round \(round)") }
+      reads += asked.count
+    }
+    #expect(reads > 0)
+  }
+
   @Test("a store that has had more than 16,384 files, merged away since, works on and opens")
   func manyFiles() throws {
     var rig = try Rig.active(openFilesMax: 2)

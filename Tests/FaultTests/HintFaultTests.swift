@@ -210,3 +210,18 @@ struct HintFaultTests {
     }
   }
 }
+
+@Suite("Damaged hints")
+struct DamagedHintTests {
+  @Test("damage before bytes that are in no file yet is reported, and not searched for ever")
+  func beforeBuffered() throws {
+    var rig = try Rig.withHints()
+    try rig.keepAll(0..<2)
+    let index = try #require(rig.hintStore.dataFiles.indices.first)
+    let file = rig.hintStore.dataFiles[index]
+    try rig.keep("key 9", "in memory", at: 99)
+    #expect(rig.disk.flipBit(1, ofByte: Int(file.flushedLength) - 9, in: file.path))
+    #expect(throws: StorageError.self) { try rig.page(from: .start) }
+    #expect(rig.hintStore.damage != nil)
+  }
+}

@@ -63,11 +63,11 @@ private struct Story {
     return number
   }
 
-  mutating func delete(_ response: ClientResponse, w: QuorumSize = .default) throws {
+  mutating func delete(_ response: ClientResponse, w: QuorumSize = .default, held: Stamp = .zero) throws {
     number += 1
     var delete = DeleteRequest(key: try key(0))
     delete.quorum.w = w
-    history.invoke(Operation(number: number, key: 0, request: .delete(delete), invoked: t))
+    history.invoke(Operation(number: number, key: 0, request: .delete(delete), invoked: t), held: held)
     history.answer(number, response, at: t)
   }
 
@@ -165,6 +165,18 @@ struct CheckerTests {
     #expect(story.promises == [.deleteTooOld])
   }
 
+  @Test("a delete that a stand-in counts for has met one owner less")
+  func sloppyDelete() throws {
+    for (standIns, promises) in [(0, [Violation.Promise.deleteTooOld]), (1, [])] {
+      var story = Story()
+      try story.put(at: stamp(5))
+      let delete = DeleteRequest(key: try key(0))
+      story.history.invoke(Operation(number: 9, key: 0, request: .delete(delete), invoked: t))
+      story.history.answer(9, .deleted(stamp: stamp(4)), standIns: standIns, at: t)
+      #expect(story.promises == promises)
+    }
+  }
+
   @Test("a delete that finds nothing speaks for every owner")
   func falseNothingToDelete() throws {
     var story = Story()
@@ -172,6 +184,15 @@ struct CheckerTests {
     try story.put(at: stamp(5), w: .one)
     #expect(story.promises == [])
     try story.delete(.notFound(tombstone: nil), w: .one)
+    #expect(story.promises == [.falseNotFound])
+  }
+
+  @Test("a delete that finds nothing speaks for what an owner's disk holds, acknowledged or not")
+  func heldForGood() throws {
+    var story = Story()
+    try story.delete(.notFound(tombstone: stamp(7)), held: stamp(7))
+    #expect(story.promises == [])
+    try story.delete(.notFound(tombstone: stamp(6)), held: stamp(7))
     #expect(story.promises == [.falseNotFound])
   }
 
