@@ -220,8 +220,11 @@ struct DamagedHintTests {
     let index = try #require(rig.hintStore.dataFiles.indices.first)
     let file = rig.hintStore.dataFiles[index]
     try rig.keep("key 9", "in memory", at: 99)
-    #expect(rig.disk.flipBit(1, ofByte: Int(file.flushedLength) - 9, in: file.path))
-    #expect(throws: StorageError.self) { try rig.page(from: .start) }
+    let isFlipped = rig.disk.flipBit(1, ofByte: Int(file.flushedLength) - 9, in: file.path)
+    #expect(isFlipped)
+    var refusal: StorageError?
+    do throws(StorageError) { _ = try rig.page(from: .start) } catch { refusal = error }
+    #expect(refusal != nil)
     #expect(rig.hintStore.damage != nil)
   }
 }
