@@ -177,7 +177,7 @@ extension Engine {
   /// Ends the active files of these stores; the next checkpoint, at once, makes them durable.
   func seal<FS: FileSystem & ~Copyable>(_ ending: [Bitcask], on files: inout FS) throws(StorageError) {
     guard !ending.isEmpty else { return }
-    try flush(on: &files)
+    try writeOut(on: &files)
     // A file that could not take all that is to be in it goes on taking it.
     for store in ending where store.buffer.isEmpty {
       store.seal(on: &files)

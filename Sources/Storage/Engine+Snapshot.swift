@@ -134,7 +134,7 @@ extension Engine {
   private func begin<FS: FileSystem & ~Copyable>(
     _ request: SnapshotRequest, on files: inout FS
   ) throws(StorageError) -> [DiskStep] {
-    try flush(on: &files)
+    try writeOut(on: &files)
     let chosen = stores(of: request)
     if let damage = chosen.lazy.compactMap(\.damage).first { throw damage }
     try seal(chosen.filter { $0.active != nil }, on: &files)

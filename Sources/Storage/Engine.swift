@@ -229,8 +229,14 @@ package final class Engine {
   /// Hands all bytes of the turn to the file system: the journal with one append, then every touched store with one.
   /// Where there is no room they stay in memory, `flushed` stays behind `appended`, and a later flush goes on.
   package func flush<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
+    try writeOut(on: &files)
+    openFiles.endTurn(on: &files)
+  }
+
+  /// The same in the middle of a turn: files that it has asked to read stay open.
+  func writeOut<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     if let failure { throw failure }
-    guard space.mayAppend else { return openFiles.endTurn(on: &files) }
+    guard space.mayAppend else { return }
     space.mayRetry = false
     do throws(StorageError) {
       if journal != nil {
@@ -252,7 +258,6 @@ package final class Engine {
       }
       space.refusal = error
       if error.isOutOfSpace { noteOutOfSpace() }
-      openFiles.endTurn(on: &files)
       return
     }
     space.refusal = nil
@@ -261,7 +266,6 @@ package final class Engine {
     bufferedBytes = 0
     flushedCount = appendedCount
     if space.appendedBytes >= Engine.bytesPerSpaceReview { measureSpace(on: &files) }
-    openFiles.endTurn(on: &files)
   }
 
   /// Everything applied so far.
@@ -275,12 +279,12 @@ package final class Engine {
   /// room for that.
   func prepare<FS: FileSystem & ~Copyable>(_ store: Bitcask, on files: inout FS) throws(StorageError) -> Bool {
     if store.mustRoll {
-      try flush(on: &files)
+      try writeOut(on: &files)
       checkpoint.hasRolled = true
       return store.buffer.isEmpty
     }
     guard bufferedBytes >= StorageLimits.bufferedBytesMax else { return true }
-    try flush(on: &files)
+    try writeOut(on: &files)
     return bufferedBytes < StorageLimits.bufferedBytesMax
   }
 

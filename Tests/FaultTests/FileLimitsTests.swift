@@ -62,6 +62,33 @@ struct FileLimitsTests {
     #expect(reads > 0)
   }
 
+  @Test("a file that a turn has asked to read is open when the turn is over, also where it ends other files meanwhile")
+  func readInTurnThatRolls() throws {
+    var rig = try Rig.active(openFilesMax: 1)
+    rig.options.fileBytesMax = 300
+    try rig.reopen()
+    for (time, key) in Rig.keys[..<8].enumerated() {
+      _ = try rig.put(key, "value", at: UInt64(time) + 1)
+      try rig.endFile()
+    }
+    rig.disk.wouldBlockChance = 1000
+    var reads = 0
+    for round in 0..<4 {
+      var asked: [ColdRead] = []
+      for key in Rig.keys[..<8] {
+        let bytes = Array(key.utf8)
+        let found = try rig.engine.lookup(
+          key: bytes, hash: rig.hash(bytes), in: rig.store(of: bytes), warm: nil, on: &rig.disk)
+        if case .cold(let read) = found { asked.append(read) }
+      }
+      for other in 0..<12 { _ = try rig.put("other \(round) \(other)", "a value of some length", at: 100) }
+      try rig.engine.flush(on: &rig.disk)
+      for read in asked { #expect(rig.disk.duplicate(read.file) != nil, "round \(round)") }
+      reads += asked.count
+    }
+    #expect(reads > 0)
+  }
+
   @Test("a store that has had more than 16,384 files, merged away since, works on and opens")
   func manyFiles() throws {
     var rig = try Rig.active(openFilesMax: 2)
