@@ -143,10 +143,15 @@ final class CutCluster {
       let words = [
         "node", "--name", "n\(node)", "--data", "\(directory.path)/n\(node)", "--http", "\(address):7008", "--cluster",
         "\(address):7006", "--initial-cluster", initial,
+        // Only 127.0.0.1 counts as this machine.
+        "--set", "admin_remote=true",
       ]
       processes.append(try spawn("/usr/bin/env", network.entrance + [Binary.cairn] + words, setting))
     }
-    try eventually("all nodes serve") { (1...nodeCount).allSatisfy { log($0).contains("serving:") } }
+    try eventually("all nodes serve") {
+      if let ended = processes.firstIndex(where: { !$0.isRunning }) { throw Stuck("n\(ended + 1) has ended") }
+      return (1...nodeCount).allSatisfy { log($0).contains("serving:") }
+    }
     try eventually("they reach each other") { try (1...nodeCount).allSatisfy { try view($0).missing.isEmpty } }
   }
 
