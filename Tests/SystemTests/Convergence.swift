@@ -24,7 +24,7 @@ struct NodeView {
   var counts: [Int: [Int]] {
     var counts: [Int: [Int]] = [:]
     for store in status["stores"]?.array ?? [] {
-      guard let name = store["store"]?.string, Int(name) != nil, let partition = store["partition"]?.integer else {
+      guard let name = store["store"]?.string, name.hasPrefix("p"), let partition = store["partition"]?.integer else {
         continue
       }
       counts[partition] = [store["keys_live"]?.integer ?? -1, store["tombstones"]?.integer ?? -1]
