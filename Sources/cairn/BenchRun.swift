@@ -95,7 +95,8 @@ final class BenchRun {
     while true {
       let now = clock.now().instant
       if now < deadline { fill(&load, at: now) }
-      if pump.inFlight == 0 && (now >= deadline || now >= end && load.nextDue == nil) { break }
+      let isDone = now >= end && load.nextDue == nil && returned.isEmpty
+      if pump.inFlight == 0 && (now >= deadline || isDone) { break }
       let completions = try poll(load, at: now)
       // Read behind the answers: a latency is never told shorter than it was.
       let answered = clock.now().instant

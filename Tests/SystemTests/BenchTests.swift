@@ -64,6 +64,7 @@ extension SystemTests {
         try cluster.local("start", "2")
         // The connections of the next one that goes find the one that came back.
         var second = try cluster.client(2)
+        try eventually("all see all") { try (1...3).allSatisfy { try cluster.view($0).missing.isEmpty } }
         let atStart = try puts(&second)
         try cluster.local("kill", "3")
         try eventually("the node that was lost has load again") { try puts(&second) > atStart + 50 }
