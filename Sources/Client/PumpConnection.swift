@@ -93,27 +93,64 @@ final class PumpConnection {
   }
 }
 
+/// A place for a connection to one endpoint, and what the connection brought.
+final class PumpLine {
+  let endpoint: Int
+  /// Where the connection leads to, or led to.
+  var place: Endpoint
+  var connection: PumpConnection?
+  /// Of the connection, also after its end, until the next `poll`.
+  var input: [UInt8] = []
+  /// Answers before this place were given out.
+  var parsed = 0
+
+  init(endpoint: Int, place: Endpoint) {
+    self.endpoint = endpoint
+    self.place = place
+  }
+
+  /// Capacity that a quiet connection may keep.
+  private static let capacityKept = 1 << 20
+
+  func dropParsed() {
+    if connection == nil || parsed == input.count {
+      if input.capacity > PumpLine.capacityKept { input = [] } else { input.removeAll(keepingCapacity: true) }
+    } else if parsed > 0 {
+      input.removeSubrange(..<parsed)
+    }
+    parsed = 0
+  }
+}
+
 /// How a node has behaved.
 struct PumpEndpoint {
   private static let pauseMillisecondsMin: UInt64 = 50
   private static let pauseMillisecondsMax: UInt64 = 1000
 
-  let endpoint: Endpoint
+  /// Where it can be reached; more than one where nodes stand in for each other.
+  private let places: [Endpoint]
+  private var place = 0
   /// A node that has failed is asked one thing at a time, on one connection, until it answers.
   private(set) var isTrusted = true
   /// Nothing is tried before.
   private(set) var restsUntil = Instant(nanoseconds: 0)
-  private var failures: UInt64 = 0
+  /// Since the last answer.
+  private var failures = 0
 
-  init(_ endpoint: Endpoint) { self.endpoint = endpoint }
+  init(_ places: [Endpoint]) { self.places = places }
+
+  var endpoint: Endpoint { places[place] }
 
   /// Several connections that fail at once are one failure.
   mutating func failed(now: Instant) {
     guard now >= restsUntil else { return }
     isTrusted = false
-    let pause = PumpEndpoint.pauseMillisecondsMin << min(failures, 8)
-    restsUntil = now.adding(milliseconds: min(pause, PumpEndpoint.pauseMillisecondsMax))
     failures += 1
+    place = (place + 1) % places.count
+    // There is somewhere else to go.
+    guard failures % places.count == 0 else { return }
+    let pause = PumpEndpoint.pauseMillisecondsMin << UInt64(min(failures / places.count - 1, 8))
+    restsUntil = now.adding(milliseconds: min(pause, PumpEndpoint.pauseMillisecondsMax))
   }
 
   mutating func answered() {

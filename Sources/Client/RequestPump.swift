@@ -10,6 +10,9 @@ import Protocols
 // A lost connection gives back what was in flight on it, and is made again after a growing pause; meanwhile requests go
 // to the other nodes. A node that failed is asked one thing at a time until it has answered. The pump repeats nothing
 // by itself: `PumpCompletion` says when repeating is safe, and else only the caller knows.
+//
+// An endpoint may have substitutes: then its connection moves on to the next of them at once, around and around, and
+// pauses only when all of them have failed since the last answer.
 
 package final class RequestPump {
   package struct Limits: Sendable {
@@ -34,6 +37,8 @@ package final class RequestPump {
   package private(set) var now: Instant
   /// Requests that have not come back yet.
   package private(set) var inFlight = 0
+  /// Connections that were open and broke, or fell silent.
+  package private(set) var connectionsLost: UInt64 = 0
 
   private let loop: EventLoop
   private let clock = SystemClock()
@@ -55,15 +60,25 @@ package final class RequestPump {
 
   /// Begins to connect. From then on a write to a closed connection no longer ends the process (SIGPIPE is ignored).
   /// - Throws: when the system gives no poller.
-  package init(_ endpoints: [Endpoint], limits: Limits = Limits()) throws(Errno) {
-    invariant(!endpoints.isEmpty, "a pump without an endpoint")
+  package convenience init(_ endpoints: [Endpoint], limits: Limits = Limits()) throws(Errno) {
+    try self.init(substitutes: endpoints.map { [$0] }, limits: limits)
+  }
+
+  /// - Parameter endpoints: Of each, where to connect to first, and where next when that fails. With more than one
+  ///   place an endpoint has one connection.
+  package init(substitutes endpoints: [[Endpoint]], limits: Limits = Limits()) throws(Errno) {
+    invariant(!endpoints.isEmpty && endpoints.allSatisfy { !$0.isEmpty }, "a pump without an endpoint")
     invariant(limits.connectionsPerEndpoint > 0 && limits.inFlightPerConnectionMax > 0, "a pump without room")
+    invariant(
+      limits.connectionsPerEndpoint == 1 || endpoints.allSatisfy { $0.count == 1 }, "connections that move together")
     try ignoreBrokenPipes()
     self.limits = limits
     loop = try EventLoop()
     now = clock.now().instant
     self.endpoints = endpoints.map { PumpEndpoint($0) }
-    lines = (0..<endpoints.count * limits.connectionsPerEndpoint).map { PumpLine(endpoint: $0 % endpoints.count) }
+    lines = (0..<endpoints.count * limits.connectionsPerEndpoint).map {
+      PumpLine(endpoint: $0 % endpoints.count, place: endpoints[$0 % endpoints.count][0])
+    }
     connectWhatIsDue()
   }
 
@@ -71,9 +86,16 @@ package final class RequestPump {
 
   package var connectionCount: Int { lines.count }
   package func inFlight(onConnection index: Int) -> Int { lines[index].connection?.inFlight.count ?? 0 }
-  package func endpoint(ofConnection index: Int) -> Endpoint { endpoints[lines[index].endpoint].endpoint }
+  /// The node that it leads to, or led to until it was lost.
+  package func endpoint(ofConnection index: Int) -> Endpoint { lines[index].place }
   /// A request can be offered now.
   package var hasRoom: Bool { freest() != nil }
+  /// The connection that an offer goes to by default; its turn is over then.
+  package func takeFreestConnection() -> Int? {
+    guard let freest = freest() else { return nil }
+    turn = freest + 1 == lines.count ? 0 : freest + 1
+    return freest
+  }
   package func hasRoom(onConnection index: Int) -> Bool { mayOffer(lines[index]) }
 
   // MARK: Requests
@@ -93,12 +115,11 @@ package final class RequestPump {
       guard mayOffer(lines[connection]) else { return false }
       chosen = connection
     } else {
-      guard let freest = freest() else { return false }
+      guard let freest = takeFreestConnection() else { return false }
       chosen = freest
-      turn = chosen + 1 == lines.count ? 0 : chosen + 1
     }
     let line = lines[chosen]
-    let endpoint = endpoints[line.endpoint].endpoint
+    let endpoint = line.place
     line.connection?.offer(tag: tag, toHead: toHead, now: now) { encode(&$0, endpoint) }
     inFlight += 1
     return true
@@ -192,30 +213,6 @@ package final class RequestPump {
   package func isReady(_ token: UInt32) -> Bool { watchedReady.contains(token) }
 }
 
-/// A place for a connection to one endpoint, and what the connection brought.
-private final class PumpLine {
-  let endpoint: Int
-  var connection: PumpConnection?
-  /// Of the connection, also after its end, until the next `poll`.
-  var input: [UInt8] = []
-  /// Answers before this place were given out.
-  var parsed = 0
-
-  init(endpoint: Int) { self.endpoint = endpoint }
-
-  /// Capacity that a quiet connection may keep.
-  private static let capacityKept = 1 << 20
-
-  func dropParsed() {
-    if connection == nil || parsed == input.count {
-      if input.capacity > PumpLine.capacityKept { input = [] } else { input.removeAll(keepingCapacity: true) }
-    } else if parsed > 0 {
-      input.removeSubrange(..<parsed)
-    }
-    parsed = 0
-  }
-}
-
 // MARK: - Connections
 
 extension RequestPump {
@@ -232,6 +229,7 @@ extension RequestPump {
   }
 
   private func connect(_ index: Int, to endpoint: Endpoint) {
+    lines[index].place = endpoint
     do {
       let descriptor = try beginConnecting(to: endpoint.address, from: nil)
       let connection = PumpConnection(descriptor, inFlightMax: limits.inFlightPerConnectionMax, now: now)
@@ -339,6 +337,7 @@ extension RequestPump {
   }
 
   private func lose(_ index: Int, _ failure: PumpFailure) {
+    if lines[index].connection?.isOpen == true { connectionsLost += 1 }
     endpoints[lines[index].endpoint].failed(now: now)
     giveBack(index, failure) { $0.isSent($1) }
   }

@@ -30,6 +30,7 @@ struct BenchDisplay {
       line += "  \(countText(Double(last.ops))) ops/s  p99 \(latencyText(last.p99))  max \(latencyText(last.max))"
     }
     if recorder.errorCount > 0 { line += "  \(plural(recorder.errorCount, "error"))" }
+    if recorder.lostCount > 0 { line += "  \(recorder.lostCount) lost" }
     return line
   }
 }

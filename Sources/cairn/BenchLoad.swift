@@ -94,6 +94,9 @@ struct BenchLoad: Sendable {
     return (BenchRequest(operation, start: start), distribution.next(using: &generator))
   }
 
+  /// The number of a key for a request that is sent again.
+  mutating func nextKey() -> Int { distribution.next(using: &generator) }
+
   /// When `next` has something again, if it has nothing now; nil when there will be nothing more, or in a closed loop.
   var nextDue: Instant? { schedule.flatMap { $0.next < end ? $0.next : nil } }
 

@@ -36,8 +36,9 @@ struct BenchReport {
       ],
     ]
     if result.wasInterrupted { facts.append(["", "interrupted before its time"]) }
+    facts.append(["longest gap", gapText])
     var lines = aligned(facts) + [""] + table
-    lines += errorLines
+    lines += lossLines + errorLines
     if result.unsent > 0 { lines += ["", "! " + unsentText] }
     if histogram && recorder.opsCount > 0 {
       lines += ["", "latencies of all operations:"] + LatencyBars.lines(recorder.allLatencies)
@@ -53,8 +54,13 @@ struct BenchReport {
       + "(--rate counts them)"
   }
 
+  private var gapText: String {
+    "\(latencyText(recorder.longestGap.length)) without an answer, at "
+      + "\(rounded(Double(recorder.longestGap.start) / 1e9, 1)) s"
+  }
+
   private var unsentText: String {
-    let due = result.unsent + recorder.opsCount + recorder.errorCount
+    let due = result.unsent + recorder.opsCount + recorder.errorCount + recorder.lostCount
     return "\(plural(result.unsent, "request")) of \(due) were due and could not be sent in time: the nodes, or "
       + "\(options.connectionCount * options.depth) requests in flight, are too few for this rate, and the latencies "
       + "above are too low"
@@ -90,6 +96,25 @@ struct BenchReport {
       + [isEmpty ? "-" : latencyText(latencies.max)]
   }
 
+  /// What broken connections cost.
+  private var lossLines: [String] {
+    guard let first = recorder.firstBreak, let (before, after) = recorder.latenciesAroundBreak else { return [] }
+    let at = rounded(Double(first.at.nanoseconds - recorder.window.lowerBound.nanoseconds) / 1e9, 1)
+    var lines = [
+      "",
+      "! \(plural(result.connectionsLost, "connection")) broke, the first at \(at) s; "
+        + "\(plural(recorder.lostCount, "request")) in flight lost; latencies of all operations:",
+    ]
+    let names = BenchReport.percentiles.map { "P" + percentText($0) }
+    func row(_ name: String, _ latencies: LatencyHistogram) -> [String] {
+      [name, "\(latencies.count)"]
+        + BenchReport.percentiles.map { latencies.isEmpty ? "-" : latencyText(latencies.value(atPercentile: $0)) }
+        + [latencies.isEmpty ? "-" : latencyText(latencies.max)]
+    }
+    lines += aligned([["", "OPS"] + names + ["MAX"], row("before", before), row("after", after)])
+    return lines
+  }
+
   private var errorLines: [String] {
     guard !recorder.errors.isEmpty else { return [] }
     let rows = recorder.errors.sorted { $0.count > $1.count }.map { error in
@@ -110,20 +135,33 @@ struct BenchReport {
       "value_bytes": .integer(options.valueByteCount), "seed": .count(options.seed),
       "warmup_ms": .count(options.warmupMilliseconds), "measured_seconds": .number(seconds),
       "interrupted": .bool(result.wasInterrupted), "unsent": .count(result.unsent),
+      "connections_lost": .count(result.connectionsLost), "lost": .count(recorder.lostCount),
+      "longest_gap_ms": .number(Double(recorder.longestGap.length) / 1e6),
+      "longest_gap_at_s": .number(Double(recorder.longestGap.start) / 1e9),
+      "around_break": .optional(recorder.latenciesAroundBreak) { around in
+        .object(["before": figures(around.before), "after": figures(around.after)])
+      },
       "operations": .array(options.mix.operations.map(json)), "errors": .array(recorder.errors.map(json)),
     ])
+  }
+
+  private func figures(_ latencies: LatencyHistogram) -> JSON {
+    .object([JSON.Member(name: "ops", value: .count(latencies.count))] + percentileMembers(latencies))
+  }
+
+  private func percentileMembers(_ latencies: LatencyHistogram) -> [JSON.Member] {
+    func microseconds(_ nanoseconds: UInt64) -> JSON {
+      latencies.isEmpty ? .null : .number(Double(nanoseconds) / 1000)
+    }
+    return BenchReport.percentiles.map { percentile in
+      JSON.Member(
+        name: "p\(percentText(percentile))_us", value: microseconds(latencies.value(atPercentile: percentile)))
+    } + [JSON.Member(name: "max_us", value: microseconds(latencies.max))]
   }
 
   private func json(_ operation: BenchOperation) -> JSON {
     let latencies = recorder.latencies[Int(operation.rawValue)]
     let arrivals = recorder.arrivals[Int(operation.rawValue)]
-    func microseconds(_ nanoseconds: UInt64) -> JSON {
-      latencies.isEmpty ? .null : .number(Double(nanoseconds) / 1000)
-    }
-    let figures = BenchReport.percentiles.map { percentile in
-      JSON.Member(
-        name: "p\(percentText(percentile))_us", value: microseconds(latencies.value(atPercentile: percentile)))
-    }
     return .object(
       [
         JSON.Member(name: "operation", value: .string(operation.name)),
@@ -131,8 +169,9 @@ struct BenchReport {
         JSON.Member(name: "ops_per_second", value: .number(seconds > 0 ? Double(arrivals) / seconds : 0)),
         JSON.Member(name: "not_found", value: .count(recorder.notFound[Int(operation.rawValue)])),
         JSON.Member(name: "errors", value: .count(recorder.errorCount(of: operation))),
+        JSON.Member(name: "lost", value: .count(recorder.lost[Int(operation.rawValue)])),
         JSON.Member(name: "mean_us", value: latencies.isEmpty ? .null : .number(latencies.mean / 1000)),
-      ] + figures + [JSON.Member(name: "max_us", value: microseconds(latencies.max))])
+      ] + percentileMembers(latencies))
   }
 
   private func json(_ error: BenchErrors) -> JSON {
@@ -148,10 +187,10 @@ struct BenchReport {
   static func csv(_ seconds: [BenchSecond]) -> String {
     func microseconds(_ nanoseconds: UInt64) -> String { rounded(Double(nanoseconds) / 1000, 1) }
     let rows = seconds.map { second in
-      "\(second.second),\(second.ops),\(second.errors),\(microseconds(second.p50)),\(microseconds(second.p99)),"
+      "\(second.second),\(second.ops),\(second.errors),\(second.lost),\(microseconds(second.p50)),\(microseconds(second.p99)),"
         + microseconds(second.max)
     }
-    return (["second,ops,errors,p50_us,p99_us,max_us"] + rows).joined(separator: "\n") + "\n"
+    return (["second,ops,errors,lost,p50_us,p99_us,max_us"] + rows).joined(separator: "\n") + "\n"
   }
 }
 

@@ -4,7 +4,8 @@ import Primitives
 import Protocols
 
 // The loop of `cairn bench`: sends what the load says is next, takes the answers, records them. Each connection is an
-// endpoint of its own for the pump, so that a connection that is lost stops no other, not even to the same node.
+// endpoint of its own for the pump, so that a connection that is lost stops no other, not even to the same node: it moves
+// on to the next node, and what it had not sent whole goes out again.
 
 /// What a run brought.
 struct BenchResult: Sendable {
@@ -13,6 +14,7 @@ struct BenchResult: Sendable {
   let elapsed: UInt64
   /// Requests of an open loop that were due and never sent.
   let unsent: UInt64
+  let connectionsLost: UInt64
   let wasInterrupted: Bool
 }
 
@@ -24,8 +26,11 @@ final class BenchRun {
   private let timer: MonotonicTimer
   private let signals: TerminationSignals
   private var interruptions = 0
-  /// Requests that each connection of a closed loop has room for.
+  /// Requests that each connection has room for.
   private var free: [Int]
+  /// Requests that came back before they were sent, at most as many as may be in flight.
+  private var returned: [BenchRequest] = []
+  private var connectionsLost: UInt64 = 0
 
   private static let timerToken: UInt32 = 1
   private static let signalToken: UInt32 = 2
@@ -61,8 +66,18 @@ final class BenchRun {
     limits.patienceMilliseconds = patienceMilliseconds
     // A load generator is no polite client: it goes on whatever it is answered.
     limits.restsAfterRefusal = false
-    let endpoints = (0..<options.connectionCount).map { options.endpoints[$0 % options.endpoints.count] }
-    return try RequestPump(endpoints, limits: limits)
+    let nodes = options.endpoints
+    let places = (0..<options.connectionCount).map { BenchRun.places(of: $0, nodes: nodes) }
+    return try RequestPump(substitutes: places, limits: limits)
+  }
+
+  /// Where a connection goes: to its home, and when that fails to the others, which take turns in being next.
+  static func places(of connection: Int, nodes: [Endpoint]) -> [Endpoint] {
+    let home = connection % nodes.count
+    let others = nodes[(home + 1)...] + nodes[..<home]
+    guard !others.isEmpty else { return [nodes[home]] }
+    let first = connection / nodes.count % others.count
+    return [nodes[home]] + others.dropFirst(first) + others.prefix(first)
   }
 
   // MARK: The measurement
@@ -80,11 +95,13 @@ final class BenchRun {
     while true {
       let now = clock.now().instant
       if now < deadline { fill(&load, at: now) }
-      if pump.inFlight == 0 && (now >= deadline || now >= end && load.nextDue == nil) { break }
+      let isDone = now >= end && load.nextDue == nil && returned.isEmpty
+      if pump.inFlight == 0 && (now >= deadline || isDone) { break }
       let completions = try poll(load, at: now)
       // Read behind the answers: a latency is never told shorter than it was.
       let answered = clock.now().instant
-      for completion in completions { take(completion, at: answered, &recorder) }
+      for completion in completions { take(completion, at: answered, until: deadline, &recorder) }
+      noteBreaks(at: answered, &recorder)
       if takeSignals() {
         if interruptions > 1 { break }
         load.end = min(load.end, answered)
@@ -94,26 +111,51 @@ final class BenchRun {
       display.show(recorder, at: answered)
     }
     display.clear()
+    for request in returned {
+      recorder.record(request, end: clock.now().instant, .failed(kind: "not sent: no node was there any more"))
+    }
     recorder.finish(at: clock.now().instant)
     let elapsed = load.end.nanoseconds - min(begin.nanoseconds, load.end.nanoseconds)
     return BenchResult(
-      recorder: recorder, elapsed: elapsed, unsent: load.unsent, wasInterrupted: interruptions > 0)
+      recorder: recorder, elapsed: elapsed, unsent: load.unsent, connectionsLost: connectionsLost,
+      wasInterrupted: interruptions > 0)
+  }
+
+  private func noteBreaks(at now: Instant, _ recorder: inout BenchRecorder) {
+    guard pump.connectionsLost > connectionsLost else { return }
+    connectionsLost = pump.connectionsLost
+    recorder.noteBreak(at: now)
   }
 
   private func fill(_ load: inout BenchLoad, at now: Instant) {
+    sendReturned(&load)
     if load.schedule != nil {
-      while pump.hasRoom, let next = load.next(at: now) { offer(next.request, key: next.key, on: nil) }
+      while pump.hasRoom, let next = load.next(at: now), let connection = pump.takeFreestConnection() {
+        send(next.request, key: next.key, on: connection)
+      }
       return
     }
     for connection in free.indices {
       while free[connection] > 0, pump.hasRoom(onConnection: connection), let next = load.next(at: now) {
-        offer(next.request, key: next.key, on: connection)
-        free[connection] -= 1
+        send(next.request, key: next.key, on: connection)
       }
     }
   }
 
-  private func offer(_ request: BenchRequest, key: Int, on connection: Int?) {
+  /// On any connection that has room: its own may have to wait for its node. Which key it is does not matter.
+  private func sendReturned(_ load: inout BenchLoad) {
+    while let request = returned.last, let connection = connectionWithRoom() {
+      send(request, key: load.nextKey(), on: connection)
+      returned.removeLast()
+    }
+  }
+
+  private func connectionWithRoom() -> Int? {
+    free.indices.first { free[$0] > 0 && pump.hasRoom(onConnection: $0) }
+  }
+
+  private func send(_ request: BenchRequest, key: Int, on connection: Int) {
+    free[connection] -= 1
     let wasTaken = pump.offer(request.tag, on: connection) { bytes, _ in
       encoder.append(request.operation, key: key, to: &bytes)
     }
@@ -140,9 +182,15 @@ final class BenchRun {
     }
   }
 
-  private func take(_ completion: PumpCompletion, at end: Instant, _ recorder: inout BenchRecorder) {
+  private func take(
+    _ completion: PumpCompletion, at end: Instant, until deadline: Instant, _ recorder: inout BenchRecorder
+  ) {
     guard let request = BenchRequest(tag: completion.tag) else { return }
-    if options.rate == nil { free[completion.connection] += 1 }
+    free[completion.connection] += 1
+    if case .notPerformed = completion.outcome, end < deadline {
+      returned.append(request)
+      return
+    }
     let outcome = BenchRun.outcome(of: completion, request.operation)
     recorder.record(request, end: end, outcome) { pump.reason(completion) }
   }
@@ -156,6 +204,7 @@ final class BenchRun {
       default: return .failed(kind: "answered \(answer.status)")
       }
     case .notPerformed(let failure): return .failed(kind: "not sent: \(failure)")
+    case .unanswered(.closed), .unanswered(.broken): return .lost
     case .unanswered(let failure): return .failed(kind: "no answer: \(failure)")
     }
   }

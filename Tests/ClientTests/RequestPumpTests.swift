@@ -1,8 +1,9 @@
-import Client
 import Platform
 import Primitives
 import Protocols
 import Testing
+
+@testable import Client
 
 @Suite struct RequestPumpTests {
   // MARK: Answers
@@ -164,6 +165,58 @@ import Testing
     #expect(answered == [1, 2])
   }
 
+  @Test("a connection moves on to its next place at once, around and around, and rests when all have failed")
+  func substitutes() throws {
+    let absent = try ScriptedServer(listens: false) { _ in .ok([1]) }
+    let closing = try ScriptedServer { $0.target == "/last" ? .close : .ok([2]) }
+    let present = try ScriptedServer { $0.target == "/last" ? .close : .ok([3]) }
+    let pump = try RequestPump(
+      substitutes: [[absent.endpoint, closing.endpoint, present.endpoint]], limits: limits(connections: 1, inFlight: 1))
+    func ask(_ target: String) throws -> (done: Done, endpoint: Endpoint) {
+      while true {
+        if pump.hasRoom { _ = pump.offer(1) { out, _ in out += get(target) } }
+        // What was given to a connection before it was known to be absent comes back, named by where it led.
+        for completion in try pump.poll(timeoutMilliseconds: 10_000) {
+          let endpoint = pump.endpoint(ofConnection: 0)
+          if case .notPerformed = completion.outcome {
+            #expect(endpoint == absent.endpoint)
+            continue
+          }
+          #expect(pump.reason(completion).hasPrefix("\(endpoint)"))
+          return (Done(completion, of: pump), endpoint)
+        }
+      }
+    }
+    #expect(try ask("/").endpoint == closing.endpoint)
+    #expect(pump.connectionsLost == 0, "one that was never made is none that was lost")
+    let lost = try ask("/last")
+    #expect(lost.done.kind == "unanswered" && lost.endpoint == closing.endpoint)
+    #expect(try ask("/").endpoint == present.endpoint)
+    #expect(try ask("/").endpoint == present.endpoint, "it does not wander while it is answered")
+    #expect(try ask("/last").endpoint == present.endpoint)
+    #expect(try ask("/").endpoint == closing.endpoint, "past the one that is absent")
+    #expect(pump.connectionsLost == 2)
+  }
+
+  @Test("an endpoint whose places have all failed is left alone for a while, a doubling one")
+  func rest() {
+    let places = (1...3).map { Endpoint(address: SocketAddress(host: [127, 0, 0, 1], port: $0)) }
+    var endpoint = PumpEndpoint(places)
+    let now = Instant(nanoseconds: 1_000_000_000)
+    for place in [1, 2] {
+      endpoint.failed(now: now)
+      #expect(endpoint.endpoint == places[place] && endpoint.mayTry(now: now) && !endpoint.isTrusted)
+    }
+    endpoint.failed(now: now)
+    #expect(endpoint.endpoint == places[0] && !endpoint.mayTry(now: now))
+    #expect(endpoint.restsUntil == now.adding(milliseconds: 50))
+    let later = endpoint.restsUntil
+    for _ in places { endpoint.failed(now: later) }
+    #expect(endpoint.restsUntil == later.adding(milliseconds: 100))
+    endpoint.answered()
+    #expect(endpoint.isTrusted && endpoint.mayTry(now: later))
+  }
+
   @Test("a silent node's requests come back unanswered when patience is over")
   func silence() throws {
     let server = try ScriptedServer { $0.target == "/answered" ? .noContent : .ignore }
@@ -268,23 +321,24 @@ private struct Done {
   let kind: String
   let bodyCount: Int
   let reason: String
+
+  init(_ completion: PumpCompletion, of pump: RequestPump) {
+    tag = completion.tag
+    kind =
+      switch completion.outcome {
+      case .answered(let answer): "\(answer.status)"
+      case .notPerformed: "not performed"
+      case .unanswered: "unanswered"
+      }
+    bodyCount = pump.body(of: completion).count
+    reason = pump.reason(completion)
+  }
 }
 
 private func completions(of pump: RequestPump, count: Int) throws -> [Done] {
   var done: [Done] = []
   while done.count < count {
-    for completion in try pump.poll(timeoutMilliseconds: 10_000) {
-      let kind =
-        switch completion.outcome {
-        case .answered(let answer): "\(answer.status)"
-        case .notPerformed: "not performed"
-        case .unanswered: "unanswered"
-        }
-      done.append(
-        Done(
-          tag: completion.tag, kind: kind, bodyCount: pump.body(of: completion).count,
-          reason: pump.reason(completion)))
-    }
+    done += try pump.poll(timeoutMilliseconds: 10_000).map { Done($0, of: pump) }
   }
   return done
 }

@@ -200,8 +200,51 @@ struct BenchRecorderTests {
     #expect(recorder.seconds.map(\.second) == [1, 2, 3, 4] && recorder.seconds.map(\.ops) == [1, 0, 0, 1])
     #expect(recorder.seconds[0].max == 10_000_000 && recorder.seconds[1].max == 0)
     let lines = BenchReport.csv(recorder.seconds).split(separator: "\n")
-    #expect(lines.first == "second,ops,errors,p50_us,p99_us,max_us" && lines.count == 5)
-    #expect(lines[1] == "1,1,0,10000.0,10000.0,10000.0" && lines[2] == "2,0,0,0.0,0.0,0.0")
+    #expect(lines.first == "second,ops,errors,lost,p50_us,p99_us,max_us" && lines.count == 5)
+    #expect(lines[1] == "1,1,0,0,10000.0,10000.0,10000.0" && lines[2] == "2,0,0,0,0.0,0.0,0.0")
+  }
+
+  @Test("a request whose connection broke is lost: neither an error nor a success, and in a row of its own")
+  func lost() {
+    var recorder = BenchRecorder(window: at(0)..<at(5000))
+    recorder.record(request(10, .put), end: at(1500), .lost)
+    recorder.record(request(10), end: at(20), .done)
+    recorder.finish(at: at(2000))
+    #expect(recorder.lost == [0, 1, 0] && recorder.lostCount == 1 && recorder.errorCount == 0)
+    #expect(recorder.opsCount == 1 && recorder.arrivalCount == 1)
+    #expect(recorder.seconds.map(\.lost) == [0, 1])
+  }
+
+  @Test("the longest gap is between answers, errors being none, and counts from the begin and to the end too")
+  func gaps() {
+    func gap(_ answers: [Double], end: Double = 1000) -> [Double] {
+      var recorder = BenchRecorder(window: at(0)..<at(1000))
+      for time in answers { recorder.record(request(0), end: at(time), .done) }
+      recorder.record(request(0), end: at(500), .failed(kind: "answered 503"))
+      recorder.record(request(0), end: at(501), .lost)
+      recorder.finish(at: at(end))
+      return [Double(recorder.longestGap.start) / 1e6, Double(recorder.longestGap.length) / 1e6]
+    }
+    #expect(gap([100, 200, 600, 900]) == [200, 400])
+    #expect(gap([450, 800]) == [0, 450])
+    #expect(gap([100, 400]) == [400, 600])
+    #expect(gap([100, 400], end: 3000) == [400, 600], "what comes behind the window is no part of it")
+    #expect(gap([100, 400], end: 700) == [100, 300])
+    #expect(gap([]) == [0, 1000])
+  }
+
+  @Test("latencies are told apart by the first break of a connection inside the window")
+  func breaks() throws {
+    var recorder = BenchRecorder(window: at(0)..<at(5000))
+    recorder.noteBreak(at: at(-1))
+    #expect(recorder.latenciesAroundBreak == nil)
+    recorder.record(request(10), end: at(20), .done)
+    recorder.noteBreak(at: at(100))
+    for end in [200.0, 300] { recorder.record(request(100), end: at(end), .done) }
+    recorder.noteBreak(at: at(400))
+    let (before, after) = try #require(recorder.latenciesAroundBreak)
+    #expect(recorder.firstBreak?.at == at(100))
+    #expect(before.count == 1 && before.max == 10_000_000 && after.count == 2 && after.max == 200_000_000)
   }
 
   @Test("bars: every latency is in one row, and no row is missing between")

@@ -1,3 +1,5 @@
+import Client
+import Platform
 import Primitives
 import Protocols
 import Testing
@@ -75,7 +77,7 @@ import Testing
     recorder.finish(at: Instant(nanoseconds: 2_000_000_000))
     func report(_ options: BenchOptions, unsent: UInt64 = 0) -> BenchReport {
       let result = BenchResult(
-        recorder: recorder, elapsed: 2_000_000_000, unsent: unsent, wasInterrupted: false)
+        recorder: recorder, elapsed: 2_000_000_000, unsent: unsent, connectionsLost: 0, wasInterrupted: false)
       return BenchReport(options, result, command: "cairn bench", machine: "2 cores")
     }
     let closed = report(try options("--op", "put")).text(histogram: true)
@@ -89,6 +91,36 @@ import Testing
     #expect(open.json["operations"]?.array?.first?["ops_per_second"] == .number(50))
     #expect(open.json["errors"]?.array?.first?["count"]?.integer == 1)
     #expect(open.json["unsent"]?.integer == 7 && open.json["coordinated_omission"]?.bool == false)
+  }
+
+  @Test("a report says what broken connections cost, and how long nothing was answered")
+  func losses() throws {
+    func instant(_ milliseconds: UInt64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
+    var recorder = BenchRecorder(window: instant(0)..<instant(2000))
+    recorder.record(BenchRequest(.put, start: instant(0)), end: instant(100), .done)
+    recorder.noteBreak(at: instant(500))
+    recorder.record(BenchRequest(.put, start: instant(400)), end: instant(500), .lost)
+    recorder.record(BenchRequest(.put, start: instant(1500)), end: instant(1700), .done)
+    recorder.finish(at: instant(2000))
+    let result = BenchResult(
+      recorder: recorder, elapsed: 2_000_000_000, unsent: 0, connectionsLost: 6, wasInterrupted: false)
+    let report = BenchReport(try options("--op", "put"), result, command: "cairn bench", machine: "2 cores")
+    let text = report.text(histogram: false)
+    #expect(text.contains("1.60 s without an answer, at 0.1 s"))
+    #expect(text.contains("6 connections broke, the first at 0.5 s; 1 request in flight lost"))
+    #expect(report.json["lost"]?.integer == 1 && report.json["connections_lost"]?.integer == 6)
+    #expect(report.json["longest_gap_ms"] == .number(1600) && report.json["longest_gap_at_s"] == .number(0.1))
+    #expect(report.json["around_break"]?["before"]?["ops"]?.integer == 1)
+    #expect(report.json["around_break"]?["after"]?["max_us"] == .number(200_000))
+    #expect(report.json["errors"]?.array?.isEmpty == true)
+  }
+
+  @Test("every connection has a home, all nodes have equally many, and those of one home move on to different nodes")
+  func places() {
+    let nodes = (1...3).map { Endpoint(address: SocketAddress(host: [127, 0, 0, 1], port: $0)) }
+    let places = (0..<6).map { BenchRun.places(of: $0, nodes: nodes).map(\.address.port) }
+    #expect(places == [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 3, 2], [2, 1, 3], [3, 2, 1]])
+    #expect(BenchRun.places(of: 5, nodes: [nodes[0]]) == [nodes[0]])
   }
 
   @Test("latencies and numbers have as many digits as they need")

@@ -25,13 +25,16 @@ struct LoadRecord {
   /// Failures on connections to nodes that nobody hurt at the time.
   var failedElsewhere: [String] = []
   var failedOnHurtNode = 0
+  /// Of the last request that was begun; it may be on its way.
+  var lastKey = ""
 }
 
 final class LoadClient: Sendable {
   private static let keysMax = 12
 
   let number: Int
-  private let ports: [Int]
+  /// The nodes that it asks, and the port of each.
+  private let nodes: [(number: Int, port: Int)]
   private let hurt: HurtNodes
   private let seed: UInt64
   private let paddingMax: Int
@@ -39,9 +42,9 @@ final class LoadClient: Sendable {
   private let state = Locked(LoadRecord())
 
   /// - Parameter paddingMax: About how many bytes the largest values have.
-  init(number: Int, ports: [Int], hurt: HurtNodes, seed: UInt64, paddingMax: Int) {
+  init(number: Int, nodes: [(number: Int, port: Int)], hurt: HurtNodes, seed: UInt64, paddingMax: Int) {
     self.number = number
-    self.ports = ports
+    self.nodes = nodes
     self.hurt = hurt
     self.seed = seed
     self.paddingMax = paddingMax
@@ -58,8 +61,8 @@ final class LoadClient: Sendable {
 
   func run() {
     var generator = SeededGenerator(seed: seed &+ UInt64(number))
-    let connections = ports.map { port in
-      Connection(Endpoint(address: SocketAddress(host: [127, 0, 0, 1], port: UInt16(port))))
+    let connections = nodes.map { node in
+      Connection(Endpoint(address: SocketAddress(host: [127, 0, 0, 1], port: UInt16(node.port))))
     }
     var keys: [String] = []
     var version = 0
@@ -67,8 +70,10 @@ final class LoadClient: Sendable {
       version += 1
       if keys.count < LoadClient.keysMax { keys.append("load-\(seed)-\(number)-\(version)") }
       let index = generator.below(keys.count)
-      let node = generator.below(ports.count)
-      let step = Step(key: keys[index], version: version, node: node + 1, connection: connections[node])
+      let place = generator.below(nodes.count)
+      let step = Step(
+        key: keys[index], version: version, node: nodes[place].number, connection: connections[place])
+      state.withLock { $0.lastKey = step.key }
       let isClear =
         switch generator.below(10) {
         case 0..<6: put(step)
@@ -191,12 +196,12 @@ struct Load {
   let clients: [LoadClient]
   let hurt = HurtNodes()
 
-  init(_ count: Int, on cluster: TestCluster, seed: UInt64, paddingMax: Int = 300) {
+  /// - Parameter nodes: Those that the clients ask; all by default.
+  init(_ count: Int, on cluster: TestCluster, nodes: [Int]? = nil, seed: UInt64, paddingMax: Int = 300) {
     let hurt = hurt
+    let places = (nodes ?? Array(1...cluster.nodeCount)).map { (number: $0, port: cluster.httpPort($0)) }
     clients = (1...count).map { number in
-      LoadClient(
-        number: number, ports: (1...cluster.nodeCount).map(cluster.httpPort), hurt: hurt, seed: seed,
-        paddingMax: paddingMax)
+      LoadClient(number: number, nodes: places, hurt: hurt, seed: seed, paddingMax: paddingMax)
     }
   }
 
@@ -219,14 +224,15 @@ struct Load {
   var acknowledged: Int { clients.reduce(0) { $0 + $1.acknowledged } }
 
   /// Everything that contradicts what was acknowledged: what the clients saw themselves, and what each node says now.
-  func contradictions(in cluster: TestCluster) throws -> [String] {
+  /// - Parameter query: Of the reads, as `?r=1`.
+  func contradictions(in cluster: TestCluster, query: String = "") throws -> [String] {
     var wrong: [String] = []
     for record in clients.map(\.record) {
       wrong += record.wrong
       for node in 1...cluster.nodeCount {
         var client = try cluster.client(node)
         for (key, acceptable) in record.acceptable.sorted(by: { $0.key < $1.key }) {
-          let found = try settled(key, through: &client)
+          let found = try settled(key, query, through: &client)
           if !acceptable.contains(found) {
             wrong.append("\(key) through n\(node) is \(String(describing: found)), not one of \(acceptable)")
           }
@@ -237,10 +243,10 @@ struct Load {
   }
 
   /// What a node says of a key once it answers: right after a start it may still look for the others.
-  private func settled(_ key: String, through client: inout HTTPClient) throws -> Int? {
+  private func settled(_ key: String, _ query: String, through client: inout HTTPClient) throws -> Int? {
     var version: Int??
     try eventually("\(key) is readable") {
-      version = LoadClient.version(in: try client.get(key))
+      version = LoadClient.version(in: try client.get(key, query: query))
       return version != nil
     }
     return version!

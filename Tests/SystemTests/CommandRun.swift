@@ -51,8 +51,10 @@ final class RunningCommand {
   /// - Parameters:
   ///   - input: What it finds on standard input.
   ///   - outputPath: Where it writes, if not to a file that can be looked at.
+  ///   - starter: The command that starts it, found in `PATH`, with its words; none by default.
   init(
-    _ words: [String], name: String, input: [UInt8] = [], environment: [String] = [], outputPath: String? = nil
+    _ words: [String], name: String, input: [UInt8] = [], environment: [String] = [], outputPath: String? = nil,
+    starter: [String] = []
   ) throws {
     directory = try ScratchDirectory("command-" + name)
     self.words = words
@@ -62,7 +64,9 @@ final class RunningCommand {
     setting.outputPath = outputPath ?? directory.path + "/out"
     setting.errorPath = directory.path + "/err"
     try FileTree.write(input, to: setting.inputPath)
-    identity = try spawn(Binary.cairn, words, setting)
+    identity =
+      starter.isEmpty
+      ? try spawn(Binary.cairn, words, setting) : try spawn("/usr/bin/env", starter + [Binary.cairn] + words, setting)
   }
 
   deinit {
@@ -99,14 +103,15 @@ func cairn(_ words: String..., input: [UInt8] = []) throws -> CommandResult {
 }
 
 func cairn(
-  _ words: [String], input: [UInt8] = [], environment: [String] = [], outputPath: String? = nil
+  _ words: [String], input: [UInt8] = [], environment: [String] = [], outputPath: String? = nil, starter: [String] = []
 ) throws -> CommandResult {
   let number = commandNumber.withLock {
     $0 += 1
     return $0
   }
   return try RunningCommand(
-    words, name: "\(number)", input: input, environment: environment, outputPath: outputPath
+    words, name: "\(number)", input: input, environment: environment, outputPath: outputPath,
+    starter: starter
   ).finish()
 }
 
