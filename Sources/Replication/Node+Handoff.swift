@@ -10,10 +10,10 @@ import Storage
 
 extension Node where Disk: ~Copyable {
   /// Hints of one target that have not been answered, and the bytes of their records.
-  static var handoffsInFlightMax: Int { 1024 }
+  static var handoffsInFlightMax: Int { 256 }
   private static var inFlightBytesMax: Int { 1 << 20 }
   /// What one turn reads, at most, so that requests wait no longer than for a slice of a merge.
-  private static var pageBytes: Int { 16 << 10 }
+  private static var pageBytes: Int { 4 << 10 }
   /// A short record costs as much as this many bytes: it is messages that weigh then.
   private static var hintBytesMin: Int { 256 }
   private static var burstBytes: Int { 256 << 10 }
@@ -357,11 +357,12 @@ extension Node where Disk: ~Copyable {
 }
 
 extension Refusal {
-  /// It will refuse everything else as well for a while; otherwise it is one of its stores that does.
+  /// It will refuse everything else as well for a while; otherwise some of it goes through.
   fileprivate var concernsNode: Bool {
     switch self {
-    case .overloaded, .notReady, .full, .unavailable, .clockInDoubt, .hintsFull: true
-    case .loading, .fenced, .wrongConfig, .notOwner, .damaged: false
+    case .overloaded, .notReady, .unavailable, .clockInDoubt, .hintsFull: true
+    // A full disk takes tombstones all the same, and needs them.
+    case .loading, .fenced, .wrongConfig, .notOwner, .damaged, .full: false
     }
   }
 }
