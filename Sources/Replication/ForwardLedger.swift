@@ -16,6 +16,9 @@ struct ForwardLedger: Sendable {
 
   /// Entries at once; one more forwarded write is refused as overload until one has aged.
   static let entriesMax = 262_144
+  /// Refusals of that kind are remembered as well: a second copy of a refused message must not be taken on when there is
+  /// room again, because its sender has gone to another owner by then. Beyond these nothing is answered at all.
+  static let refusalsMax = 4096
 
   var chaos: Chaos
 
@@ -33,11 +36,12 @@ struct ForwardLedger: Sendable {
     }
     let key = Key(node: node, bootID: bootID, operation: operation)
     if seen.contains(key) { return .repeated }
-    guard seen.count < ForwardLedger.entriesMax, !chaos.strikes(.forwardRefused) else { return .full }
+    guard seen.count < ForwardLedger.entriesMax + ForwardLedger.refusalsMax else { return .repeated }
+    let isFull = seen.count >= ForwardLedger.entriesMax || chaos.strikes(.forwardRefused)
     seen.insert(key)
     keys[nextEntry] = key
     aging.schedule(nextEntry, at: until)
     nextEntry += 1
-    return .fresh
+    return isFull ? .full : .fresh
   }
 }

@@ -98,4 +98,24 @@ struct ForwardLedgerTests {
     let later = until.adding(milliseconds: 2 * DeadlineWheel.millisecondsPerSlot)
     #expect(ledger.admit(NodeID(1), bootID: 1, operation: .max, until: later, at: later) == .fresh)
   }
+
+  @Test("what a full ledger has refused stays refused when there is room again: its sender asks another owner")
+  func refusalsAreFinal() {
+    let start = Instant(nanoseconds: 0)
+    var ledger = ForwardLedger(at: start)
+    let soon = start.adding(milliseconds: 100)
+    let late = start.adding(milliseconds: 5000)
+    for operation in 0..<UInt64(ForwardLedger.entriesMax) {
+      _ = ledger.admit(NodeID(1), bootID: 1, operation: operation, until: soon, at: start)
+    }
+    let refused = UInt64(ForwardLedger.entriesMax)..<UInt64(ForwardLedger.entriesMax + ForwardLedger.refusalsMax)
+    for operation in refused {
+      #expect(ledger.admit(NodeID(1), bootID: 1, operation: operation, until: late, at: start) == .full)
+    }
+    // One more is not even answered.
+    #expect(ledger.admit(NodeID(1), bootID: 1, operation: .max, until: late, at: start) == .repeated)
+    let later = soon.adding(milliseconds: 2 * DeadlineWheel.millisecondsPerSlot)
+    #expect(ledger.admit(NodeID(1), bootID: 1, operation: refused.lowerBound, until: late, at: later) == .repeated)
+    #expect(ledger.admit(NodeID(1), bootID: 1, operation: .max, until: late, at: later) == .fresh)
+  }
 }
