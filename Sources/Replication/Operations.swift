@@ -3,8 +3,8 @@ import Messages
 import Primitives
 import Storage
 
-// What a node remembers of a request that it coordinates or has handed on. Plain values: what is known of whom, and
-// until when. The decisions stand in the files named after them.
+// What a node remembers of a request that it coordinates or has handed on: what is known of whom, and until when. The
+// decisions stand in the files named after them.
 
 /// Who waits for the answer.
 enum Origin: Sendable {
@@ -49,8 +49,8 @@ struct ResolvedWrite: Equatable, Sendable {
 /// during its life, and copies of it cost a tenth of the throughput.
 final class WriteOperation {
   enum Intent: Sendable {
-    /// Nil only before it was issued, the put's stamp is its one for life (rule ONE STAMP). The flag is true while no
-    /// node, this one included, can have applied it.
+    /// A put has one stamp for life (rule ONE STAMP). The flag is true while no node, this one included, can have
+    /// applied it under the stamp that it has.
     case put(mayBeStampedAnew: Bool)
     case delete(Deletion)
   }
