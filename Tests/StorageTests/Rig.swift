@@ -64,6 +64,20 @@ struct Rig {
     }
   }
 
+  /// Applies what was asked for at `generation`, now when that is nil, performing cold reads until none is asked for.
+  mutating func pull(
+    _ version: StoredVersion, key: [UInt8], since generation: PullGeneration? = nil
+  ) throws(StorageError) -> PullOutcome {
+    let generation = generation ?? engine.pullGeneration(store(of: key))
+    var warm: WarmBytes?
+    while true {
+      let outcome = try engine.applyPulled(
+        version, key: key, hash: hash(key), to: store(of: key), since: generation, warm: warm, on: &disk)
+      guard case .cold(let read) = outcome else { return outcome }
+      warm = try perform(read)
+    }
+  }
+
   mutating func lookup(_ key: [UInt8]) throws(StorageError) -> LookupOutcome {
     var warm: WarmBytes?
     while true {
@@ -100,10 +114,15 @@ struct Rig {
     for store in engine.stores where store.isOpen {
       var liveBytes: UInt64 = 0
       var live: [Int: (records: Int, bytes: UInt64)] = [:]
-      var places: [Location] = []
-      store.keydir.visitAll { places.append($1) }
-      for place in places {
+      var places: [(hash: UInt64, Location)] = []
+      store.keydir.visitAll { places.append(($0, $1)) }
+      var tree = HashTree(ringBits: options.ringBits)
+      for (hash, place) in places {
         let header = try store.record(at: place, on: &disk).header
+        tree.toggle(hash, header.stamp, isTombstone: header.isTombstone)
+        guard place.digest == header.stamp.digest else {
+          return "\(store.id): the digest \(place.digest) of \(hash) is not that of \(header.stamp)"
+        }
         live[place.file, default: (0, 0)].records += 1
         live[place.file, default: (0, 0)].bytes += UInt64(header.byteCount)
       }
@@ -124,6 +143,9 @@ struct Rig {
       }
       guard store.liveBytes == liveBytes else {
         return "\(store.id): \(store.liveBytes) live bytes, and there are \(liveBytes)"
+      }
+      guard store.id.isHints || store.tree == tree else {
+        return "the tree of \(store.id) is not the one of its records"
       }
       if let defect = store.keydir.defect() { return defect }
     }
