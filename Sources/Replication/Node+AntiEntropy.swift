@@ -1,3 +1,4 @@
+import Cluster
 import Primitives
 
 extension Node where Disk: ~Copyable {
