@@ -82,6 +82,7 @@ extension Bitcask {
   private func isSaid(of location: Location, by entry: HintEntry) -> Bool {
     let byteCount = min(entry.byteCount >> 3, Location.lengthUnitsMax) << 3
     return entry.isTombstone == location.isTombstone && byteCount == location.byteCount
+      && entry.stamp.digest == location.digest
   }
 
   private func hasSlot(in index: Int, _ offsets: Range<UInt64>) -> Bool {
@@ -158,7 +159,7 @@ extension Bitcask {
     let isWhole = best.map { $0.version.stamp >= record.stamp } ?? false
     guard isWhole || isFinal else { return .insufficient }
     guard let best else {
-      giveUp(slot, note)
+      giveUp(slot, record, note)
       damages.settle(note, .lost)
       return .removed
     }
@@ -168,18 +169,20 @@ extension Bitcask {
     Record.append(best.version, key: best.key, tsn: tsn, salt: dataFiles[file].salt, to: &buffer)
     let byteCount = buffer.count - start
     let location = Location(
-      file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: best.version.isTombstone)
+      file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: best.version.isTombstone,
+      digest: best.version.stamp.digest)
     removeLive(Int(note.byteCount), from: keydir.location(at: slot).file)
-    count(isTombstone: record.isTombstone, by: -1)
+    uncount(record.hash, record.stamp, isTombstone: record.isTombstone)
+    count(record.hash, best.version.stamp, isTombstone: best.version.isTombstone)
     keydir.replace(at: slot, with: location)
     self.note(best.version, tsn: tsn, byteCount: byteCount, in: file)
     damages.settle(note, isWhole ? .repaired : .lost)
     return .appended(start..<buffer.count, fileID: dataFiles[file].id, isLost: !isWhole)
   }
 
-  private func giveUp(_ slot: Keydir.Position, _ note: DamageNote) {
+  private func giveUp(_ slot: Keydir.Position, _ record: DamageNote.Record, _ note: DamageNote) {
     removeLive(Int(note.byteCount), from: keydir.location(at: slot).file)
-    count(isTombstone: keydir.location(at: slot).isTombstone, by: -1)
+    uncount(record.hash, record.stamp, isTombstone: record.isTombstone)
     keydir.remove(at: slot)
     hasStaleManifest = true
   }
