@@ -16,9 +16,11 @@ extension Bitcask {
     let key = SalvageScan.keyHit(in: bytes, byteCount: location.isSaturated ? nil : location.byteCount)
     let error = StorageError.damaged(path: file.path, offset: location.offset, reason: reason, key: key)
     guard mayNote(location.file),
-      let entry = try hint(of: location.file, on: &files, { (lookup, files: inout FS) throws(StorageError) in
-        try lookup.entry(hash, at: location.offset, on: &files)
-      }), isSaid(of: location, by: entry)
+      let entry = try hint(
+        of: location.file, on: &files,
+        { (lookup, files: inout FS) throws(StorageError) in
+          try lookup.entry(hash, at: location.offset, on: &files)
+        }), isSaid(of: location, by: entry)
     else { return fence(error) }
     return add(entry, at: location.offset, byteCount: UInt64(entry.byteCount), .fencing, in: location.file, error).error
   }
@@ -32,9 +34,11 @@ extension Bitcask {
     let key = try SalvageScan.keyHit(handle, at: offset, to: file.flushedLength, salt: file.salt, on: &files)
     let error = StorageError.damaged(path: file.path, offset: offset, reason: reason, key: key)
     guard mayNote(index),
-      let found = try hint(of: index, on: &files, { (lookup, files: inout FS) throws(StorageError) in
-        try lookup.surroundings(of: offset, on: &files)
-      })
+      let found = try hint(
+        of: index, on: &files,
+        { (lookup, files: inout FS) throws(StorageError) in
+          try lookup.surroundings(of: offset, on: &files)
+        })
     else {
       fence(error)
       return nil
@@ -219,7 +223,8 @@ extension Bitcask {
   /// Ids of files that are worth merging for their damage alone.
   var damagedInputs: [UInt32] {
     damages.isEmpty
-      ? [] : mergeable.filter { index in damages.entries.contains { $0.note.fileID == dataFiles[index].id } }
+      ? []
+      : mergeable.filter { index in damages.entries.contains { $0.note.fileID == dataFiles[index].id } }
         .map { dataFiles[$0].id }
   }
 }

@@ -110,7 +110,7 @@ extension Engine {
       } else {
         _ = refuse(error, by: store)
         // Damage that fences a hash alone was noted: the file is merged when its place is taken.
-        if case .damaged = error { } else if store.damage == nil { throw error }
+        if case .damaged = error {} else if store.damage == nil { throw error }
       }
       merge.postponement = error
       endMerge(of: store, on: &files)

@@ -92,7 +92,8 @@ extension Bitcask {
   /// Sealed and durable, and something in it may be missed.
   func isScrubbed(_ index: Int) -> Bool {
     let file = dataFiles[index]
-    return file.isSealed && !file.isRetired && file.syncedLength == file.length && !(id.isHints && file.liveRecords == 0)
+    return file.isSealed && !file.isRetired && file.syncedLength == file.length
+      && !(id.isHints && file.liveRecords == 0)
   }
 
   /// Behind the damage that begins at this place and is known.

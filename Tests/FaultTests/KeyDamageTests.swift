@@ -7,15 +7,19 @@ import Testing
 
 @Suite("Damage that fences a key, not a store")
 struct KeyDamageTests {
-  nonisolated(unsafe) private static let base = Result { try DamagedRig() }
+  private let base: DamagedRig
+  private let bits: Int
+
+  init() throws {
+    base = try DamagedRig()
+    bits = try #require(base.rig.disk.contents(DamagedRig.path)).count * 8
+  }
 
   private func opened() throws -> DamagedRig {
-    var copy = try Self.base.get()
+    var copy = base
     try copy.open()
     return copy
   }
-
-  private static var bits: Int { (try? base.get().rig.disk.contents(DamagedRig.path)?.count).flatMap { $0 }.map { $0 * 8 } ?? 0 }
 
   /// Where the only record whose loss a restart would show stands.
   private func overlapping(_ rig: DamagedRig) throws -> Range<Int> {
@@ -29,11 +33,13 @@ struct KeyDamageTests {
     throw StorageError.missing(path: DamagedRig.path, reason: "no tombstone")
   }
 
-  @Test("every bit of a sealed file: found by scrub, one key at most fenced, repaired, merged away, clean", arguments: 0..<8)
+  @Test(
+    "every bit of a sealed file: found by scrub, one key at most fenced, repaired, merged away, clean", arguments: 0..<8
+  )
   func everyBitScrubbed(part: Int) throws {
     let keepsTombstone = try overlapping(opened())
-    #expect(Self.bits > 3000)
-    for bit in stride(from: part, to: Self.bits, by: 8) {
+    #expect(bits > 3000)
+    for bit in stride(from: part, to: bits, by: 8) {
       let label = "bit \(bit)"
       var copy = try opened()
       copy.flip(bit)
@@ -69,7 +75,7 @@ struct KeyDamageTests {
   @Test("every bit of a sealed file: the key that is read is damaged, never absent, never wrong", arguments: 0..<8)
   func everyBitRead(part: Int) throws {
     var hits = 0
-    for bit in stride(from: part, to: Self.bits, by: 8) {
+    for bit in stride(from: part, to: bits, by: 8) {
       var copy = try opened()
       copy.rig.disk.wouldBlockChance = bit % 16 < 8 ? 0 : 1000
       copy.flip(bit)
@@ -85,7 +91,7 @@ struct KeyDamageTests {
 
   @Test("a page of keys and a merge that come by a flipped bit fence its key alone")
   func foundElsewhere() throws {
-    for bit in stride(from: 64 * 8, to: Self.bits, by: 41) {
+    for bit in stride(from: 64 * 8, to: bits, by: 41) {
       var copy = try opened()
       copy.flip(bit)
       do throws(StorageError) {
@@ -108,7 +114,7 @@ struct KeyDamageTests {
     var generator = SeededGenerator(seed: 5)
     let keepsTombstone = try overlapping(opened())
     for _ in 0..<150 {
-      let hit = [64 * 8 + generator.below(Self.bits - 64 * 8), 64 * 8 + generator.below(Self.bits - 64 * 8)]
+      let hit = [64 * 8 + generator.below(bits - 64 * 8), 64 * 8 + generator.below(bits - 64 * 8)]
       guard !hit.contains(where: { keepsTombstone.contains($0 / 8) }), hit[0] != hit[1] else { continue }
       var copy = try opened()
       for bit in hit { copy.flip(bit) }
@@ -122,7 +128,7 @@ struct KeyDamageTests {
 
   @Test("with a flipped bit in the hint as well the store is fenced")
   func hintToo() throws {
-    let bytes = try #require(try Self.base.get().rig.disk.contents(DamagedRig.hint))
+    let bytes = try #require(base.rig.disk.contents(DamagedRig.hint))
     for bit in stride(from: 0, to: bytes.count * 8, by: 3) {
       var copy = try opened()
       copy.flip(80 * 8)
@@ -165,7 +171,12 @@ struct KeyDamageTests {
     try rig.endFile()
     _ = try rig.put(Rig.keys[999], "active", at: 11)
     let path = "/data/stores/p000-n3/000001.data"
-    for index in 0..<count { rig.disk.flipBit(0, ofByte: 64 + index * 40 + 20, in: path) }
+    let bytes = try #require(rig.disk.contents(path))
+    var at = FileHeader.byteCount
+    while case .whole(let header) = Record.check(bytes, at: at, salt: nil) {
+      rig.disk.flipBit(0, ofByte: at + 20, in: path)
+      at += header.byteCount
+    }
     try rig.scrub()
     #expect((rig.engine.role(rig.store.id) == .fenced) == (more > 0))
     #expect(rig.engine.damages(rig.store.id).count == DamageNotes.countMax)
