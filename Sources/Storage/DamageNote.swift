@@ -58,8 +58,6 @@ struct DamageNotes {
   private(set) var entries: [Entry] = []
   /// How many of them fence a hash.
   private(set) var fencing = 0
-  /// Ever.
-  private(set) var noted = 0
 
   var isEmpty: Bool { entries.isEmpty }
   var isFull: Bool { entries.count >= DamageNotes.countMax }
@@ -67,7 +65,6 @@ struct DamageNotes {
   mutating func add(_ note: DamageNote, _ state: DamageState) {
     invariant(!isFull, "store \(note.store) notes more than \(DamageNotes.countMax) damages")
     entries.append(Entry(note: note, state: state))
-    noted += 1
     if state == .fencing { fencing += 1 }
   }
 

@@ -10,6 +10,8 @@ extension Engine {
     return stores[index].damages.entries.map { ($0.note, $0.state) }
   }
 
+  package var hasDamages: Bool { stores.contains { !$0.damages.isEmpty } }
+
   /// What fences a hash of any store, by stores, at most so many of each.
   package var fencingDamages: [DamageNote] {
     var notes: [DamageNote] = []
@@ -18,9 +20,6 @@ extension Engine {
     }
     return notes
   }
-
-  /// Damage noted since the engine was opened.
-  package var damagesNoted: Int { stores.reduce(0) { $0 + $1.damages.noted } }
 
   /// Puts one of the versions that the other owners hold of a hash in the place of a damaged record. Keys that the store
   /// lacks besides are to be offered as any pulled version, afterwards.

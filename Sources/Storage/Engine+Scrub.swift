@@ -8,6 +8,25 @@ extension Engine {
   /// Bytes of a chunk; a longer record makes it longer.
   package static let scrubChunkBytes = 128 << 10
 
+  /// Begins in the middle: with the file at this share of all bytes. A node that is started often gets everywhere in the
+  /// end, and nodes started together do not read together.
+  package func beginScrub(atShare share: Double) {
+    let skipped = UInt64(Double(scrubProgress.bytesTotal) * min(max(share, 0), 1))
+    var before: UInt64 = 0
+    for store in stores where store.isOpen && store.damage == nil {
+      for index in store.dataFiles.indices where store.isScrubbed(index) {
+        guard before + store.dataFiles[index].length > skipped else {
+          before += store.dataFiles[index].length
+          continue
+        }
+        scrub.place = ScrubState.Place(store: store.id, file: store.dataFiles[index].id, offset: 0)
+        scrub.bytesDone = before
+        scrub.isPartial = before > 0
+        return
+      }
+    }
+  }
+
   /// Where the pass goes on. One chunk is read at once.
   /// - Throws: What kept a file from being opened for the time being; the place stays.
   package func scrubNext<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> ScrubStep {
@@ -30,7 +49,7 @@ extension Engine {
     }
     scrub.place = nil
     scrub.bytesDone = 0
-    scrub.passes += 1
+    if scrub.isPartial { scrub.isPartial = false } else { scrub.passes += 1 }
     return .passEnded
   }
 

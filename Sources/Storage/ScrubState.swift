@@ -18,6 +18,8 @@ struct ScrubState {
   /// Since the engine was opened.
   var bytesRead: UInt64 = 0
   var passes = 0
+  /// The pass under way has left out what comes before the place where it began.
+  var isPartial = false
 }
 
 /// What is to be done next.
