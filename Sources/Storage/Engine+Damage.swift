@@ -35,7 +35,7 @@ extension Engine {
     do throws(StorageError) {
       switch try store.repair(note, with: versions, isFinal: isFinal, on: &files) {
       case .appended(let range, let fileID, let isLost):
-        noteAppend(range, fileID: fileID, in: store)
+        noteAppend(range, fileID: fileID, in: store, isPulled: true)
         return isLost ? .lost(appended) : .repaired(appended)
       case .removed: return .lost(appended)
       case .insufficient: return .insufficient
