@@ -49,7 +49,7 @@ extension Simulator {
       }
       if case .storage(let refusal) = error, isDamage(refusal, on: machine) {
         note(.start, machine, 0, "does not start: \(error)")
-        return takeAway(machine)
+        return replaceDisk(of: machine)
       }
       if machine.platter.disk.hasFailedSync {
         note(.start, machine, 0, "does not start: \(error)")
@@ -191,7 +191,9 @@ extension Simulator {
 
   private func stopped(_ machine: Machine, _ reason: StopReason) {
     note(.stop, machine, 0, "stops: \(reason)")
-    if case .failed(let error) = reason, isDamage(error, on: machine) { return takeAway(machine) }
+    if case .failed(let error) = reason, isDamage(error, on: machine) {
+      return crash(machine, losingPower: false, outage: outage(&machine.generator))
+    }
     if case .failed = reason, machine.platter.disk.hasFailedSync {
       return crash(machine, losingPower: true, outage: outage(&machine.generator))
     }

@@ -10,7 +10,7 @@ import Storage
 // flush, perform what is free, sync, then perform the rest. A run has three phases: the cluster is founded, it works
 // under faults, and it must work without failure once they have stopped.
 // Invariant: nothing here depends on anything but the seed and the options; no dictionary or set is ever walked.
-// Left out: wiped directories, changes of membership.
+// Left out: changes of membership.
 
 /// What can happen next.
 enum Happening {
@@ -37,6 +37,7 @@ enum Happening {
   case heal([SimulatedNetwork.Path])
   case emptyDisk(machine: Int)
   case stopLate(Life, pauses: Int)
+  case month
   case review
 }
 
@@ -197,6 +198,7 @@ final class Simulator {
     case .heal(let paths): heal(paths)
     case .emptyDisk(let machine): emptyDisk(machines[machine])
     case .stopLate(let life, let pauses): stopLate(life, pauses: pauses)
+    case .month: passMonth()
     case .review: review()
     }
   }
