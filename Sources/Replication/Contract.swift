@@ -76,6 +76,8 @@ package enum AdminRequest: Equatable, Sendable {
   case snapshot(SnapshotName, store: StoreID?)
   /// Which snapshots there are.
   case snapshots
+  /// Compare every store with every peer that is up, and pull what is missing, both ways.
+  case antiEntropy
 }
 
 /// What became of it.
@@ -87,6 +89,8 @@ package enum AdminOutcome: Equatable, Sendable {
   case snapshot(SnapshotReport)
   case snapshots([SnapshotEntry])
   case snapshotRefused(SnapshotRefusal)
+  /// The round is over, here and at the peers.
+  case antiEntropy(AntiEntropyReport)
   /// Not now, and why.
   case refused(String)
 }
@@ -145,6 +149,13 @@ package struct NodeOptions: Sendable {
   package var hintRetryMilliseconds: UInt64 = 1000
   /// Bytes of hints handed over in a second, to all nodes together.
   package var handoffBytesPerSecond: UInt64 = 16 << 20
+  /// Between two rounds of anti-entropy with a peer; 0: only when asked for.
+  package var antiEntropyMilliseconds: UInt64 = 300_000
+  /// Bytes of records pulled from other owners in a second, by rounds and refills together.
+  package var pullBytesPerSecond: UInt64 = 32 << 20
+  /// Between the beginnings of two readings of all sealed files; 0: none. And bytes read for that in a second, at most.
+  package var scrubMilliseconds: UInt64 = 7 * 86_400_000
+  package var scrubBytesPerSecond: UInt64 = 8 << 20
   package var requestTimeoutMilliseconds: UInt64 = 5000
   package var suspectAfterMilliseconds: UInt64 = 1000
   /// Client operations in progress at once; one more is answered `overloaded`.

@@ -12,6 +12,7 @@ extension Node where Disk: ~Copyable {
     switch request {
     case .merge: requestMerge(engine, session: session)
     case .drainHints: beginDrain(session: session, at: now)
+    case .antiEntropy: beginRound(session: session, at: now)
     case .snapshot(let name, let store):
       do throws(SnapshotRefusal) {
         let request = SnapshotRequest(

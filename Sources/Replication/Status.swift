@@ -58,12 +58,14 @@ package struct NodeStatus: Sendable {
   package let space: SpaceStatus?
   /// What is kept here for each other node.
   package let hints: [HintQueueStatus]
+  package let antiEntropy: AntiEntropyStatus
 
   package init(
     member: Member, state: State, clusterID: Identity128?, bootID: UInt64, actor: ActorID, ringEpoch: UInt64,
     peers: [Peer], stores: [StoreStatus], clockInDoubt: Bool, operationsInProgress: Int, counters: NodeCounters,
     recovery: RecoveryReport, queues: NodeQueues = NodeQueues(), journal: JournalStatus? = nil,
-    merge: MergeStatus = MergeStatus(), space: SpaceStatus? = nil, hints: [HintQueueStatus] = []
+    merge: MergeStatus = MergeStatus(), space: SpaceStatus? = nil, hints: [HintQueueStatus] = [],
+    antiEntropy: AntiEntropyStatus = AntiEntropyStatus()
   ) {
     self.member = member
     self.state = state
@@ -82,6 +84,7 @@ package struct NodeStatus: Sendable {
     self.merge = merge
     self.space = space
     self.hints = hints
+    self.antiEntropy = antiEntropy
   }
 
   package var keysLive: Int { stores.reduce(0) { $0 + $1.keysLive } }
@@ -160,6 +163,7 @@ package struct NodeCounters: Equatable, Sendable {
   package var digestMismatches: UInt64 = 0
   /// Reads that asked one more replica because they took long.
   package var hedgedReads: UInt64 = 0
+  package var antiEntropy = AntiEntropyCounters()
   package init() {}
 }
 

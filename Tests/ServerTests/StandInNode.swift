@@ -72,6 +72,10 @@ final class StandInNode: DrivenNode {
       syncInFlight = false
     case .admin(.drainHints, let session):
       effects.append(.adminDone(.drained(delivered: 3, StandInNode.hints), session: session))
+    case .admin(.antiEntropy, let session):
+      var report = AntiEntropyReport()
+      report.compared = 8
+      effects.append(.adminDone(.antiEntropy(report), session: session))
     case .admin(.merge, let session):
       var totals = MergeTotals()
       totals.recordsDropped = 7
