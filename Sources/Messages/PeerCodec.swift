@@ -8,7 +8,7 @@ import Storage
 
 extension PeerMessage {
   /// The version of this encoding; what `Hello` offers and agrees on.
-  package static let wireVersion: UInt16 = 2
+  package static let wireVersion: UInt16 = 3
 
   private enum Tag: UInt8 {
     case hello = 1
@@ -18,6 +18,8 @@ extension PeerMessage {
     case ping, pingReply, pingRequest, pingRelayed
     case push = 16
     case pushReply, read, readReply, forward, forwardReply, list, listReply
+    case compare = 32
+    case compareReply, pull, pullReply
   }
 
   /// Appends the message.
@@ -33,6 +35,10 @@ extension PeerMessage {
     case .forwardReply(let reply): reply.append(to: &bytes)
     case .list(let list): list.append(to: &bytes)
     case .listReply(let reply): reply.append(to: &bytes)
+    case .compare(let compare): compare.append(to: &bytes)
+    case .compareReply(let reply): reply.append(to: &bytes)
+    case .pull(let pull): pull.append(to: &bytes)
+    case .pullReply(let reply): reply.append(to: &bytes)
     case .hello(let hello): hello.append(to: &bytes)
     case .helloReply(let reply): reply.append(to: &bytes)
     case .ping(let ping): ping.append(to: &bytes)
@@ -56,6 +62,10 @@ extension PeerMessage {
     case .forwardReply: body = .forwardReply(try ForwardReply(from: &reader))
     case .list: body = .list(try PeerList(from: &reader))
     case .listReply: body = .listReply(try PeerListReply(from: &reader))
+    case .compare: body = .compare(try PeerCompare(from: &reader))
+    case .compareReply: body = .compareReply(try PeerCompareReply(from: &reader))
+    case .pull: body = .pull(try PeerPull(from: &reader))
+    case .pullReply: body = .pullReply(try PeerPullReply(from: &reader))
     case .hello: body = .hello(try Hello(from: &reader))
     case .helloReply: body = .helloReply(try HelloReply(from: &reader))
     case .ping: body = .ping(try Ping(from: &reader))
@@ -84,6 +94,10 @@ extension PeerMessage {
     case .forwardReply: .forwardReply
     case .list: .list
     case .listReply: .listReply
+    case .compare: .compare
+    case .compareReply: .compareReply
+    case .pull: .pull
+    case .pullReply: .pullReply
     }
   }
 
@@ -101,6 +115,10 @@ extension PeerMessage {
     case .list(let list): list.pattern.parts.reduce(0) { $0 + $1.bytes.count }
     case .listReply(let reply): if case .page(let page) = reply.outcome { page.bytes.count } else { 0 }
     case .storeStates(let announced): announced.states.count * StoreState.byteCount
+    case .pullReply(let reply):
+      if case .page(let page) = reply.outcome { page.records.reduce(0) { $0 + $1.byteCount } } else { 0 }
+    // Bounded (`ExchangeLimits`).
+    case .compare, .compareReply, .pull: 0
     case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .pushReply: 0
     }
   }

@@ -30,12 +30,16 @@ package enum PeerBody: Equatable, Sendable {
   case forwardReply(ForwardReply)
   case list(PeerList)
   case listReply(PeerListReply)
+  case compare(PeerCompare)
+  case compareReply(PeerCompareReply)
+  case pull(PeerPull)
+  case pullReply(PeerPullReply)
 }
 
 /// The first message on every connection, and again whenever its facts change.
 package struct Hello: Equatable, Sendable {
-  package static let versionMin: UInt16 = 2
-  package static let versionMax: UInt16 = 2
+  package static let versionMin: UInt16 = 3
+  package static let versionMax: UInt16 = 3
 
   package var versions: ClosedRange<UInt16> = versionMin...versionMax
   package var node: NodeID

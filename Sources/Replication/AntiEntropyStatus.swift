@@ -1,5 +1,4 @@
 package import Cluster
-package import Primitives
 package import Storage
 
 // What operators see of anti-entropy: when each store was last compared with each of its other owners, what is being

@@ -23,8 +23,8 @@ extension PeerBody {
   var exchange: PeerExchange {
     switch self {
     case .push(let push): push.wantsApplied || push.wantsSynced ? .question : .other
-    case .read, .forward, .list: .question
-    case .pushReply, .readReply, .forwardReply, .listReply: .answer
+    case .read, .forward, .list, .compare, .pull: .question
+    case .pushReply, .readReply, .forwardReply, .listReply, .compareReply, .pullReply: .answer
     case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates: .other
     }
   }

@@ -169,6 +169,10 @@ extension Simulator {
       case .page(let page): "list reply \(reply.operation)/\(reply.sequence): \(page.bytes.count) bytes"
       case .refused(let refusal): "list reply \(reply.operation)/\(reply.sequence): refused, \(refusal)"
       }
+    case .compare(let compare): "compare \(compare.operation): \(describe(compare.subject))"
+    case .compareReply(let reply): "compare reply \(reply.operation): \(describe(reply.outcome))"
+    case .pull(let pull): "pull \(pull.operation) of \(pull.store): \(describe(pull.subject))"
+    case .pullReply(let reply): "pull reply \(reply.operation): \(describe(reply.outcome))"
     }
   }
 
@@ -178,6 +182,38 @@ extension Simulator {
     case .repair: "repair"
     case .handoff: "handoff"
     case .hint(let owner): "hint for n\(owner.rawValue)"
+    }
+  }
+
+  private func describe(_ subject: CompareSubject) -> String {
+    switch subject {
+    case .roots(let roots, let beginsRound): "\(roots.count) roots\(beginsRound ? ", a round" : "")"
+    case .segments(let store, _, _): "segments of \(store)"
+    case .slots(let store, _, let question):
+      "segment \(question.segment) of \(store), \(question.leaves.count) leaves"
+    }
+  }
+
+  private func describe(_ outcome: CompareOutcome) -> String {
+    switch outcome {
+    case .roots(let answers): "\(answers.count { $0.verdict == .differs }) of \(answers.count) roots differ"
+    case .segments(let answer): "\(answer.differing.nonzeroBitCount) segments differ, \(answer.keys) keys"
+    case .slots(let page): "\(page.slots.count) slots\(page.isHidden ? ", hidden" : "")"
+    case .refused(let refusal): "refused, \(refusal)"
+    }
+  }
+
+  private func describe(_ subject: PullSubject) -> String {
+    switch subject {
+    case .items(let items): "\(items.count) hashes"
+    case .range(let segment, _): "segment \(segment)"
+    }
+  }
+
+  private func describe(_ answer: PullAnswer) -> String {
+    switch answer {
+    case .page(let page): "\(page.records.count) records\(page.next == nil ? "" : ", more to come")"
+    case .refused(let refusal): "refused, \(refusal)"
     }
   }
 

@@ -92,7 +92,7 @@ struct Wiretap {
       }
       return nil
     case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .forward, .forwardReply,
-      .list, .listReply:
+      .list, .listReply, .compare, .compareReply, .pull, .pullReply:
       return nil
     }
   }

@@ -1,0 +1,190 @@
+package import Causality
+package import Storage
+
+// How an owner finds out what it lacks of a store, and gets it from another one (rules AAE and PULL, Docs/Delete.md).
+// Whoever answers keeps nothing between two questions: asking again does no harm, and a late answer is known by its
+// number. Everything here is bounded, questions and answers; what does not fit into one of them goes into the next.
+
+/// Bounds of these messages.
+package enum ExchangeLimits {
+  /// Stores in one comparison of roots.
+  package static let rootsMax = 1024
+  /// A segment is cut into at most 2 to the power of this many leaves.
+  package static let leafBitsMax = 12
+  /// Slots in one answer. Two of one hash say all that there is to say: who has more of one is asked for its keys.
+  package static let slotsMax = 4096
+  /// Hashes in one question for records.
+  package static let itemsMax = 1024
+  /// An answer ends when it holds this many bytes of records; the one that passes the line, and those that share its
+  /// hash, still belong to it.
+  package static let pageBytes = 64 << 10
+}
+
+/// Asks how much of a store is the same at the addressee.
+package struct PeerCompare: Equatable, Sendable {
+  package var operation: UInt64
+  package var subject: CompareSubject
+  package init(operation: UInt64, subject: CompareSubject) {
+    self.operation = operation
+    self.subject = subject
+  }
+}
+
+package enum CompareSubject: Equatable, Sendable {
+  /// Of several stores, each store once. With `beginsRound` the addressee makes a round of those that differ, too;
+  /// without, this is another look at them.
+  case roots([StoreRoot], beginsRound: Bool)
+  /// Which segments of a store differ.
+  case segments(StoreID, configID: UInt64, [TreeHash])
+  /// What the addressee holds in a segment where that differs.
+  case slots(StoreID, configID: UInt64, SlotQuestion)
+}
+
+package struct StoreRoot: Equatable, Sendable {
+  package var store: StoreID
+  package var configID: UInt64
+  package var root: TreeHash
+  package init(store: StoreID, configID: UInt64, root: TreeHash) {
+    self.store = store
+    self.configID = configID
+    self.root = root
+  }
+}
+
+package struct SlotQuestion: Equatable, Sendable {
+  package var segment: Int
+  /// Of the asker's segment.
+  package var hash: TreeHash
+  /// Of its leaves, a power of two of them; empty: everything is wanted, whatever differs.
+  package var leaves: [UInt32]
+  /// The hash at which the answer begins.
+  package var from: UInt64
+  package init(segment: Int, hash: TreeHash, leaves: [UInt32], from: UInt64) {
+    self.segment = segment
+    self.hash = hash
+    self.leaves = leaves
+    self.from = from
+  }
+}
+
+package struct PeerCompareReply: Equatable, Sendable {
+  package var operation: UInt64
+  package var outcome: CompareOutcome
+  package init(operation: UInt64, outcome: CompareOutcome) {
+    self.operation = operation
+    self.outcome = outcome
+  }
+}
+
+package enum CompareOutcome: Equatable, Sendable {
+  /// In the order of the question.
+  case roots([RootAnswer])
+  case segments(SegmentAnswer)
+  case slots(SlotPage)
+  case refused(Refusal)
+}
+
+package struct RootAnswer: Equatable, Sendable {
+  package enum Verdict: Equatable, Sendable {
+    case equal
+    case differs
+    case refused(Refusal)
+  }
+  package var store: StoreID
+  package var verdict: Verdict
+  /// The sender has a round of this store with the addressee under way, or is about to.
+  package var isUnderWay: Bool
+  package init(store: StoreID, verdict: Verdict, isUnderWay: Bool) {
+    self.store = store
+    self.verdict = verdict
+    self.isUnderWay = isUnderWay
+  }
+}
+
+package struct SegmentAnswer: Equatable, Sendable {
+  /// By segment, from the lowest bit.
+  package var differing: UInt32
+  /// What the whole store holds: keys, tombstones among them, and bytes of their records.
+  package var keys: UInt64
+  package var bytes: UInt64
+  package var floor: Stamp
+  package init(differing: UInt32, keys: UInt64, bytes: UInt64, floor: Stamp) {
+    self.differing = differing
+    self.keys = keys
+    self.bytes = bytes
+    self.floor = floor
+  }
+}
+
+/// Slots of a segment, ascending by hash.
+package struct SlotPage: Equatable, Sendable {
+  /// Of the leaves that differ, or of all.
+  package var slots: [SlotDigest]
+  /// The hash at which the following answer begins; nil when there is none.
+  package var next: UInt64?
+  /// The segments differ and no leaf does: digests hide the difference, and the slots are all there are.
+  package var isHidden: Bool
+  package init(slots: [SlotDigest], next: UInt64?, isHidden: Bool) {
+    self.slots = slots
+    self.next = next
+    self.isHidden = isHidden
+  }
+}
+
+/// Asks for records, as they are now at the addressee.
+package struct PeerPull: Equatable, Sendable {
+  package var operation: UInt64
+  package var store: StoreID
+  package var configID: UInt64
+  package var subject: PullSubject
+  package init(operation: UInt64, store: StoreID, configID: UInt64, subject: PullSubject) {
+    self.operation = operation
+    self.store = store
+    self.configID = configID
+    self.subject = subject
+  }
+}
+
+package enum PullSubject: Equatable, Sendable {
+  /// Ascending by hash, none twice.
+  case items([PullItem])
+  /// Everything in a segment from a hash on.
+  case range(segment: Int, from: UInt64)
+}
+
+/// All keys with this hash whose stamps are above this one.
+package struct PullItem: Equatable, Sendable {
+  package var hash: UInt64
+  package var above: Stamp
+  package init(hash: UInt64, above: Stamp) {
+    self.hash = hash
+    self.above = above
+  }
+}
+
+package struct PeerPullReply: Equatable, Sendable {
+  package var operation: UInt64
+  package var outcome: PullAnswer
+  package init(operation: UInt64, outcome: PullAnswer) {
+    self.operation = operation
+    self.outcome = outcome
+  }
+}
+
+package enum PullAnswer: Equatable, Sendable {
+  case page(PullPage)
+  case refused(Refusal)
+}
+
+/// Records with their own stamps, tombstones among them, ascending by hash.
+package struct PullPage: Equatable, Sendable {
+  package var records: [PulledRecord]
+  /// What was asked for is answered before this hash, and not from it on; nil when it is answered.
+  package var next: UInt64?
+  package var floor: Stamp
+  package init(records: [PulledRecord], next: UInt64?, floor: Stamp) {
+    self.records = records
+    self.next = next
+    self.floor = floor
+  }
+}
