@@ -21,8 +21,18 @@ struct DiskContents {
     }
   }
 
+  struct Store {
+    let id: StoreID
+    let role: StoreRole
+    let root: TreeHash
+  }
+
   /// By key.
   private(set) var found: [Found]
+  /// Files in which opening the stores, or looking for the keys, has met damage.
+  private(set) var damagedPaths: [String] = []
+  /// Those of partitions, in order.
+  private(set) var stores: [Store] = []
 
   var stamps: [Stamp] { found.map(\.stamp) }
 
@@ -42,12 +52,15 @@ struct DiskContents {
       let options = EngineOptions(clusterID: cluster.id, nodeID: manifest.node, hash: hash, ringBits: ringBits)
       let stores = manifest.stores.filter { hints == nil ? !$0.id.isHints : $0.id == hints }
       let engine = try Engine.open(Simulator.directory, options: options, stores: stores, on: &disk)
+      self.stores = engine.storeIDs.map { Store(id: $0, role: engine.role($0), root: engine.treeRoot($0)) }
+      damagedPaths = engine.recovery.damaged.compactMap { DiskContents.path(of: $0.error) }
       for (index, key) in keys.enumerated() {
         let position = hash(key.encoded)
         let partition = ringBits == 0 ? 0 : position >> UInt64(64 - ringBits)
         let store = hints ?? StoreID(partition: UInt16(partition), replicas: cluster.replicas)
-        guard engine.contains(store) else { continue }
+        guard engine.contains(store), engine.role(store) != .fenced else { continue }
         found[index] = DiskContents.look(for: key, position, in: store, engine, &disk)
+        if case .damaged(let path) = found[index] { damagedPaths.append(path) }
       }
     } catch {
       // What it cannot read it does not hold.
@@ -64,8 +77,11 @@ struct DiskContents {
       case .cold: return .noStore
       }
     } catch {
-      if case .damaged(let path, _, _, _) = error { return .damaged(path: path) }
-      return .noStore
+      return path(of: error).map { .damaged(path: $0) } ?? .noStore
     }
+  }
+
+  private static func path(of error: StorageError) -> String? {
+    if case .damaged(let path, _, _, _) = error { path } else { nil }
   }
 }

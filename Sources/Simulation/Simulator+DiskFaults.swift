@@ -59,7 +59,7 @@ extension Simulator {
     let disk = machine.platter.disk
     let paths = disk.paths.filter { path in
       (path.hasSuffix(".data") || path.hasSuffix(".hint") || path.hasSuffix(".journal"))
-        && !SimulatedDisk.isInside(path, Simulator.directory + "/damaged") && (disk.syncedLength(path) ?? 0) > 0
+        && !SimulatedDisk.isInside(path, Simulator.asideDirectory) && (disk.syncedLength(path) ?? 0) > 0
     }
     guard !paths.isEmpty else { return nil }
     let path = draws.pick(paths)

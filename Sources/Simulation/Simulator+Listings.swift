@@ -87,7 +87,7 @@ extension Simulator {
       if case .damaged = failure, !history.rules.expectsDamage {
         report(.wrongAnswer, "a listing met damage: \(failure)")
       }
-      if listing.isProof { report(.unavailable, "all is calm, and a listing failed: \(failure)") }
+      if listing.isProof, !findsDamage() { report(.unavailable, "all is calm, and a listing failed: \(failure)") }
     }
   }
 

@@ -54,8 +54,6 @@ extension Simulator {
     return chosen
   }
 
-  private var losesStores: Bool { options.faults.mayWipe || options.faults.mayDamage }
-
   /// Owners of this key in the core.
   func coreOwners(of key: Int) -> Int {
     guard let owners = machines[core[0]].node?.owners(of: workload.keys[key]) else { return options.replicas }

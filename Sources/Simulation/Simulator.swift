@@ -46,6 +46,8 @@ enum Phase: Equatable {
   case faults(until: Instant)
   /// No more faults; what was under way arrives.
   case settling(since: Instant)
+  /// Nobody asks for anything any more: the owners come to hold the same.
+  case converging
   case proving
   /// All is proved: what the last reads have repaired arrives.
   case comparing
@@ -68,11 +70,20 @@ final class Simulator {
   var generator: SeededGenerator
   /// When operators ask for hints to be handed over.
   var operators: SeededGenerator
+  /// When they ask for rounds of anti-entropy.
+  var roundOperators: SeededGenerator
   var history: History
   var clients: ClientTable
   var wiretap: Wiretap
   /// Of the processes that have ended.
   var tally = HandoffTally()
+  var antiEntropyTally = AntiEntropyTally()
+  /// Stores of the machine that forgets.
+  var refills = RefillWatch()
+  /// Whether all owners hold the same in the end.
+  var convergence: Convergence?
+  /// Proofs that were begun anew because one met damage.
+  var damageFoundLate = 0
   /// Answered with a hint's help.
   var sloppyReads: Set<Int> = []
   var probe: DurabilityProbe
@@ -111,6 +122,7 @@ final class Simulator {
     plan = FaultPlan(options: options.faults, seed: seed)
     generator = SeededGenerator(seed: seed, stream: 5)
     operators = SeededGenerator(seed: seed, stream: 9)
+    roundOperators = SeededGenerator(seed: seed, stream: 11)
     var rules = QuorumRules(
       n: options.replicas, sync: options.syncVaries ? .never : options.sync,
       losesUnsyncedWrites: options.faults.losesUnsyncedWrites, nodesThatForget: options.faults.nodesThatForget)
