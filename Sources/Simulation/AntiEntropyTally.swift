@@ -32,6 +32,8 @@ package struct ExchangeTally: Equatable, Sendable {
 }
 
 package struct AntiEntropyTally: Equatable, Sendable {
+  /// Stores whose owners differed when calm began.
+  package var diverged = 0
   package var rounds = 0
   package var rootsEqual = 0
   package var rootsDiffering = 0
@@ -67,7 +69,8 @@ package struct AntiEntropyTally: Equatable, Sendable {
 
   private static var fields: [WritableKeyPath<AntiEntropyTally, Int>] {
     [
-      \.rounds, \.rootsEqual, \.rootsDiffering, \.keysPulled, \.refills, \.rebuilds, \.damages, \.repairs, \.losses,
+      \.diverged, \.rounds, \.rootsEqual, \.rootsDiffering, \.keysPulled, \.refills, \.rebuilds, \.damages, \.repairs,
+      \.losses,
     ]
   }
 }

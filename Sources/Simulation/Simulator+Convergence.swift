@@ -42,6 +42,7 @@ extension Simulator {
   func beginConvergence() {
     note(.phase, nil, 9, "=== all is calm: the owners come to hold the same")
     phase = .converging
+    antiEntropyTally.diverged += storesThatDiffer.count
     guard forgetful.isDamaged, options.antiEntropy.scrubMilliseconds > 0 else { return beginAgreement() }
     convergence = Convergence(step: .scrubbing(passes: scrubPasses + 2), since: now)
   }
@@ -134,7 +135,7 @@ extension Simulator {
           + "n\(other.number): \(describe(held[other.index].found[key]))"
       }
     }
-    return differenceOfTrees()
+    return storesThatDiffer.first.map { "the trees of \($0) differ" }
   }
 
   /// Damage that nobody has met yet, where nothing looks for it.
@@ -167,14 +168,14 @@ extension Simulator {
     return nil
   }
 
-  private func differenceOfTrees() -> String? {
-    for partition in 0..<options.partitions {
-      let store = StoreID(partition: UInt16(partition), replicas: UInt8(options.replicas))
-      let roots = machines.compactMap { $0.node?.treeRoot(store) }
-      guard let first = roots.first, roots.contains(where: { $0 != first }) else { continue }
-      return "the trees of \(store) differ"
+  private var storesThatDiffer: [StoreID] {
+    let stores = (0..<options.partitions).map {
+      StoreID(partition: UInt16($0), replicas: UInt8(options.replicas))
     }
-    return nil
+    return stores.filter { store in
+      let roots = machines.compactMap { $0.node?.treeRoot(store) }
+      return roots.contains { $0 != roots.first }
+    }
   }
 
   private func describe(_ found: DiskContents.Found) -> String {

@@ -1,3 +1,4 @@
+import Cluster
 import Primitives
 import Replication
 import Storage
@@ -17,8 +18,9 @@ extension Simulator {
 
   func wipeStore(hints: Bool, _ draws: inout SeededGenerator) -> String? {
     guard let machine = victimOfWipes(&draws) else { return nil }
+    let ofHints = machines.map { "\(StoreID.hints(for: $0.member.id))" }
     let stores = machine.platter.disk.directories(in: StorePath.stores(Simulator.directory))
-      .filter { $0.hasPrefix(StoreID.hintsPrefix) == hints }
+      .filter { ofHints.contains($0) == hints }
     guard !stores.isEmpty else { return nil }
     let name = draws.pick(stores)
     machine.platter.disk.removeTree(StorePath.stores(Simulator.directory) + "/" + name)

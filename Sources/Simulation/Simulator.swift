@@ -127,6 +127,7 @@ final class Simulator {
       n: options.replicas, sync: options.syncVaries ? .never : options.sync,
       losesUnsyncedWrites: options.faults.losesUnsyncedWrites, nodesThatForget: options.faults.nodesThatForget)
     rules.expectsDamage = options.faults.mayDamage
+    rules.isRefilled = options.faults.mayWipe && !options.faults.mayDamage
     history = History(rules: rules, keys: options.workload.keys)
     clients = ClientTable(clients: options.workload.clients)
     probe = DurabilityProbe(seed: seed)

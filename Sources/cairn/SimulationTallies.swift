@@ -40,6 +40,7 @@ extension HandoffTally {
 extension AntiEntropyTally {
   private static var fields: [(name: String, path: WritableKeyPath<AntiEntropyTally, Int>)] {
     [
+      ("diverged", \.diverged),
       ("rounds", \.rounds),
       ("roots_equal", \.rootsEqual),
       ("roots_differing", \.rootsDiffering),
@@ -67,7 +68,7 @@ extension AntiEntropyTally {
   /// For the last lines of a campaign.
   var summary: String {
     """
-    anti-entropy: \(rounds) rounds, \(rootsEqual) roots equal, \(rootsDiffering) differing, \(keysPulled) keys pulled; \
+    anti-entropy: \(diverged) stores diverged, \(rounds) rounds, \(rootsEqual) roots equal, \(rootsDiffering) differing, \(keysPulled) keys pulled; \
     \(refills) refills, \(rebuilds) rebuilds; damage: \(damages) found, \(repairs) repaired, \(losses) lost
     """
   }
