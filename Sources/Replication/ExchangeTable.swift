@@ -164,7 +164,10 @@ struct ExchangeTable: Sendable {
   var questions: [(body: PeerBody, from: NodeID)] = []
   var unitsLeft = 0
 
-  init(at now: Instant) { reviewed = now }
+  init(at now: Instant) {
+    reviewed = now
+    unitsLeft = 1
+  }
 
   func index(_ store: StoreID, _ node: NodeID) -> Int? {
     var low = 0
