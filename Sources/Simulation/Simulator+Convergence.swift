@@ -17,7 +17,7 @@ struct Convergence {
     /// Nobody asks; the owners are compared after every interval.
     case alone(next: Instant)
     case firstRound
-    /// All are equal.
+    /// All are equal, and nothing is under way.
     case secondRound(before: ExchangeTally)
   }
 
@@ -79,7 +79,7 @@ extension Simulator {
     case .alone(let next):
       guard now >= next else { return }
       guard let difference = differenceOfOwners() else {
-        return askAll(.secondRound(before: wiretap.exchanges), convergence.isScrubbed)
+        return askAll(.firstRound, convergence.isScrubbed)
       }
       let interval = options.antiEntropy.intervalMilliseconds
       if waited > Convergence.intervals * interval + Convergence.graceMilliseconds {
