@@ -11,13 +11,19 @@ import Storage
 
 struct RefillWatch {
   /// By store that is not whole: per key, what the others held for good when it was first seen so.
-  private var owed: [StoreID: [Stamp]] = [:]
+  private var owed: [StoreID: Debt] = [:]
+
+  struct Debt {
+    let stamps: [Stamp]
+    /// Bits flipped until then: one that is flipped later may take what had come by then.
+    let flips: Int
+  }
 
   /// Stores that are seen for the first time since they served.
   func isNew(_ store: StoreID) -> Bool { owed[store] == nil }
-  mutating func begin(_ store: StoreID, owed stamps: [Stamp]) { owed[store] = stamps }
+  mutating func begin(_ store: StoreID, owed debt: Debt) { owed[store] = debt }
   /// It serves: what it must hold; nil when it was whole before.
-  mutating func end(_ store: StoreID) -> [Stamp]? { owed.removeValue(forKey: store) }
+  mutating func end(_ store: StoreID) -> Debt? { owed.removeValue(forKey: store) }
 }
 
 extension Simulator {
@@ -35,15 +41,18 @@ extension Simulator {
         guard refills.isNew(store) else { continue }
         let stamps = held ?? heldByOthers(than: machine)
         held = stamps
-        refills.begin(store, owed: stamps)
+        refills.begin(store, owed: RefillWatch.Debt(stamps: stamps, flips: flips))
         note(.fault, machine, 9, "store \(store) is \(role)")
         continue
       }
-      guard let owed = refills.end(store) else { continue }
+      guard let debt = refills.end(store) else { continue }
       note(.fault, machine, 10, "store \(store) serves again")
-      checkRefilled(store, owed, machine)
+      if debt.flips == flips { checkRefilled(store, debt.stamps, machine) }
     }
   }
+
+  /// Bits that were flipped so far.
+  var flips: Int { strikes.count { $0.fault == .bitFlip } }
 
   private func heldByOthers(than machine: Machine) -> [Stamp] {
     var newest = [Stamp](repeating: .zero, count: workload.keys.count)
@@ -57,7 +66,8 @@ extension Simulator {
   private func checkRefilled(_ store: StoreID, _ owed: [Stamp], _ machine: Machine) {
     let held = DiskContents(of: workload.keys, on: machine.platter.disk, losesPower: true)
     for key in workload.keys.indices where machine.node?.store(of: workload.keys[key]) == store {
-      if case .damaged = held.found[key] { continue }
+      // Flipped bits that nobody has met yet.
+      if isHidden(held.found[key], machine) { continue }
       guard held.found[key].stamp < owed[key] else { continue }
       report(
         .servedTooSoon,

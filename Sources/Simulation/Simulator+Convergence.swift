@@ -17,12 +17,14 @@ struct Convergence {
     /// Nobody asks; the owners are compared after every interval.
     case alone(next: Instant)
     case firstRound
-    /// All are equal, and nothing is under way.
+    /// All are equal; who was looked at by a peer in that round looks back.
+    case pausing(until: Instant)
     case secondRound(before: ExchangeTally)
   }
 
   /// Whoever asks for these rounds.
   static let session = SessionID(.max - 1)
+  static let pauseMilliseconds: UInt64 = 1000
   /// Intervals of calm within which all must be equal.
   static let intervals: UInt64 = 3
   /// And this, to find out and to pull at the slowest rate, milliseconds.
@@ -86,6 +88,8 @@ extension Simulator {
         report(.notConverged, "all was calm for \(waited) ms, and \(difference)")
       }
       self.convergence?.step = .alone(next: now.adding(milliseconds: max(1000, interval)))
+    case .pausing(let until):
+      if now >= until { askAll(.secondRound(before: wiretap.exchanges), convergence.isScrubbed) }
     case .firstRound, .secondRound:
       guard waited > 2 * Convergence.graceMilliseconds else { return }
       report(.notConverged, "\(convergence.waiting) nodes have not answered who asked for a round")
@@ -106,14 +110,15 @@ extension Simulator {
       return report(.notConverged, "every node has made a round, and \(difference)")
     }
     switch asked.step {
-    case .firstRound: askAll(.secondRound(before: wiretap.exchanges), asked.isScrubbed)
+    case .firstRound:
+      convergence?.step = .pausing(until: now.adding(milliseconds: Convergence.pauseMilliseconds))
     case .secondRound(let before):
       let deeper = wiretap.exchanges.deeper - before.deeper
       if deeper > 0 {
         report(.roundMovesData, "all was equal, and the next rounds asked \(deeper) times for more than roots")
       }
       beginProofs()
-    case .scrubbing, .alone: break
+    case .scrubbing, .alone, .pausing: break
     }
   }
 
@@ -139,7 +144,7 @@ extension Simulator {
   }
 
   /// Damage that nobody has met yet, where nothing looks for it.
-  private func isHidden(_ found: DiskContents.Found, _ machine: Machine) -> Bool {
+  func isHidden(_ found: DiskContents.Found, _ machine: Machine) -> Bool {
     guard machine.isDamaged else { return false }
     switch found {
     case .damaged, .noStore: return true
@@ -193,7 +198,6 @@ extension Simulator {
   /// An operation failed in the calm that met flipped bits which nobody had read since: the machine is to heal, and all
   /// is proved anew. True at most once for each flip.
   func findsDamage() -> Bool {
-    let flips = strikes.count { $0.fault == .bitFlip }
     guard forgetful.isDamaged, damageFoundLate < flips else { return false }
     damageFoundLate += 1
     note(.phase, nil, 10, "=== a proof has met damage: once more")
