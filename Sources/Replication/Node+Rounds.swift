@@ -30,7 +30,8 @@ extension Node where Disk: ~Copyable {
     guard !wanted.isEmpty else { return }
     let asked = Array(wanted.prefix(ExchangeLimits.rootsMax))
     if beginsRound { exchanges.lines[line].toAsk.removeFirst(asked.count) }
-    for pair in asked { exchanges.pairs[pair].lookAt = nil }
+    // One that a round is asked for may have gone another way since, and is still to be looked at.
+    if !beginsRound { for pair in asked { exchanges.pairs[pair].lookAt = nil } }
     let roots = asked.map { pair in
       let store = exchanges.pairs[pair].store
       return StoreRoot(store: store, configID: configID(store), root: engine.treeRoot(store))

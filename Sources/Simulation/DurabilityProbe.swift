@@ -51,7 +51,7 @@ struct DurabilityProbe {
     }
   }
 
-  private static func copy(of disk: SimulatedDisk, losesPower: Bool) -> SimulatedDisk {
+  static func copy(of disk: SimulatedDisk, losesPower: Bool) -> SimulatedDisk {
     var disk = disk
     if losesPower { disk.discardUnsynced() } else { disk.killProcess() }
     disk.wouldBlockChance = 0
@@ -64,32 +64,7 @@ struct DurabilityProbe {
   static func stamps(
     of keys: [ObjectKey], on disk: SimulatedDisk, losesPower: Bool, in hints: StoreID? = nil
   ) -> [Stamp] {
-    var disk = copy(of: disk, losesPower: losesPower)
-    var stamps = [Stamp](repeating: .zero, count: keys.count)
-    do throws(StorageError) {
-      let path = Simulator.directory + "/node"
-      guard let bytes = disk.contents(path) else { return stamps }
-      let manifest = try NodeManifest(decoding: bytes, path: path)
-      guard let cluster = manifest.cluster else { return stamps }
-      let hash = RingHash(seed: cluster.ringSeed)
-      let ringBits = Int(cluster.partitions).trailingZeroBitCount
-      let options = EngineOptions(clusterID: cluster.id, nodeID: manifest.node, hash: hash, ringBits: ringBits)
-      let stores = manifest.stores.filter { hints == nil ? !$0.id.isHints : $0.id == hints }
-      let engine = try Engine.open(Simulator.directory, options: options, stores: stores, on: &disk)
-      for (index, key) in keys.enumerated() {
-        let position = hash(key.encoded)
-        let partition = ringBits == 0 ? 0 : position >> UInt64(64 - ringBits)
-        let store = hints ?? StoreID(partition: UInt16(partition), replicas: cluster.replicas)
-        guard engine.contains(store),
-          case .found(let version) = try engine.lookup(
-            key: key.encoded, hash: position, in: store, warm: nil, on: &disk)
-        else { continue }
-        stamps[index] = version.stamp
-      }
-    } catch {
-      // What it cannot read it does not hold.
-    }
-    return stamps
+    DiskContents(of: keys, on: disk, losesPower: losesPower, in: hints).stamps
   }
 }
 

@@ -17,6 +17,14 @@ package enum Fault: String, CaseIterable, Sendable {
   case bitFlip = "bit-flip"
   /// What a power loss would leave of a machine's disk is copied, and later put in place of the disk.
   case snapshot, restore
+  /// The directory of one store of a partition is removed while its machine is down.
+  case wipeStore = "wipe-store"
+  /// The directory of the hints for one node is removed while its machine is down: these hints are lost.
+  case wipeHints = "wipe-hints"
+  /// A machine comes back with an empty disk.
+  case wipeNode = "wipe-node"
+  /// One node is cut off, and then a month passes.
+  case month
 
   // All the time
   case loss, duplication
@@ -37,7 +45,7 @@ package enum Fault: String, CaseIterable, Sendable {
   package var strikes: Bool {
     switch self {
     case .kill, .powerLoss, .shutdown, .blackout, .pause, .cut, .reset, .clockJump, .fullDisk, .failedSync, .bitFlip,
-      .snapshot, .restore:
+      .snapshot, .restore, .wipeStore, .wipeHints, .wipeNode, .month:
       true
     case .loss, .duplication, .lateness, .offsets, .drift, .coldReads, .startCrashes, .chaos: false
     }

@@ -173,8 +173,9 @@ package struct History: Sendable {
     counts.succeeded += 1
     acknowledgedKeys.insert(operation.key)
     ownWrites.acknowledge(operation, stamp: stamp, nodes: max(0, rules.nodesReached(quorum) - standIns))
+    let owners = rules.ownersKept(quorum, standIns: standIns)
+    if owners > 0 { writes.acknowledge(key: operation.key, stamp: stamp, nodes: owners) }
     let nodes = rules.nodesKept(quorum)
-    if nodes > standIns { writes.acknowledge(key: operation.key, stamp: stamp, nodes: nodes - standIns) }
     if standIns > 0, nodes > 0 { handedOver.append((operation.key, stamp, nodes)) }
   }
 

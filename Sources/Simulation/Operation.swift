@@ -72,6 +72,9 @@ package struct QuorumRules: Sendable {
   package let losesUnsyncedWrites: Bool
   /// So many nodes may lose what was synced as well: by damage, or to an older copy of their disk.
   package let nodesThatForget: Int
+  /// What these forget they notice, and say nothing of it until they have got it from every other owner: a write that
+  /// others have too keeps all its copies.
+  package var isRefilled = false
   /// A client may be told of damage.
   package var expectsDamage = false
 
@@ -99,8 +102,16 @@ package struct QuorumRules: Sendable {
   }
 
   /// Nodes that hold an acknowledged write whatever faults this run knows.
-  package func nodesKept(_ write: WriteQuorum) -> Int {
-    max(0, (losesUnsyncedWrites ? nodesSynced(write) : nodesReached(write)) - nodesThatForget)
+  package func nodesKept(_ write: WriteQuorum) -> Int { max(0, nodesHeld(write) - nodesThatForget) }
+
+  /// The same for a write of which some nodes keep a hint only: owners that hold it, or will before they answer.
+  package func ownersKept(_ write: WriteQuorum, standIns: Int) -> Int {
+    let owners = nodesHeld(write) - standIns
+    return isRefilled && owners > nodesThatForget ? owners : max(0, owners - nodesThatForget)
+  }
+
+  private func nodesHeld(_ write: WriteQuorum) -> Int {
+    losesUnsyncedWrites ? nodesSynced(write) : nodesReached(write)
   }
 }
 

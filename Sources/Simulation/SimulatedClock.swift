@@ -23,6 +23,9 @@ package struct SimulatedClock: Sendable {
   /// Moves the wall clock; the monotonic clock does not notice.
   package mutating func jump(byMilliseconds delta: Int) { offsetMilliseconds += delta }
 
+  /// Time passes in which somebody keeps the wall clock from drifting.
+  package mutating func pass(nanoseconds: UInt64) { healed = healed.adding(nanoseconds: nanoseconds) }
+
   /// Sets the wall clock right.
   package mutating func heal(at now: Instant) {
     offsetMilliseconds = 0

@@ -27,6 +27,7 @@ package struct SimulationOptions: Sendable {
   package var handoffBytesPerSecond: UInt64 = 16 << 20
   /// Of a million ticks of a node, so many come with an operator who asks that its hints be handed over.
   package var drainRequestsPerMillion = 0
+  package var antiEntropy = AntiEntropyOptions()
   package var network = NetworkOptions()
   package var disk = DiskOptions()
   package var clocks = ClockOptions()
@@ -55,6 +56,7 @@ package struct SimulationOptions: Sendable {
     workload.isWeak = generator.chance(1, in: 3)
     drawMerges(seed)
     drawHandoff(seed)
+    drawAntiEntropy(seed)
   }
 
   /// From a stream of its own, so that the rest of a run is what it is without merges.
@@ -84,6 +86,52 @@ package struct SimulationOptions: Sendable {
       if nodes > 3 { faults.downMax = max(2, faults.downMax) }
     }
     for point in ChaosPoint.ofHandoff where generator.chance(1, in: 2) { faults.chaosPoints.insert(point) }
+  }
+
+  /// How the owners come to agree, and what they lose; from a stream of its own as well.
+  private mutating func drawAntiEntropy(_ seed: UInt64) {
+    var generator = SeededGenerator(seed: seed, stream: 10)
+    antiEntropy = AntiEntropyOptions(using: &generator)
+    let lost = generator.below(12)
+    let mean = generator.pick([1500, 4000, 8000])
+    let month = generator.pick([3000, 6000])
+    if generator.chance(1, in: 8) { faults.means[.month] = month }
+    // One machine loses what it has synced, in one way: by flipped bits, to an older copy, or to a hand that removes it.
+    guard faults.nodesThatForget == 0 else { return }
+    switch lost {
+    case 0: faults.means[.wipeStore] = mean
+    case 1: faults.means[.wipeNode] = mean
+    case 2: faults.means[.wipeHints] = mean
+    case 3:
+      for fault in [Fault.wipeStore, .wipeHints, .wipeNode] { faults.means[fault] = mean }
+    case 4: faults.means[.bitFlip] = mean
+    default: break
+    }
+  }
+}
+
+/// How the owners of a run find out what they lack.
+package struct AntiEntropyOptions: Sendable {
+  /// Between two rounds with a peer; 0: only when an operator asks.
+  package var intervalMilliseconds: UInt64 = 2000
+  package var pullBytesPerSecond: UInt64 = 32 << 20
+  /// Between two readings of all sealed files; 0: none.
+  package var scrubMilliseconds: UInt64 = 5000
+  package var scrubBytesPerSecond: UInt64 = 8 << 20
+  /// Of a million ticks of a node, so many come with an operator who asks for a round.
+  package var requestsPerMillion = 0
+  /// In the end nobody asks: the owners must come to agree by themselves.
+  package var convergesAlone = false
+
+  package init() {}
+
+  init(using generator: inout SeededGenerator) {
+    intervalMilliseconds = generator.pick([300, 2000, 2000, 10_000, 0])
+    pullBytesPerSecond = generator.pick([10_000, 1 << 20, 32 << 20])
+    scrubMilliseconds = generator.pick([300, 2000, 10_000, 0])
+    scrubBytesPerSecond = generator.pick([10_000, 1 << 20, 8 << 20])
+    requestsPerMillion = generator.pick([0, 200, 2000])
+    convergesAlone = generator.chance(1, in: 2) && intervalMilliseconds > 0
   }
 }
 
@@ -210,10 +258,13 @@ package struct FaultOptions: Sendable {
   }
 
   /// Nodes whose copies of acknowledged writes may go, synced or not.
-  package var nodesThatForget: Int { mayDamage || means[.restore] != nil ? 1 : 0 }
+  package var nodesThatForget: Int { mayDamage || mayWipe || means[.restore] != nil ? 1 : 0 }
 
   /// Whether bytes that were synced may be found damaged.
   package var mayDamage: Bool { means[.bitFlip] != nil }
+
+  /// Whether stores or hints may be removed.
+  package var mayWipe: Bool { means[.wipeStore] != nil || means[.wipeHints] != nil || means[.wipeNode] != nil }
 }
 
 /// What the clients of a run are after.

@@ -10,6 +10,7 @@ package struct SimulationResult: Sendable {
   package let virtualTime: Instant
   package let operations: OperationCounts
   package let handoff: HandoffTally
+  package let antiEntropy: AntiEntropyTally
   /// The strikes that took effect, in order.
   package let strikes: [StrikeReport]
   /// Strikes that the whole run has.
@@ -51,9 +52,14 @@ package func simulate(
 
 extension Simulator {
   func result() -> SimulationResult {
-    for machine in machines { tally.add(machine.node?.counters) }
+    for machine in machines {
+      tally.add(machine.node?.counters)
+      antiEntropyTally.add(machine.node?.counters)
+      antiEntropyTally.rebuilds += machine.platter.disk.directories(in: Simulator.asideDirectory).count
+    }
+    antiEntropyTally.add(wiretap.exchanges)
     return SimulationResult(
       seed: seed, violations: history.violations, virtualTime: now, operations: history.counts, handoff: tally,
-      strikes: strikes, strikesPlanned: plan.strikes.count, traceHash: trace.hash)
+      antiEntropy: antiEntropyTally, strikes: strikes, strikesPlanned: plan.strikes.count, traceHash: trace.hash)
   }
 }

@@ -5,7 +5,7 @@ import Storage
 // What disks do to a node: they are full for a while, a sync fails, a bit is flipped in what was synced, and an older
 // copy of a disk is put in its place. The last two take from one machine at most in a run, and from one that holds all
 // it should: what is acknowledged is promised by one node less in such a run, from the beginning
-// (`QuorumRules.nodesThatForget`). A machine with flipped bits is not healed: when the faults end it is taken away.
+// (`QuorumRules.nodesThatForget`). A machine with flipped bits must find them and get from its peers what they took.
 
 extension Simulator {
   /// Within this time after a sync has failed the node must have stopped, milliseconds.
@@ -59,7 +59,7 @@ extension Simulator {
     let disk = machine.platter.disk
     let paths = disk.paths.filter { path in
       (path.hasSuffix(".data") || path.hasSuffix(".hint") || path.hasSuffix(".journal"))
-        && (disk.syncedLength(path) ?? 0) > 0
+        && !SimulatedDisk.isInside(path, Simulator.asideDirectory) && (disk.syncedLength(path) ?? 0) > 0
     }
     guard !paths.isEmpty else { return nil }
     let path = draws.pick(paths)
@@ -78,13 +78,6 @@ extension Simulator {
     case .damaged, .incompatible, .missing: return true
     case .io, .locked: return false
     }
-  }
-
-  /// The machine is not started again: its data is damaged, and says so.
-  func takeAway(_ machine: Machine) {
-    note(.fault, machine, 6, "is taken away: its data is damaged")
-    if machine.state != .down { die(machine, losingPower: false) }
-    machine.isOut = true
   }
 
   /// Only of a process that runs: put back, it finds that it did not stop cleanly, and issues no stamp under its old

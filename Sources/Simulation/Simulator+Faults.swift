@@ -36,6 +36,10 @@ extension Simulator {
       case .bitFlip: flipBit(&draws)
       case .snapshot: takeSnapshot(&draws)
       case .restore: putSnapshotBack(&draws)
+      case .wipeStore: wipeStore(hints: false, &draws)
+      case .wipeHints: wipeStore(hints: true, &draws)
+      case .wipeNode: wipeNode(&draws)
+      case .month: beginMonth(&draws)
       case .loss, .duplication, .lateness, .offsets, .drift, .coldReads, .startCrashes, .chaos: String?.none
       }
     guard let effect else { return }

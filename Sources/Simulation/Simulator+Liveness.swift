@@ -27,8 +27,7 @@ extension Simulator {
   func endFaults() {
     network.calm()
     diskPace = DiskOptions()
-    for machine in machines where machine.isDamaged && !machine.isOut { takeAway(machine) }
-    core = machines.filter { !$0.isOut }.map(\.index)
+    core = Array(machines.indices)
     if options.faults.healsCoreFirst, machines.allSatisfy(\.hasServed) {
       let chosen = drawCore()
       for machine in machines where !chosen.contains(machine.index) && !machine.isOut { keepOut(machine) }
@@ -38,15 +37,17 @@ extension Simulator {
     heal()
   }
 
-  /// Takes out as many machines as a quorum of the owners of every partition can do without, in a random order.
+  /// Takes out as many machines as a quorum of the owners of every partition can do without, in a random order. One that
+  /// may have lost a store is the first: to fill it again takes every other owner.
   private func drawCore() -> [Int] {
     let ring = Ring(
       epoch: 1, partitionCount: options.partitions, replicas: options.replicas, members: machines.map(\.member))
     let owners = (0..<options.partitions).map { partition in ring.owners(of: partition).map { Int($0.rawValue) - 1 } }
     let quorum = options.replicas / 2 + 1
     var chosen = core
-    for _ in machines {
-      let candidate = generator.pick(chosen)
+    for turn in machines.indices {
+      let random = generator.pick(chosen)
+      let candidate = turn == 0 && losesStores ? forgetful.index : random
       let rest = chosen.filter { $0 != candidate }
       if owners.allSatisfy({ list in list.count { rest.contains($0) } >= quorum }) { chosen = rest }
     }
@@ -101,7 +102,7 @@ extension Simulator {
 
   /// The core has proved itself: everybody else follows. False when nobody is left to be healed.
   func healRest() -> Bool {
-    let rest = machines.filter { $0.isOut && !$0.isDamaged }
+    let rest = machines.filter(\.isOut)
     guard !rest.isEmpty else { return false }
     for machine in rest { machine.isOut = false }
     core = machines.filter { !$0.isOut }.map(\.index)

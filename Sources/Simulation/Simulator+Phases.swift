@@ -45,6 +45,7 @@ extension Simulator {
         endFaults()
       }
     case .settling(let since): reviewSettling(since: since)
+    case .converging: reviewConvergence()
     case .comparing:
       checkConvergence()
       phase = .over
@@ -93,9 +94,14 @@ extension Simulator {
     }
     guard !settles(since: since), clients.isIdle, openListings.isEmpty else { return }
     if core.count == machines.count, !overdue.isEmpty { return awaitOverdue() }
-    note(.phase, nil, 3, "=== proofs")
-    if core.count == machines.count { history.hintsAreDelivered() }
     checkDeliveries()
+    guard core.count == machines.count else { return beginProofs() }
+    history.hintsAreDelivered()
+    beginConvergence()
+  }
+
+  func beginProofs() {
+    note(.phase, nil, 3, "=== proofs")
     phase = .proving
     planProofs()
     prove()
@@ -104,7 +110,7 @@ extension Simulator {
   /// The longest that a node leaves hints alone which were refused.
   private var handoffPauseMilliseconds: UInt64 { 32 * options.hintRetryMilliseconds }
 
-  private var allServe: Bool { core.allSatisfy { obstacle(machines[$0]) == nil } }
+  var allServe: Bool { core.allSatisfy { obstacle(machines[$0]) == nil } }
 
   private var obstacles: String {
     core.compactMap { index in obstacle(machines[index]).map { "n\(index + 1): \($0)" } }.joined(separator: "; ")
@@ -120,16 +126,13 @@ extension Simulator {
     if status.space?.isShort == true { return "has no room" }
     let wrong = status.peers.first { ($0.link == .up) != core.contains(Int($0.member.id.rawValue) - 1) }
     if let wrong { return "\(wrong.member.name) is \(wrong.link)" }
-    // No hint is left after quiescence; a store that is damaged takes none before it is filled again.
+    // No hint is left after quiescence, and no store that is not whole.
     let kept = status.hints.first { hint in
-      hint.count > 0 && core.contains(Int(hint.member.id.rawValue) - 1) && !isDamaged(hint.member)
+      hint.count > 0 && core.contains(Int(hint.member.id.rawValue) - 1)
     }
-    return kept.map { "keeps \($0.count) hints for \($0.member.name), \($0.state)" }
-  }
-
-  private func isDamaged(_ member: Member) -> Bool {
-    let machine = machines[Int(member.id.rawValue) - 1]
-    return machine.node?.status(at: machine.clock.moment(at: now)).stores.contains { $0.role != .active } ?? true
+    if let kept { return "keeps \(kept.count) hints for \(kept.member.name), \(kept.state)" }
+    let unfilled = status.stores.first { $0.role != .active }
+    return unfilled.map { "store \($0.id) is \($0.role)" }
   }
 
   // MARK: - Proofs
@@ -191,6 +194,7 @@ extension Simulator {
     let text = "\(proof.kind) of key \(proof.key) through n\(proof.machine + 1)"
     switch response {
     case nil: report(.unavailable, "all is calm, and \(text) was not answered")
+    case .failed where findsDamage(): return
     case .failed(let failure)?: report(.unavailable, "all is calm, and \(text) failed: \(failure)")
     case .object(let stamp, _)?: agree(proof, on: stamp, text)
     case .notFound(let tombstone)?: agree(proof, on: tombstone ?? .zero, text)

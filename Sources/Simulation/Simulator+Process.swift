@@ -31,6 +31,10 @@ extension Simulator {
     nodeOptions.hintBytesMax = options.hintBytesMax
     nodeOptions.hintRetryMilliseconds = options.hintRetryMilliseconds
     nodeOptions.handoffBytesPerSecond = options.handoffBytesPerSecond
+    nodeOptions.antiEntropyMilliseconds = options.antiEntropy.intervalMilliseconds
+    nodeOptions.pullBytesPerSecond = options.antiEntropy.pullBytesPerSecond
+    nodeOptions.scrubMilliseconds = options.antiEntropy.scrubMilliseconds
+    nodeOptions.scrubBytesPerSecond = options.antiEntropy.scrubBytesPerSecond
     drawChaos(machine, &nodeOptions)
     var draws = SeededGenerator(seed: machine.generator.next())
     if isFaulty, options.faults.crashesDuringStart, draws.chance(1, in: 4), !omissions.contains(.startCrashes) {
@@ -49,7 +53,7 @@ extension Simulator {
       }
       if case .storage(let refusal) = error, isDamage(refusal, on: machine) {
         note(.start, machine, 0, "does not start: \(error)")
-        return takeAway(machine)
+        return replaceDisk(of: machine)
       }
       if machine.platter.disk.hasFailedSync {
         note(.start, machine, 0, "does not start: \(error)")
@@ -70,7 +74,7 @@ extension Simulator {
   private var mayBeChaotic: Bool {
     switch phase {
     case .bootstrap, .faults: true
-    case .settling, .proving, .comparing, .over: false
+    case .settling, .converging, .proving, .comparing, .over: false
     }
   }
 
@@ -114,6 +118,7 @@ extension Simulator {
     if batch.wantsTurn { scheduleTurn(of: machine) }
     noteSloppyReads(machine, batch)
     checkForgotten(machine, events)
+    watchRefills(of: machine)
     perform(batch.free, of: machine)
     guard machine.state == .up, machine.life == life, let sync = batch.sync else { return }
     beginSync(sync, afterSync: batch.afterSync, on: machine)
@@ -148,6 +153,9 @@ extension Simulator {
       if operators.chance(perMillion: options.drainRequestsPerMillion) {
         deliver(.admin(.drainHints, session: Simulator.operatorSession), to: machine)
       }
+      if isFaulty, roundOperators.chance(perMillion: options.antiEntropy.requestsPerMillion) {
+        deliver(.admin(.antiEntropy, session: Simulator.operatorSession), to: machine)
+      }
     }
     let milliseconds = isBusy ? UInt64(Node<MountedDisk>.tickMilliseconds) : 40
     schedule(.tick(life), after: milliseconds * 1_000_000 - machine.generator.duration(microseconds: 0...1000))
@@ -165,6 +173,7 @@ extension Simulator {
         send(part, of: session.rawValue)
       case .adminDone(let outcome, let session):
         note(.answer, machine, session.rawValue, "is told \(outcome)")
+        if session == Convergence.session { roundAnswered(by: machine, outcome) }
       case .send(let message, let node):
         send(message, from: machine, to: machines[Int(node.rawValue) - 1])
       case .disconnect(let node): drop(machine, to: Int(node.rawValue) - 1)
@@ -191,7 +200,9 @@ extension Simulator {
 
   private func stopped(_ machine: Machine, _ reason: StopReason) {
     note(.stop, machine, 0, "stops: \(reason)")
-    if case .failed(let error) = reason, isDamage(error, on: machine) { return takeAway(machine) }
+    if case .failed(let error) = reason, isDamage(error, on: machine) {
+      return crash(machine, losingPower: false, outage: outage(&machine.generator))
+    }
     if case .failed = reason, machine.platter.disk.hasFailedSync {
       return crash(machine, losingPower: true, outage: outage(&machine.generator))
     }
@@ -219,6 +230,7 @@ extension Simulator {
   /// Ends the process at once. Without power the disk forgets, wholly or partly, what was not synced.
   func die(_ machine: Machine, losingPower: Bool) {
     tally.add(machine.node?.counters)
+    antiEntropyTally.add(machine.node?.counters)
     machine.forgetProcess()
     if losingPower {
       machine.platter.disk.crash(using: &machine.generator)

@@ -19,6 +19,8 @@ extension Simulator {
     if let seen = wiretap.listen(message, from: machine.index, to: peer.index) {
       history.saw(seen.version, key: seen.key, at: now)
     }
+    for record in wiretap.pulled(message) { history.saw(record.version, key: record.key, at: now) }
+    checkRole(message, from: machine, to: peer)
     if let kept = wiretap.takeKept() { checkKept(by: kept.keeper, for: kept.owner, key: kept.key) }
     let path = path(machine.index, peer.index)
     let connection = network[path]

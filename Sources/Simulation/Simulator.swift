@@ -10,7 +10,7 @@ import Storage
 // flush, perform what is free, sync, then perform the rest. A run has three phases: the cluster is founded, it works
 // under faults, and it must work without failure once they have stopped.
 // Invariant: nothing here depends on anything but the seed and the options; no dictionary or set is ever walked.
-// Left out: wiped directories, changes of membership.
+// Left out: changes of membership.
 
 /// What can happen next.
 enum Happening {
@@ -37,6 +37,7 @@ enum Happening {
   case heal([SimulatedNetwork.Path])
   case emptyDisk(machine: Int)
   case stopLate(Life, pauses: Int)
+  case month
   case review
 }
 
@@ -45,6 +46,8 @@ enum Phase: Equatable {
   case faults(until: Instant)
   /// No more faults; what was under way arrives.
   case settling(since: Instant)
+  /// Nobody asks for anything any more: the owners come to hold the same.
+  case converging
   case proving
   /// All is proved: what the last reads have repaired arrives.
   case comparing
@@ -67,11 +70,20 @@ final class Simulator {
   var generator: SeededGenerator
   /// When operators ask for hints to be handed over.
   var operators: SeededGenerator
+  /// When they ask for rounds of anti-entropy.
+  var roundOperators: SeededGenerator
   var history: History
   var clients: ClientTable
   var wiretap: Wiretap
   /// Of the processes that have ended.
   var tally = HandoffTally()
+  var antiEntropyTally = AntiEntropyTally()
+  /// Stores of the machine that forgets.
+  var refills = RefillWatch()
+  /// Whether all owners hold the same in the end.
+  var convergence: Convergence?
+  /// Proofs that were begun anew because one met damage.
+  var damageFoundLate = 0
   /// Answered with a hint's help.
   var sloppyReads: Set<Int> = []
   var probe: DurabilityProbe
@@ -110,10 +122,12 @@ final class Simulator {
     plan = FaultPlan(options: options.faults, seed: seed)
     generator = SeededGenerator(seed: seed, stream: 5)
     operators = SeededGenerator(seed: seed, stream: 9)
+    roundOperators = SeededGenerator(seed: seed, stream: 11)
     var rules = QuorumRules(
       n: options.replicas, sync: options.syncVaries ? .never : options.sync,
       losesUnsyncedWrites: options.faults.losesUnsyncedWrites, nodesThatForget: options.faults.nodesThatForget)
     rules.expectsDamage = options.faults.mayDamage
+    rules.isRefilled = options.faults.mayWipe && !options.faults.mayDamage
     history = History(rules: rules, keys: options.workload.keys)
     clients = ClientTable(clients: options.workload.clients)
     probe = DurabilityProbe(seed: seed)
@@ -197,6 +211,7 @@ final class Simulator {
     case .heal(let paths): heal(paths)
     case .emptyDisk(let machine): emptyDisk(machines[machine])
     case .stopLate(let life, let pauses): stopLate(life, pauses: pauses)
+    case .month: passMonth()
     case .review: review()
     }
   }

@@ -30,6 +30,12 @@ package struct Violation: Equatable, Sendable, CustomStringConvertible {
     case hintLost = "hint lost"
     /// An owner that full reads have found behind is still behind.
     case notRepaired = "not repaired"
+    /// A store that is not whole answers as if it were, or serves before it holds what the other owners had.
+    case servedTooSoon = "served too soon"
+    /// Owners that differ after a round of each, or after some intervals of calm.
+    case notConverged = "not converged"
+    /// Equal owners that compare more than roots.
+    case roundMovesData = "round moves data"
   }
 
   package let promise: Promise

@@ -29,6 +29,10 @@ struct Wiretap {
   private(set) var ledger: HintLedger
   /// What a node has just said that it keeps for another one.
   private var lastKept: (keeper: Int, owner: Int, key: Int)?
+  /// Keys of all pushes to owners.
+  private var pushed: [Question: Int] = [:]
+  /// What has passed since the count began, and what of it all told.
+  var exchanges = ExchangeTally()
   /// Hints on their way to their owners.
   private var handoffs: [Question: (key: Int, stamp: Stamp)] = [:]
 
@@ -53,6 +57,29 @@ struct Wiretap {
     }
   }
 
+  /// The key of which a node says what its store holds, or that it has taken a version of it.
+  func keyAnswered(_ message: PeerMessage, to asker: Int) -> Int? {
+    switch message.body {
+    case .readReply(let reply):
+      if case .refused = reply.outcome { return nil }
+      return asked[Question(asker: asker, operation: reply.operation)]
+    case .pushReply(let reply):
+      switch reply.outcome {
+      case .applied, .haveNewer: return pushed[Question(asker: asker, operation: reply.operation)]
+      case .stale, .refused: return nil
+      }
+    default: return nil
+    }
+  }
+
+  /// Records that a node sends because it was asked for all that its store has.
+  func pulled(_ message: PeerMessage) -> [(key: Int, version: StoredVersion)] {
+    guard case .pullReply(let reply) = message.body, case .page(let page) = reply.outcome else { return [] }
+    return page.records.compactMap { record in
+      keys.firstIndex { $0.encoded == record.key }.map { ($0, record.version) }
+    }
+  }
+
   /// The versions in a message that node `sender` sends. Told before the network decides whether it arrives.
   mutating func listen(_ message: PeerMessage, from sender: Int, to addressee: Int) -> (
     key: Int, version: StoredVersion
@@ -60,6 +87,8 @@ struct Wiretap {
     switch message.body {
     case .push(let push):
       let key = keys.firstIndex(of: push.key)
+      let isHint = if case .hint = push.kind { true } else { false }
+      if !isHint { pushed[Question(asker: sender, operation: push.operation)] = key }
       if case .hint(let owner) = push.kind {
         askedToKeep[push.version.stamp, default: 0] |= 1 << UInt64(addressee)
         let request = Request(
@@ -91,8 +120,11 @@ struct Wiretap {
       case .stale, .refused: break
       }
       return nil
+    case .compare, .compareReply, .pull, .pullReply:
+      exchanges.count(message.body)
+      return nil
     case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .forward, .forwardReply,
-      .list, .listReply, .compare, .compareReply, .pull, .pullReply:
+      .list, .listReply:
       return nil
     }
   }

@@ -11,8 +11,8 @@ let simulateCommand = Subcommand(
     "A run is decided by its seed alone: cluster, clients, faults. Failures are printed as the command that repeats them;",
     "with --trace a run tells what happens: virtual seconds, node, event. --shrink leaves out of a failing run what the",
     "failure does not need, until nothing more can go, and prints the smaller command.",
-    "Faults that can be left out: \(Fault.allCases.prefix(12).map(\.rawValue).joined(separator: ", ")),",
-    "\(Fault.allCases.dropFirst(12).map(\.rawValue).joined(separator: ", ")).",
+    "Faults that can be left out: \(Fault.allCases.prefix(10).map(\.rawValue).joined(separator: ", ")),",
+    "\(Fault.allCases.dropFirst(10).map(\.rawValue).joined(separator: ", ")).",
   ],
   options: [
     Option("--seed", "S", help: "run this seed"),

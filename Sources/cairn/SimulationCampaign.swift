@@ -34,6 +34,7 @@ struct SimulationCampaign {
   private var failures = 0
   private var operations = 0
   private var handoff = HandoffTally()
+  private var antiEntropy = AntiEntropyTally()
 
   init(seeds: Range<UInt64>, jobs: Int, minutes: Int?, printsJSON: Bool) {
     portions = seeds
@@ -64,7 +65,8 @@ struct SimulationCampaign {
     if Console.errorIsTerminal { writeToStandardError("\r\u{1B}[K") }
     let seconds = clock.now().instant.milliseconds(since: started) / 1000
     let verdict = failures == 0 ? "all passed" : "\(failures) FAILED"
-    let text = "\(handoff.summary)\n\(runs) runs, \(operations) operations, \(seconds) s: \(verdict)\n"
+    let tallies = "\(handoff.summary)\n\(antiEntropy.summary)\n"
+    let text = "\(tallies)\(runs) runs, \(operations) operations, \(seconds) s: \(verdict)\n"
     if printsJSON { writeToStandardError(text) } else { try printOut(text) }
     return failures == 0 ? 0 : 1
   }
@@ -130,6 +132,7 @@ struct SimulationCampaign {
     runs += 1
     operations += report.operations
     handoff += report.handoff
+    antiEntropy += report.antiEntropy
     if report.failure != nil { failures += 1 }
     if printsJSON {
       writeToStandardOutput(report.json.text(indent: false) + "\n")

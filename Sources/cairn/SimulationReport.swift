@@ -16,6 +16,7 @@ struct SimulationReport {
   let operations: Int
   let succeeded: Int
   let handoff: HandoffTally
+  let antiEntropy: AntiEntropyTally
   /// The strikes that took effect, as a person reads them, by number.
   let strikes: [(number: Int, text: String)]
   /// Strikes that the whole run has.
@@ -32,6 +33,7 @@ struct SimulationReport {
     operations = result.operations.invoked
     succeeded = result.operations.succeeded
     handoff = result.handoff
+    antiEntropy = result.antiEntropy
     strikes = result.strikes.map { strike in
       (strike.number, "\(strike.time.nanoseconds / 1_000_000) ms, \(strike.fault.rawValue): \(strike.text)")
     }
@@ -49,6 +51,7 @@ struct SimulationReport {
     operations = 0
     succeeded = 0
     handoff = HandoffTally()
+    antiEntropy = AntiEntropyTally()
     let planned = plannedStrikes(seed: seed)
     strikes = planned.filter { !omissions.contains(strike: $0.number, of: $0.fault) }
       .map { ($0.number, "\($0.fault.rawValue), if it took effect") }
@@ -92,6 +95,7 @@ struct SimulationReport {
       JSON.Member(name: "operations", value: .integer(operations)),
       JSON.Member(name: "succeeded", value: .integer(succeeded)),
       JSON.Member(name: "handoff", value: handoff.json),
+      JSON.Member(name: "anti_entropy", value: antiEntropy.json),
       JSON.Member(name: "faults", value: .integer(strikes.count)),
       JSON.Member(name: "strikes_planned", value: .integer(strikesPlanned)),
       JSON.Member(
@@ -119,7 +123,8 @@ struct SimulationReport {
     guard let json = try? JSON.parse(Array(line.utf8)), let seed = json["seed"]?.string.flatMap({ UInt64($0) }),
       let virtual = json["virtual_milliseconds"]?.integer, let operations = json["operations"]?.integer,
       let succeeded = json["succeeded"]?.integer, let planned = json["strikes_planned"]?.integer,
-      let handoff = HandoffTally(json["handoff"]), let strikes = json["strikes"]?.array,
+      let handoff = HandoffTally(json["handoff"]),
+      let antiEntropy = AntiEntropyTally(json["anti_entropy"]), let strikes = json["strikes"]?.array,
       let traceHash = json["trace"]?.string
     else { return nil }
     self.seed = seed
@@ -130,45 +135,12 @@ struct SimulationReport {
     self.operations = operations
     self.succeeded = succeeded
     self.handoff = handoff
+    self.antiEntropy = antiEntropy
     strikesPlanned = planned
     self.strikes = strikes.compactMap { strike in
       guard let number = strike["number"]?.integer, let text = strike["what"]?.string else { return nil }
       return (number, text)
     }
     self.traceHash = traceHash
-  }
-}
-
-extension HandoffTally {
-  private static var fields: [(name: String, path: WritableKeyPath<HandoffTally, Int>)] {
-    [
-      ("hints_kept", \.hintsKept),
-      ("hints_delivered", \.hintsDelivered),
-      ("hints_refused", \.hintsRefused),
-      ("sloppy_writes", \.sloppyWrites),
-      ("sloppy_reads", \.sloppyReads),
-      ("read_repairs", \.readRepairs),
-      ("hedged_reads", \.hedgedReads),
-    ]
-  }
-
-  var json: JSON {
-    .object(HandoffTally.fields.map { JSON.Member(name: $0.name, value: .integer(self[keyPath: $0.path])) })
-  }
-
-  init?(_ json: JSON?) {
-    self.init()
-    for field in HandoffTally.fields {
-      guard let count = json?[field.name]?.integer else { return nil }
-      self[keyPath: field.path] = count
-    }
-  }
-
-  /// For the last line of a campaign.
-  var summary: String {
-    """
-    hints: \(hintsKept) kept, \(hintsDelivered) delivered, \(hintsRefused) refused; \
-    sloppy: \(sloppyWrites) writes, \(sloppyReads) reads; reads: \(readRepairs) repairs, \(hedgedReads) hedged
-    """
   }
 }

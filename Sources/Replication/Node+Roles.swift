@@ -1,0 +1,29 @@
+package import Messages
+import Primitives
+package import Storage
+
+// What the simulator's checks look at in a node that runs.
+
+extension Node where Disk: ~Copyable {
+  /// The stores of partitions, in order, with their roles.
+  package var storeRoles: [(store: StoreID, role: StoreRole)] {
+    guard let engine else { return [] }
+    return engine.storeIDs.map { ($0, engine.role($0)) }
+  }
+
+  /// The store that this key belongs to, whoever has it.
+  package func store(of key: ObjectKey) -> StoreID { storeID(hash(key.encoded)) }
+
+  /// The role of this key's store; nil when this node does not own it.
+  package func role(of key: ObjectKey) -> StoreRole? {
+    let store = storeID(hash(key.encoded))
+    guard let engine, engine.contains(store) else { return nil }
+    return engine.role(store)
+  }
+
+  /// What others would compare this store with; nil when it is not here.
+  package func treeRoot(_ store: StoreID) -> TreeHash? {
+    guard let engine, engine.contains(store) else { return nil }
+    return engine.treeRoot(store)
+  }
+}
