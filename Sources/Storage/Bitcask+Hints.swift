@@ -86,7 +86,7 @@ extension Bitcask {
       let slot = keydir.position(of: place.hash, file: index, offset: place.offset)
     else { return false }
     removeLive(place.byteCount, from: index)
-    count(isTombstone: place.isTombstone, by: -1)
+    if place.isTombstone { tombstones -= 1 } else { keysLive -= 1 }
     keydir.remove(at: slot)
     return true
   }

@@ -56,23 +56,17 @@ extension Bitcask {
     return .page(page)
   }
 
-  private enum KeyRecord {
+  enum KeyRecord {
     /// The record, or at least its part up to the key's end.
     case record([UInt8], RecordHeader)
     case cold(ColdRead)
   }
 
-  private func keyOfRecord<FS: FileSystem & ~Copyable>(
+  func keyOfRecord<FS: FileSystem & ~Copyable>(
     at location: Location, hash: UInt64, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
   ) throws(StorageError) -> KeyRecord {
     guard location.byteCount > Bitcask.wholeBytesMax, location.offset < dataFiles[location.file].flushedLength else {
-      switch try fetch(location, warm: warm, mayBlock: mayBlock, on: &files) {
-      case .cold(let read): return .cold(read)
-      case .bytes(let bytes):
-        let header = try checked(bytes, at: location)
-        guard hashOfKey(header, in: bytes) == hash else { throw fenced(location, "the record of another key", bytes) }
-        return .record(bytes, header)
-      }
+      return try wholeRecord(at: location, hash: hash, warm: warm, mayBlock: mayBlock, on: &files)
     }
     var count = Bitcask.wholeBytesMax
     while true {
@@ -91,6 +85,19 @@ extension Bitcask {
         }
         return .record(bytes, header)
       }
+    }
+  }
+
+  /// The record at a location, read and checked from its first byte to its last.
+  func wholeRecord<FS: FileSystem & ~Copyable>(
+    at location: Location, hash: UInt64, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
+  ) throws(StorageError) -> KeyRecord {
+    switch try fetch(location, warm: warm, mayBlock: mayBlock, on: &files) {
+    case .cold(let read): return .cold(read)
+    case .bytes(let bytes):
+      let header = try checked(bytes, at: location)
+      guard hashOfKey(header, in: bytes) == hash else { throw fenced(location, "the record of another key", bytes) }
+      return .record(bytes, header)
     }
   }
 }

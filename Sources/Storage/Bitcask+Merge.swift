@@ -193,7 +193,7 @@ extension Bitcask {
     moves.output = output
     let place = Location(
       file: output, offset: dataFiles[output].length + UInt64(moves.bytes.count), byteCount: header.byteCount,
-      isTombstone: header.isTombstone)
+      isTombstone: header.isTombstone, digest: header.stamp.digest)
     Record.copy(chunk, at: at, byteCount: header.byteCount, salt: dataFiles[output].salt, to: &moves.bytes)
     moves.records += 1
     run.totals.recordsCopied += 1
@@ -215,7 +215,9 @@ extension Bitcask {
     if let output = moves.output, !moves.bytes.isEmpty { try move(moves, from: input, to: output, on: &files) }
     // Last, because removing a slot may move others.
     for gone in moves.forgotten {
-      if let slot = keydir.position(of: gone.hash, file: input, offset: gone.offset) { forget(slot, gone.header) }
+      if let slot = keydir.position(of: gone.hash, file: input, offset: gone.offset) {
+        forget(slot, gone.hash, gone.header)
+      }
     }
   }
 

@@ -15,16 +15,17 @@ extension Bitcask {
     case .absent: return .isNotThere
     case .record(let position, _, let header):
       guard header.isTombstone, header.stamp == stamp else { return .isNotThere }
-      forget(position, header)
+      forget(position, hash, header)
       return .purged
     }
   }
 
   /// Takes the tombstone out of the keydir and raises the floor above it.
-  func forget(_ position: Keydir.Position, _ header: RecordHeader) {
+  func forget(_ position: Keydir.Position, _ hash: UInt64, _ header: RecordHeader) {
     removeLive(header.byteCount, from: keydir.location(at: position).file)
-    count(isTombstone: true, by: -1)
+    uncount(hash, header.stamp, isTombstone: true)
     keydir.remove(at: position)
+    purges.note(hash)
     manifest.floor = max(manifest.floor, header.stamp)
     hasStaleManifest = true
   }

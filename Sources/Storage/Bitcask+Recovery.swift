@@ -292,7 +292,7 @@ extension Bitcask {
         guard entry.stamp > header.stamp else { return }
         let file = keydir.location(at: candidate).file
         removeLive(header.byteCount, from: file)
-        count(isTombstone: header.isTombstone, by: -1)
+        uncount(entry.hash, header.stamp, isTombstone: header.isTombstone)
         return place(entry, in: index, replacing: candidate)
       }
       position = keydir.next(after: candidate, entry.hash)
@@ -301,7 +301,9 @@ extension Bitcask {
   }
 
   private func location(_ entry: HintEntry, in index: Int) -> Location {
-    Location(file: index, offset: entry.offset, byteCount: entry.byteCount, isTombstone: entry.isTombstone)
+    Location(
+      file: index, offset: entry.offset, byteCount: entry.byteCount, isTombstone: entry.isTombstone,
+      digest: entry.stamp.digest)
   }
 
   private func place(_ entry: HintEntry, in index: Int, replacing position: Keydir.Position?) {
@@ -311,7 +313,7 @@ extension Bitcask {
       keydir.insert(entry.hash, location(entry, in: index))
     }
     addLive(entry.byteCount, to: index)
-    count(isTombstone: entry.isTombstone, by: 1)
+    count(entry.hash, entry.stamp, isTombstone: entry.isTombstone)
   }
 
   // MARK: What is cut

@@ -25,6 +25,10 @@ package final class Bitcask {
   var isOpen = true
   /// Something was flushed that the last manifest does not know.
   @safe @exclusivity(unchecked) var hasStaleManifest = false
+  /// Manifests that `setRole` and `loadSteps` gave steps for and that are not known to be written.
+  var manifestsAsked = 0
+  /// What the steps of `loadSteps` make durable.
+  var loadTargets: [SyncTarget] = []
   /// In the engine's list of stores to flush.
   @safe @exclusivity(unchecked) var isTouched = false
 
@@ -39,6 +43,10 @@ package final class Bitcask {
   var merge: MergeRun?
   @safe @exclusivity(unchecked) var keysLive = 0
   @safe @exclusivity(unchecked) var tombstones = 0
+  /// Over the records that count. That of a store of hints is empty: nobody compares it.
+  @safe @exclusivity(unchecked) var tree: HashTree
+  /// What was forgotten lately, for pulls that are under way.
+  var purges = PurgeRing()
   /// Of the records that count, in all data files.
   @safe @exclusivity(unchecked) private(set) var liveBytes: UInt64 = 0
 
@@ -52,6 +60,7 @@ package final class Bitcask {
     role = manifest.role
     promises = manifest.promises
     keydir = Keydir(ringBits: id.isHints ? 0 : options.ringBits)
+    tree = id.isHints ? HashTree() : HashTree(ringBits: options.ringBits)
   }
 
   /// What `apply` did.
@@ -71,10 +80,12 @@ package final class Bitcask {
   }
 
   /// Appends the version when it is the newest.
-  /// - Parameter tsn: A tombstone's place in the feed when it has one already; otherwise it gets the next.
+  /// - Parameters:
+  ///   - tsn: A tombstone's place in the feed when it has one already; otherwise it gets the next.
+  ///   - origin: Where it comes from, which says whether the floor is in its way.
   func apply<FS: FileSystem & ~Copyable>(
-    _ version: StoredVersion, key: [UInt8], hash: UInt64, tsn: UInt64? = nil, warm: WarmBytes?, mayBlock: Bool,
-    on files: inout FS
+    _ version: StoredVersion, key: [UInt8], hash: UInt64, tsn: UInt64? = nil, origin: Origin = .push,
+    warm: WarmBytes?, mayBlock: Bool, on files: inout FS
   ) throws(StorageError) -> Outcome {
     invariant(
       key.count <= StorageLimits.keyBytesMax && version.value.count <= StorageLimits.valueBytesMax,
@@ -83,7 +94,7 @@ package final class Bitcask {
     switch try find(key, hash: hash, warm: warm, mayBlock: mayBlock, on: &files) {
     case .cold(let read): return .cold(read)
     case .absent:
-      if version.stamp <= manifest.floor { return .belowFloor(manifest.floor) }
+      if version.stamp <= manifest.floor && !mayCreate(hash, origin) { return .belowFloor(manifest.floor) }
     case .record(let position, _, let header):
       let location = keydir.location(at: position)
       let isSynced = location.offset < dataFiles[location.file].syncedLength
@@ -98,14 +109,16 @@ package final class Bitcask {
     Record.append(version, key: key, tsn: tsn, salt: dataFiles[file].salt, to: &buffer)
     let byteCount = buffer.count - start
     let location = Location(
-      file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: version.isTombstone)
+      file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: version.isTombstone,
+      digest: version.stamp.digest)
     if let (position, old, header) = replaced {
       removeLive(header.byteCount, from: old.file)
-      count(isTombstone: header.isTombstone, by: -1)
+      uncount(hash, header.stamp, isTombstone: header.isTombstone)
       keydir.replace(at: position, with: location)
     } else {
       keydir.insert(hash, location)
     }
+    count(hash, version.stamp, isTombstone: version.isTombstone)
     note(version, tsn: tsn, byteCount: byteCount, in: file)
     return .appended(start..<buffer.count, fileID: dataFiles[file].id)
   }
@@ -161,8 +174,16 @@ package final class Bitcask {
   /// A larger buffer is given back after the turn, so that many idle stores stay small.
   private static let keptBufferBytes = 16 << 10
 
-  func count(isTombstone: Bool, by step: Int) {
-    if isTombstone { tombstones += step } else { keysLive += step }
+  /// A record counts from now on.
+  func count(_ hash: UInt64, _ stamp: Stamp, isTombstone: Bool) {
+    if isTombstone { tombstones += 1 } else { keysLive += 1 }
+    tree.toggle(hash, stamp, isTombstone: isTombstone)
+  }
+
+  /// A record counts no more.
+  func uncount(_ hash: UInt64, _ stamp: Stamp, isTombstone: Bool) {
+    if isTombstone { tombstones -= 1 } else { keysLive -= 1 }
+    tree.toggle(hash, stamp, isTombstone: isTombstone)
   }
 
   /// A record of the file at this index counts.
@@ -185,7 +206,6 @@ package final class Bitcask {
   }
 
   private func note(_ version: StoredVersion, tsn: UInt64, byteCount: Int, in file: Int) {
-    count(isTombstone: version.isTombstone, by: 1)
     dataFiles[file].length += UInt64(byteCount)
     dataFiles[file].records += 1
     addLive(byteCount, to: file)

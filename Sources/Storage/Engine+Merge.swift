@@ -123,7 +123,7 @@ extension Engine {
     if let store = merge.store, store.merge != nil { endMerge(of: store, on: &files) }
   }
 
-  private func endMerge<FS: FileSystem & ~Copyable>(of store: Bitcask, on files: inout FS) {
+  func endMerge<FS: FileSystem & ~Copyable>(of store: Bitcask, on files: inout FS) {
     store.cancelMerge(on: &files)
     merge.store = nil
     merge.copiedAt = nil

@@ -104,11 +104,13 @@ package final class Engine {
     invariant(promises.count <= StorageLimits.peersMax, "store \(id) has promises of \(promises.count) peers")
     store.manifest.role = role
     store.manifest.promises = promises
+    store.manifestsAsked += 1
     return [.replace(path: StorePath.manifest(store.directory), bytes: store.manifestBytes(afterSyncing: []))]
   }
 
   package func adoptRole(_ id: StoreID, _ role: StoreRole, promises: [PeerPromise]) {
     let store = store(id)
+    store.manifestsAsked = max(0, store.manifestsAsked - 1)
     store.role = store.damage == nil ? role : .fenced
     store.promises = promises
   }
@@ -126,6 +128,11 @@ package final class Engine {
 
   /// Those of hints; there are fewer of them than nodes.
   var hintStores: ArraySlice<Bitcask> { stores[partitionStores...] }
+
+  func giveUp(_ store: Bitcask) {
+    touched.removeAll { $0 === store }
+    store.setAside()
+  }
 
   private func giveUp<FS: FileSystem & ~Copyable>(_ store: Bitcask, on files: inout FS) {
     touched.removeAll { $0 === store }
@@ -166,12 +173,21 @@ package final class Engine {
   package func apply<FS: FileSystem & ~Copyable>(
     _ version: StoredVersion, key: [UInt8], hash: UInt64, to id: StoreID, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> ApplyOutcome {
+    try offer(version, key: key, hash: hash, to: id, .push, warm: warm, on: &files)
+  }
+
+  @inline(__always) func offer<FS: FileSystem & ~Copyable>(
+    _ version: StoredVersion, key: [UInt8], hash: UInt64, to id: StoreID, _ origin: Bitcask.Origin, warm: WarmBytes?,
+    on files: inout FS
+  ) throws(StorageError) -> ApplyOutcome {
     if let failure { throw failure }
     if space.isShort && !version.isTombstone { return .refused(.full) }
     let store = store(id)
     guard try prepare(store, on: &files) else { return .refused(space.refusal.map(DiskRefusal.init) ?? .full) }
     do throws(StorageError) {
-      switch try store.apply(version, key: key, hash: hash, warm: warm, mayBlock: false, on: &files) {
+      switch try store.apply(
+        version, key: key, hash: hash, origin: origin, warm: warm, mayBlock: false, on: &files)
+      {
       case .appended(let range, let fileID):
         noteAppend(range, fileID: fileID, in: store)
         return .applied(appended)

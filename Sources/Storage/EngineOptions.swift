@@ -57,6 +57,8 @@ extension EngineOptions {
 package enum StorePath {
   package static func stores(_ directory: String) -> String { directory + "/stores" }
   package static func store(_ directory: String, _ id: StoreID) -> String { stores(directory) + "/\(id)" }
+  /// Of stores that were set aside.
+  package static func damaged(_ directory: String) -> String { directory + "/damaged" }
   package static func snapshots(_ directory: String) -> String { directory + "/snapshots" }
   package static func snapshot(_ directory: String, _ name: SnapshotName) -> String {
     snapshots(directory) + "/" + name.rawValue

@@ -6,37 +6,6 @@ import Primitives
 // slots, so no insert pauses. Invariant: slots are sorted by hash, none before its home, and no empty slot lies
 // between a slot and its home. Keys with equal hashes are all here; whoever asks compares the keys in the records.
 
-/// Where a record is: packed into 64 bits, never 0 (a record never stands at offset 0).
-///     file index 14 | offset in 8-byte units 28 | length in 8-byte units, saturating, 12 | tombstone 1 | spare 9
-package struct Location: Equatable, Sendable {
-  package let rawValue: UInt64
-  package static let lengthUnitsMax = 4095
-
-  init(rawValue: UInt64) { self.rawValue = rawValue }
-
-  package init(file: Int, offset: UInt64, byteCount: Int, isTombstone: Bool) {
-    invariant(
-      file < StorageLimits.filesMax && offset & 7 == 0 && offset >> 3 < 1 << 28 && offset > 0,
-      "file \(file) offset \(offset) does not fit a slot")
-    let units = UInt64(min(byteCount >> 3, Location.lengthUnitsMax))
-    rawValue = UInt64(file) << 50 | (offset >> 3) << 22 | units << 10 | (isTombstone ? 1 << 9 : 0)
-  }
-
-  /// The place alone, as an unwritten record of no length has it.
-  init(file: Int, offset: UInt64) { rawValue = UInt64(file) << 50 | (offset >> 3) << 22 }
-
-  /// File and offset.
-  var place: UInt64 { rawValue >> 22 }
-
-  /// Index into the store's table of live files.
-  package var file: Int { Int(rawValue >> 50) }
-  package var offset: UInt64 { (rawValue >> 22 & 0xFFF_FFFF) << 3 }
-  /// Bytes of the record; when saturated it is at least this long.
-  package var byteCount: Int { Int(rawValue >> 10 & 0xFFF) << 3 }
-  package var isSaturated: Bool { rawValue >> 10 & 0xFFF == 0xFFF }
-  package var isTombstone: Bool { rawValue & 1 << 9 != 0 }
-}
-
 package final class Keydir {
   struct Slot {
     /// The hash, rotated so that the bits that all keys of the partition share come last.
@@ -117,9 +86,10 @@ package final class Keydir {
   }
 
   /// The first slot whose hash is not below this one.
-  package func first(atLeast hash: UInt64) -> Position? {
+  package func first(atLeast hash: UInt64) -> Position? { first(atLeastRotated: rotate(hash)) }
+
+  func first(atLeastRotated rotated: UInt64) -> Position? {
     guard !directory.isEmpty else { return nil }
-    let rotated = rotate(hash)
     let segment = segmentIndex(rotated)
     let found = segments[segment]
     var index = Keydir.home(rotated, found)
@@ -210,15 +180,24 @@ package final class Keydir {
   }
 
   /// Every slot, ascending by hash (rotated: within a partition that is the order of the hashes themselves).
-  package func visitAll(_ body: (UInt64, Location) -> Void) {
-    var entry = 0
+  package func visitAll(_ body: (UInt64, Location) -> Void) { visit(0...UInt64.max, body) }
+
+  /// Every slot whose rotated hash is in the range, ascending.
+  func visit(_ range: ClosedRange<UInt64>, _ body: (UInt64, Location) -> Void) {
+    guard !directory.isEmpty else { return }
+    var entry = Int(truncatingIfNeeded: range.lowerBound >> UInt64(64 &- globalDepth))
+    var isFirst = true
     while entry < directory.count {
       let segment = segments[Int(directory[entry])]
-      for index in 0..<segment.capacity where unsafe segment.slots[index].location != 0 {
+      for index in (isFirst ? Keydir.home(range.lowerBound, segment) : 0)..<segment.capacity {
         let slot = unsafe segment.slots[index]
+        if slot.location == 0 || slot.hash < range.lowerBound { continue }
+        if slot.hash > range.upperBound { return }
         body(unrotate(slot.hash), Location(rawValue: slot.location))
       }
-      entry += 1 << (globalDepth - segment.depth)
+      isFirst = false
+      let span = 1 << (globalDepth - segment.depth)
+      entry = (entry / span + 1) * span
     }
   }
 
@@ -254,7 +233,7 @@ package final class Keydir {
 
   // MARK: Slots
 
-  private func rotate(_ hash: UInt64) -> UInt64 { hash << ringBits | hash >> (64 &- ringBits) }
+  func rotate(_ hash: UInt64) -> UInt64 { hash << ringBits | hash >> (64 &- ringBits) }
   private func unrotate(_ hash: UInt64) -> UInt64 { hash >> ringBits | hash << (64 &- ringBits) }
 
   private func segmentIndex(_ rotated: UInt64) -> Int {

@@ -59,7 +59,7 @@ struct RepairWriter {
     Record.append(version, key: key, tsn: tsn, salt: outputs[file].salt, to: &buffer)
     let location = Location(
       file: file, offset: outputs[file].flushedLength + UInt64(start), byteCount: buffer.count - start,
-      isTombstone: version.isTombstone)
+      isTombstone: version.isTombstone, digest: version.stamp.digest)
     if let known {
       if version.stamp > known.stamp { index.replace(at: known.position, with: location) }
     } else {

@@ -5,16 +5,17 @@ import Testing
 @Suite("Keydir")
 struct KeydirTests {
   private func location(_ number: Int, tombstone: Bool = false) -> Location {
-    Location(file: number >> 20, offset: UInt64(number & 0xF_FFFF) * 8 + 64, byteCount: 128, isTombstone: tombstone)
+    Location(file: number >> 20, offset: UInt64(number & 0xF_FFFF) * 8 + 64, byteCount: 128, isTombstone: tombstone,
+      digest: UInt16(number & 0x1FF))
   }
 
   @Test("a location keeps what it was made of, and saturates at its longest length")
   func locations() {
-    let plain = Location(file: 16383, offset: 0xFFF_FFFF << 3, byteCount: 4094 * 8, isTombstone: true)
+    let plain = Location(file: 16383, offset: 0xFFF_FFFF << 3, byteCount: 4094 * 8, isTombstone: true, digest: 511)
     #expect(plain.file == 16383 && plain.offset == 0xFFF_FFFF << 3 && plain.byteCount == 4094 * 8)
-    #expect(plain.isTombstone && !plain.isSaturated)
-    let long = Location(file: 0, offset: 64, byteCount: 1 << 27, isTombstone: false)
-    #expect(long.isSaturated && long.byteCount == 4095 * 8 && !long.isTombstone)
+    #expect(plain.isTombstone && !plain.isSaturated && plain.digest == 511)
+    let long = Location(file: 0, offset: 64, byteCount: 1 << 27, isTombstone: false, digest: 0)
+    #expect(long.isSaturated && long.byteCount == 4095 * 8 && !long.isTombstone && long.digest == 0)
   }
 
   /// Masks: none; few distinct hashes; few distinct top bits; one hash for all.

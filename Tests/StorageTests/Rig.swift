@@ -100,10 +100,15 @@ struct Rig {
     for store in engine.stores where store.isOpen {
       var liveBytes: UInt64 = 0
       var live: [Int: (records: Int, bytes: UInt64)] = [:]
-      var places: [Location] = []
-      store.keydir.visitAll { places.append($1) }
-      for place in places {
+      var places: [(hash: UInt64, Location)] = []
+      store.keydir.visitAll { places.append(($0, $1)) }
+      var tree = HashTree(ringBits: options.ringBits)
+      for (hash, place) in places {
         let header = try store.record(at: place, on: &disk).header
+        tree.toggle(hash, header.stamp, isTombstone: header.isTombstone)
+        guard place.digest == header.stamp.digest else {
+          return "\(store.id): the digest \(place.digest) of \(hash) is not that of \(header.stamp)"
+        }
         live[place.file, default: (0, 0)].records += 1
         live[place.file, default: (0, 0)].bytes += UInt64(header.byteCount)
       }
@@ -124,6 +129,9 @@ struct Rig {
       }
       guard store.liveBytes == liveBytes else {
         return "\(store.id): \(store.liveBytes) live bytes, and there are \(liveBytes)"
+      }
+      guard store.id.isHints || store.tree == tree else {
+        return "the tree of \(store.id) is not the one of its records"
       }
       if let defect = store.keydir.defect() { return defect }
     }

@@ -1,0 +1,25 @@
+import Primitives
+
+// The hash trees of the stores, for those who compare them with other owners'. None of this reads a file. Meant for
+// stores of partitions.
+
+extension Engine {
+  package func treeRoot(_ id: StoreID) -> TreeHash { store(id).tree.root }
+
+  /// Of all segments, `HashTree.segmentCount` of them.
+  package func treeSegments(_ id: StoreID) -> [TreeHash] { store(id).tree.segments }
+
+  /// A word per leaf when the segment is cut into 2^`bits` of them. Looks at every slot of the segment.
+  /// - Parameter bits: At most `HashTree.leafBitsMax`.
+  package func leafHashes(of id: StoreID, segment: Int, bits: Int) -> [UInt32] {
+    store(id).leafHashes(segment: segment, bits: bits)
+  }
+
+  /// The slots of one leaf, ascending by hash; keys with one hash have one each.
+  package func slotDigests(of id: StoreID, segment: Int, leaf: Int, bits: Int) -> [SlotDigest] {
+    store(id).slotDigests(segment: segment, leaf: leaf, bits: bits)
+  }
+
+  /// Looks at every slot of the segment.
+  package func slotCount(of id: StoreID, segment: Int) -> Int { store(id).slotCount(segment: segment) }
+}
