@@ -9,8 +9,6 @@ package import Storage
 package enum ExchangeLimits {
   /// Stores in one comparison of roots.
   package static let rootsMax = 1024
-  /// A segment is cut into at most 2 to the power of this many leaves.
-  package static let leafBitsMax = 12
   /// Slots in one answer. Two of one hash say all that there is to say: who has more of one is asked for its keys.
   package static let slotsMax = 4096
   /// Hashes in one question for records.

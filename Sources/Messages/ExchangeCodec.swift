@@ -102,7 +102,7 @@ extension SlotQuestion {
     let bits = try reader.takeByte()
     var leaves: [UInt32] = []
     if bits != SlotQuestion.everything {
-      guard bits <= ExchangeLimits.leafBitsMax else { throw .malformed("leaves") }
+      guard bits <= HashTree.leafBitsMax else { throw .malformed("leaves") }
       guard reader.remaining >= 4 << Int(bits) else { throw .truncated }
       leaves.reserveCapacity(1 << Int(bits))
       for _ in 0..<1 << Int(bits) { leaves.append(try reader.takeUInt32()) }
@@ -217,7 +217,7 @@ extension SlotPage {
       let hash = try reader.takeUInt64()
       let bits = try reader.takeUInt16()
       let digest = bits & ~SlotPage.tombstoneBit
-      guard digest <= SlotDigest.digestMax else { throw .malformed("slots") }
+      guard digest < 1 << 9 else { throw .malformed("slots") }
       return SlotDigest(hash: hash, digest: digest, isTombstone: bits != digest)
     }
     for index in slots.indices.dropFirst() where slots[index].hash < slots[index - 1].hash {

@@ -28,7 +28,7 @@ package struct PairStatus: Equatable, Sendable {
   package var peer: Member
   /// Since the last round that was completed; nil when none was since the start of the process.
   package var lastRoundMilliseconds: UInt64?
-  /// Keys that the last completed round found different there.
+  /// Keys that this node lacked, or had older, when the last round was completed.
   package var differences: UInt64 = 0
   /// Since the start of the process.
   package var keysPulled: UInt64 = 0

@@ -13,6 +13,8 @@ struct JobTable: Sendable {
     case join
     case createStores([StoreSeed], lost: [StoreID: [PeerPromise]])
     case activate([StoreID: [PeerPromise]])
+    /// A store that was filled is to serve.
+    case load(StoreID, [PeerPromise])
     /// A checkpoint or a roll-over of the engine.
     case engine
     case shutdown
@@ -21,7 +23,7 @@ struct JobTable: Sendable {
     var writesIdentity: Bool {
       switch self {
       case .identity, .join, .createStores, .shutdown: true
-      case .activate, .engine: false
+      case .activate, .load, .engine: false
       }
     }
 

@@ -135,6 +135,7 @@ extension Node where Disk: ~Copyable {
     case .identity:
       identity.renewalFailed()
       renewalPausedUntil = now.instant.adding(milliseconds: Self.jobPauseMilliseconds)
+    case .load(let store, _): loadFailed(store, at: now)
     case .join, .createStores, .activate, .shutdown:
       stopReason = .failed(error)
       return
@@ -163,6 +164,8 @@ extension Node where Disk: ~Copyable {
     case .hint(let offer): hintRefused(offer, refused)
     case .handoff(let target): handoffReadFinished(target, nil)
     case .repair: break
+    case .exchange(let number): exchangeReadFailed(number, refused)
+    case .pullAnswer(let work): refusePull(work.pull, to: work.node, refused)
     }
   }
 }

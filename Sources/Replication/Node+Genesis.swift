@@ -179,7 +179,12 @@ extension Node where Disk: ~Copyable {
     else { return }
     peers[index].lastStatesSequence = announced.sequence
     let states = announced.states.filter { engine?.contains($0.store) == true }
+    let servesAgain = states.contains { state in
+      state.role == .active && genesis.state(of: state.store, at: node).map { $0.role != .active } ?? false
+    }
     genesis.record(states, from: node)
+    // What it refused because it was loading, it takes now.
+    if servesAgain { handoffPeerIsUp(node, at: now) }
     activateStores()
     // A peer that still loads may have missed what we said.
     guard let engine else { return }

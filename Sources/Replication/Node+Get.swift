@@ -123,7 +123,7 @@ extension Node where Disk: ~Copyable {
     switch OperationKind(of: reply.operation) {
     case .get: getAnswered(reply.operation, node, reply.outcome, at: now)
     case .write: receiveProbeReply(reply, from: node, at: now)
-    case .forward, .list, .handoff, nil: break
+    case .forward, .list, .handoff, .exchange, nil: break
     }
   }
 

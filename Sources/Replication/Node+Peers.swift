@@ -49,6 +49,9 @@ extension Node where Disk: ~Copyable {
     case .forwardReply(let reply): receiveForwardReply(reply, from: node, at: now)
     case .list(let list): receiveList(list, from: node)
     case .listReply(let reply): receiveListReply(reply, from: node, at: now)
+    case .compare, .pull: receiveQuestion(body, from: node)
+    case .compareReply(let reply): receiveCompareReply(reply, from: node, at: now)
+    case .pullReply(let reply): receivePullReply(reply, from: node, at: now)
     }
   }
 
@@ -103,6 +106,7 @@ extension Node where Disk: ~Copyable {
     } else {
       if peers[index].hello?.bootID != hello.bootID {
         genesis.forget(node)
+        endExchanges(with: node, "\(name(node)) was started anew")
         peers[index].lastPingSequence = 0
         peers[index].lastStatesSequence = 0
         peers[index].statesAnswered = nil
@@ -197,5 +201,6 @@ extension Node where Disk: ~Copyable {
       forwardTargetLost(operation, reason, at: now)
     }
     listReplicaFailed(node, at: now)
+    endExchanges(with: node, reason)
   }
 }

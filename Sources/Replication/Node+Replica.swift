@@ -147,6 +147,8 @@ extension Node where Disk: ~Copyable {
     case .handoff(let target): handoffReadFinished(target, warm)
     case .repair(let repair): repairOwn(repair, warm: warm)
     case .merge: merges.warm = warm
+    case .exchange(let number): exchangeReadFinished(number, warm)
+    case .pullAnswer(let work): continuePull(work, warm: warm)
     }
   }
 }

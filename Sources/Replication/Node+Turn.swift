@@ -22,6 +22,7 @@ extension Node where Disk: ~Copyable {
     greetAndProbe(at: now)
     reviewLists(at: now)
     reviewHandoffs(at: now)
+    reviewExchanges(at: now)
     tellClockDoubt(at: now)
     reviewDisk(at: now)
     keepLease(at: now)
@@ -35,7 +36,7 @@ extension Node where Disk: ~Copyable {
     case .write: wakeWrite(operation, at: now)
     case .get: wakeGet(operation, at: now)
     case .forward: wakeForward(operation, at: now)
-    case .list, .handoff, nil: break
+    case .list, .handoff, .exchange, nil: break
     }
   }
 
@@ -88,6 +89,7 @@ extension Node where Disk: ~Copyable {
     case .join: joined()
     case .createStores(let seeds, let lost): storesCreated(seeds, lost: lost, at: now)
     case .activate(let activated): storesActivated(activated, at: now)
+    case .load(let store, let promises): storeLoaded(store, promises, at: now)
     case .engine:
       engine?.completeWork()
       answerMergeWaiters()
@@ -158,7 +160,7 @@ extension Node where Disk: ~Copyable {
       switch OperationKind(of: operation) {
       case .write: coordinateWrite(operation, warm: nil, at: now)
       case .forward: sendForward(operation, at: now)
-      case .get, .list, .handoff, nil: break
+      case .get, .list, .handoff, .exchange, nil: break
       }
     }
   }
@@ -209,6 +211,7 @@ extension Node where Disk: ~Copyable {
     phase = .stopping
     endMerges()
     endDrains()
+    endExchanges()
     endLists(.notReady(detail: "node \(own.name) is stopping"))
     free.append(.log(.info, "stopping: \(clientOperations) operations to finish"))
   }

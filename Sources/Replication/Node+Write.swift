@@ -117,7 +117,7 @@ extension Node where Disk: ~Copyable {
     switch OperationKind(of: reply.operation) {
     case .write: receiveWriteReply(reply, from: node, at: now)
     case .handoff: receiveHandoffReply(reply, from: node, at: now)
-    case .get, .forward, .list, nil: break
+    case .get, .forward, .list, .exchange, nil: break
     }
   }
 

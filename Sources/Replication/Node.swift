@@ -50,6 +50,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var admitted: ForwardLedger
   var merges = MergeProgress()
   var handoffs: HandoffTable
+  var exchanges: ExchangeTable
   /// Who asked for the snapshot that is being made.
   var snapshotWaiter: SessionID?
   var leaseWaiters: [UInt64] = []
@@ -132,6 +133,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     admitted = ForwardLedger(at: now.instant, chaos: options.chaos)
     readLatency = ReadLatency(at: now.instant)
     handoffs = HandoffTable(options.members.map(\.id).filter { $0 != own.id }, at: now.instant)
+    exchanges = ExchangeTable(at: now.instant)
     chaos = options.chaos
     present = now.instant
     nextProbes = now.instant
@@ -176,6 +178,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     if stopReason == nil { batch.wantsTurn = continuePages(at: now) }
     if stopReason == nil, continueMerge(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueHandoff(at: now) { batch.wantsTurn = true }
+    if stopReason == nil, continueExchanges(at: now) { batch.wantsTurn = true }
     if stopReason == nil, let engine {
       do throws(StorageError) {
         try engine.flush(on: &disk)
@@ -209,7 +212,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Operations that the driver should tick for.
   package var operationsInProgress: Int {
     clientOperations + answeredWrites + (merges.isActive ? 1 : 0) + (snapshotWaiter == nil ? 0 : 1)
-      + (handoffs.isActive ? 1 : 0)
+      + (handoffs.isActive ? 1 : 0) + (exchanges.isActive ? 1 : 0)
   }
 
   /// Of them those that somebody waits for.

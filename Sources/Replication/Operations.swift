@@ -20,6 +20,7 @@ enum OperationKind: UInt64 {
   case forward = 2
   case list = 3
   case handoff = 4
+  case exchange = 5
 
   /// Numbers of one kind are this far apart.
   static let stride: UInt64 = 8
@@ -228,4 +229,8 @@ enum PendingRead: Sendable {
   case repair(Repair)
   /// The merge under way.
   case merge
+  /// An exchange of this node's own, by its number.
+  case exchange(UInt64)
+  /// Records that another owner asked for.
+  case pullAnswer(PullWork)
 }

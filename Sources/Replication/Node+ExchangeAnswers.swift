@@ -1,0 +1,251 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Storage
+
+// What this node tells other owners of its stores, when they ask. Nothing is kept between two questions but what waits
+// for the disk. Only a store that is active answers: what another one lacks may be what was lost (rule PULL,
+// Docs/Delete.md). A turn does so much of this and no more, whoever asks.
+
+/// A page of records that is being put together.
+struct PullWork: Sendable {
+  let pull: PeerPull
+  let node: NodeID
+  var records: [PulledRecord] = []
+  var bytes = 0
+  /// Of the items, those that are in the page; or the hash at which the rest of the range begins.
+  var itemsDone = 0
+  var from: UInt64 = 0
+}
+
+extension Node where Disk: ~Copyable {
+  /// What a turn may do for peers that compare and pull, in units of about a microsecond. What has begun is finished.
+  static var unitsPerTurn: Int { 512 }
+  /// Questions that wait at once; one more is refused as overload.
+  package static var questionsMax: Int { 256 }
+  private static var slotsPerUnit: Int { 256 }
+  private static var unitsPerRecord: Int { 2 }
+  private static var bytesPerUnit: Int { 4096 }
+
+  mutating func receiveQuestion(_ body: PeerBody, from node: NodeID) {
+    if exchanges.unitsLeft > 0, exchanges.questions.isEmpty { return answer(body, to: node) }
+    guard exchanges.questions.count < Self.questionsMax else { return refuse(body, to: node, .overloaded) }
+    exchanges.questions.append((body, node))
+  }
+
+  /// Answers what earlier turns left. - Returns: Whether there is more.
+  mutating func continueAnswers() -> Bool {
+    exchanges.unitsLeft = Self.unitsPerTurn
+    var answered = 0
+    while answered < exchanges.questions.count, exchanges.unitsLeft > 0 {
+      let (body, node) = exchanges.questions[answered]
+      answered += 1
+      answer(body, to: node)
+    }
+    exchanges.questions.removeFirst(answered)
+    return !exchanges.questions.isEmpty
+  }
+
+  private mutating func answer(_ body: PeerBody, to node: NodeID) {
+    switch body {
+    case .compare(let compare): answer(compare, to: node)
+    case .pull(let pull): continuePull(PullWork(pull: pull, node: node), warm: nil)
+    default: break
+    }
+  }
+
+  private mutating func refuse(_ body: PeerBody, to node: NodeID, _ refusal: Refusal) {
+    switch body {
+    case .compare(let compare):
+      send(.compareReply(PeerCompareReply(operation: compare.operation, outcome: .refused(refusal))), to: node)
+    case .pull(let pull): refusePull(pull, to: node, refusal)
+    default: break
+    }
+  }
+
+  // MARK: - Comparisons
+
+  private mutating func answer(_ compare: PeerCompare, to node: NodeID) {
+    let outcome: CompareOutcome
+    exchanges.unitsLeft -= 1
+    switch compare.subject {
+    case .roots(let roots, let beginsRound):
+      exchanges.unitsLeft -= roots.count
+      outcome = .roots(roots.map { answer($0, to: node, beginsRound: beginsRound) })
+    case .segments(let store, let configID, let theirs):
+      outcome = segments(of: store, configID: configID, theirs)
+    case .slots(let store, let configID, let question):
+      outcome = slots(of: store, configID: configID, question)
+    }
+    send(.compareReply(PeerCompareReply(operation: compare.operation, outcome: outcome)), to: node)
+  }
+
+  private mutating func answer(_ root: StoreRoot, to node: NodeID, beginsRound: Bool) -> RootAnswer {
+    func answer(_ verdict: RootAnswer.Verdict) -> RootAnswer {
+      RootAnswer(store: root.store, verdict: verdict, isUnderWay: isUnderWay(root.store, with: node))
+    }
+    if let refusal = refusal(root.store, configID: root.configID, hash: nil) { return answer(.refused(refusal)) }
+    guard let engine, engine.treeRoot(root.store) != root.root else { return answer(.equal) }
+    if beginsRound { invitedToRound(root.store, by: node) }
+    return answer(.differs)
+  }
+
+  private mutating func segments(of store: StoreID, configID: UInt64, _ theirs: [TreeHash]) -> CompareOutcome {
+    if let refusal = refusal(store, configID: configID, hash: nil) { return .refused(refusal) }
+    guard let engine else { return .refused(.notReady) }
+    var differing: UInt32 = 0
+    for (number, (own, other)) in zip(engine.treeSegments(store), theirs).enumerated() where own != other {
+      differing |= 1 << UInt32(number)
+    }
+    let status = engine.status(store)
+    return .segments(
+      SegmentAnswer(
+        differing: differing, keys: UInt64(status.keysLive + status.tombstones), bytes: status.liveBytes,
+        floor: engine.floor(store)))
+  }
+
+  private mutating func slots(of store: StoreID, configID: UInt64, _ question: SlotQuestion) -> CompareOutcome {
+    if let refusal = refusal(store, configID: configID, hash: nil) { return .refused(refusal) }
+    guard let engine else { return .refused(.notReady) }
+    let count = engine.slotCount(of: store, segment: question.segment)
+    exchanges.unitsLeft -= count / Self.slotsPerUnit
+    if !question.leaves.isEmpty, engine.treeSegments(store)[question.segment] == question.hash {
+      return .slots(SlotPage(slots: [], next: nil, isHidden: false))
+    }
+    var bits = HashTree.leafBits(slots: count)
+    var leaves = Array(0..<1 << bits)
+    var isHidden = false
+    if !question.leaves.isEmpty {
+      let theirBits = question.leaves.count.trailingZeroBitCount
+      let own = engine.leafHashes(of: store, segment: question.segment, bits: theirBits)
+      let differing = own.indices.filter { own[$0] != question.leaves[$0] }
+      isHidden = differing.isEmpty
+      if !isHidden {
+        bits = theirBits
+        leaves = differing
+      }
+    }
+    var page = SlotPage(slots: [], next: nil, isHidden: isHidden)
+    let first = storeID(question.from) == store ? leafNumber(of: question.from, bits: bits) : 0
+    for leaf in leaves where leaf >= first {
+      let slots = engine.slotDigests(of: store, segment: question.segment, leaf: leaf, bits: bits)
+      if !page.append(slots, from: question.from) { break }
+    }
+    return .slots(page)
+  }
+
+  // MARK: - Records
+
+  /// Puts a page together, and sends it when it is full, or all there is.
+  mutating func continuePull(_ work: PullWork, warm: WarmBytes?) {
+    let pull = work.pull
+    if let refusal = refusal(pull.store, configID: pull.configID, hash: nil) {
+      return refusePull(pull, to: work.node, refusal)
+    }
+    guard let engine else { return refusePull(pull, to: work.node, .notReady) }
+    var work = work
+    var next: UInt64?
+    do throws(StorageError) {
+      let read: ColdRead?
+      switch pull.subject {
+      case .items(let items): read = try collect(items, &work, &next, engine, warm)
+      case .range(let segment, let from):
+        work.from = max(work.from, from)
+        read = try collect(segment: segment, &work, &next, engine, warm)
+      }
+      guard let read else { return sendPage(work, next: next, engine) }
+      if !readCold(read, for: .pullAnswer(work)) { refusePull(pull, to: work.node, .overloaded) }
+    } catch {
+      refusePull(pull, to: work.node, refusal(of: pull.store, error))
+    }
+  }
+
+  /// - Returns: What must be read first.
+  private mutating func collect(
+    _ items: [PullItem], _ work: inout PullWork, _ next: inout UInt64?, _ engine: Engine, _ warm: WarmBytes?
+  ) throws(StorageError) -> ColdRead? {
+    var warm = warm
+    while work.itemsDone < items.count {
+      let item = items[work.itemsDone]
+      if work.bytes >= ExchangeLimits.pageBytes {
+        next = item.hash
+        return nil
+      }
+      exchanges.unitsLeft -= Self.unitsPerRecord
+      guard storeID(item.hash) == work.pull.store else {
+        work.itemsDone += 1
+        continue
+      }
+      switch try engine.versions(
+        ofHash: item.hash, above: item.above, in: work.pull.store, warm: warm, on: &disk)
+      {
+      case .cold(let read): return read
+      case .records(let records): note(records, &work)
+      }
+      warm = nil
+      work.itemsDone += 1
+    }
+    return nil
+  }
+
+  private mutating func collect(
+    segment: Int, _ work: inout PullWork, _ next: inout UInt64?, _ engine: Engine, _ warm: WarmBytes?
+  ) throws(StorageError) -> ColdRead? {
+    var warm = warm
+    while true {
+      switch try engine.recordPage(
+        in: work.pull.store, segment: segment, from: work.from, bytesMax: ExchangeLimits.pageBytes - work.bytes,
+        warm: warm, on: &disk)
+      {
+      case .cold(let read): return read
+      case .page(let records, let rest):
+        note(records, &work)
+        guard let rest else { return nil }
+        work.from = rest
+        // A page that ends early has met a record that is not in memory.
+        if work.bytes >= ExchangeLimits.pageBytes / 2 {
+          next = rest
+          return nil
+        }
+      }
+      warm = nil
+    }
+  }
+
+  private mutating func note(_ records: [PulledRecord], _ work: inout PullWork) {
+    let bytes = records.reduce(0) { $0 + $1.byteCount }
+    exchanges.unitsLeft -= records.count * Self.unitsPerRecord + bytes / Self.bytesPerUnit
+    work.records += records
+    work.bytes += bytes
+  }
+
+  private mutating func sendPage(_ work: PullWork, next: UInt64?, _ engine: Engine) {
+    let page = PullPage(records: work.records, next: next, floor: engine.floor(work.pull.store))
+    send(.pullReply(PeerPullReply(operation: work.pull.operation, outcome: .page(page))), to: work.node)
+  }
+
+  mutating func refusePull(_ pull: PeerPull, to node: NodeID, _ refusal: Refusal) {
+    send(.pullReply(PeerPullReply(operation: pull.operation, outcome: .refused(refusal))), to: node)
+  }
+}
+
+extension SlotPage {
+  /// Takes what there is room for, never part of a hash; of one hash two slots, which say that there are several.
+  /// - Returns: Whether all of it went in; otherwise `next` says where the rest begins.
+  fileprivate mutating func append(_ slots: [SlotDigest], from: UInt64) -> Bool {
+    var index = 0
+    while index < slots.count {
+      let hash = slots[index].hash
+      let group = slots[index...].prefix { $0.hash == hash }
+      index += group.count
+      guard hash >= from else { continue }
+      guard self.slots.count + 2 <= ExchangeLimits.slotsMax else {
+        next = hash
+        return false
+      }
+      self.slots += group.prefix(2)
+    }
+    return true
+  }
+}

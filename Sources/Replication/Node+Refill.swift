@@ -1,0 +1,201 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Storage
+
+// How a store that lost something becomes whole (rules LOADING and GENESIS (b), Docs/Delete.md). It takes part in nothing
+// until everything that any other owner holds has been pulled: what an owner acknowledged may be nowhere else, so one
+// that is down or silent is waited for. Only an owner that says that its own store does not serve need not be asked. What
+// is here already stays: after a crash only the segments that differ are looked at again.
+
+/// A store that is being filled.
+struct Refill: Sendable {
+  let store: StoreID
+  let incarnation: Identity128
+  let began: Instant
+  /// Owners that have been asked for everything, in this life of the process.
+  var passed: [NodeID] = []
+  /// Whom it is read from now.
+  var source: NodeID?
+  /// Of the source.
+  var keysTotal: UInt64 = 0
+  var bytesTotal: UInt64 = 0
+  /// Here, when the first owner was asked.
+  var bytesBefore: UInt64 = 0
+  /// Why nothing moves.
+  var waiting: String?
+  var pausedUntil: Instant?
+  /// The steps that make it serve are under way.
+  var isActivating = false
+}
+
+extension Node where Disk: ~Copyable {
+  /// An owner whose answers came to nothing is asked again after this time.
+  private static var refillPauseMilliseconds: UInt64 { 1000 }
+
+  // MARK: - Time
+
+  mutating func reviewRefills(_ engine: Engine, at now: Moment) {
+    guard phase == .opening || phase == .serving else { return }
+    exchanges.refills.removeAll {
+      engine.role($0.store) != .loading || engine.incarnation($0.store) != $0.incarnation
+    }
+    for store in engine.storeIDs where engine.role(store) == .loading && !awaitsGenesis(store, engine) {
+      if !exchanges.refills.contains(where: { $0.store == store }) { beginRefill(store, engine, at: now) }
+    }
+    for refill in exchanges.refills.indices { continueRefill(refill, engine, at: now) }
+  }
+
+  private mutating func beginRefill(_ store: StoreID, _ engine: Engine, at now: Moment) {
+    var refill = Refill(store: store, incarnation: engine.incarnation(store), began: now.instant)
+    refill.bytesBefore = engine.status(store).liveBytes
+    exchanges.refills.append(refill)
+    free.append(.log(.info, "store \(store) is loading: it is filled from its other owners"))
+  }
+
+  /// The next owner is asked, or the store serves, or it is said what it waits for.
+  private mutating func continueRefill(_ refill: Int, _ engine: Engine, at now: Moment) {
+    let store = exchanges.refills[refill].store
+    guard !exchanges.refills[refill].isActivating, refillExchange(of: store) == nil else { return }
+    if let until = exchanges.refills[refill].pausedUntil, until > now.instant { return }
+    exchanges.refills[refill].source = nil
+    var waiting: [String] = []
+    for node in owners(store) where node != own.id && !exchanges.refills[refill].passed.contains(node) {
+      let state = genesis.state(of: store, at: node)
+      if !peers.isUp(node) {
+        waiting.append(describe(.down, of: node))
+      } else if state?.role == .active {
+        return ask(node, forAllOf: refill, engine)
+      } else if state == nil {
+        waiting.append("\(name(node)) has not said yet whether its store serves")
+      }
+    }
+    if waiting.isEmpty, exchanges.refills[refill].passed.isEmpty { waiting = ["no other owner's store serves"] }
+    guard waiting.isEmpty else {
+      exchanges.refills[refill].waiting = waiting.joined(separator: "; ")
+      return
+    }
+    activate(refill, engine, at: now)
+  }
+
+  private func refillExchange(of store: StoreID) -> Int? {
+    exchanges.running.firstIndex { $0.isRefill && exchanges.pairs[$0.pair].store == store }
+  }
+
+  private mutating func ask(_ node: NodeID, forAllOf refill: Int, _ engine: Engine) {
+    let store = exchanges.refills[refill].store
+    guard exchanges.refillsRunning < Self.refillsMax, exchanges.running.count < Self.exchangesMax,
+      let pair = exchanges.index(store, node)
+    else {
+      exchanges.refills[refill].waiting = "other stores are being filled"
+      return
+    }
+    exchanges.refills[refill].source = node
+    exchanges.refills[refill].waiting = nil
+    exchanges.running.append(
+      Exchange(number: newOperation(.exchange), pair: pair, isRefill: true, incarnation: engine.incarnation(store)))
+    exchanges.isActive = true
+  }
+
+  // MARK: - Progress
+
+  mutating func noteRefillSource(_ store: StoreID, _ node: NodeID, _ answer: SegmentAnswer) {
+    guard let refill = exchanges.refills.firstIndex(where: { $0.store == store }) else { return }
+    exchanges.refills[refill].keysTotal = answer.keys
+    exchanges.refills[refill].bytesTotal = answer.bytes
+  }
+
+  /// Everything that this owner has is here.
+  mutating func refillPassed(_ exchange: Exchange, at now: Moment) {
+    let pair = exchanges.pairs[exchange.pair]
+    guard let refill = exchanges.refills.firstIndex(where: { $0.store == pair.store }) else { return }
+    exchanges.refills[refill].passed.append(pair.node)
+    exchanges.refills[refill].source = nil
+    if let engine { continueRefill(refill, engine, at: now) }
+  }
+
+  mutating func refillFailed(_ exchange: Exchange, _ reason: String) {
+    let pair = exchanges.pairs[exchange.pair]
+    guard let refill = exchanges.refills.firstIndex(where: { $0.store == pair.store }) else { return }
+    exchanges.refills[refill].source = nil
+    exchanges.refills[refill].waiting = reason
+    exchanges.refills[refill].pausedUntil = present.adding(milliseconds: Self.refillPauseMilliseconds)
+  }
+
+  mutating func endRefillExchanges(with node: NodeID, _ reason: String) {
+    let ended = exchanges.running.filter { $0.isRefill && exchanges.pairs[$0.pair].node == node }
+    exchanges.running.removeAll { $0.isRefill && exchanges.pairs[$0.pair].node == node }
+    for exchange in ended { refillFailed(exchange, reason) }
+  }
+
+  // MARK: - The end
+
+  /// Makes the store serve: what is in it first, then that it does, both durable. It records who its fellow owners are
+  /// now, as a new store does.
+  private mutating func activate(_ refill: Int, _ engine: Engine, at now: Moment) {
+    let store = exchanges.refills[refill].store
+    var promises: [PeerPromise] = []
+    for node in owners(store) where node != own.id {
+      guard let state = genesis.state(of: store, at: node) else {
+        exchanges.refills[refill].waiting = "\(name(node)) has not said yet which store it has"
+        return
+      }
+      promises.append(PeerPromise(peer: node, incarnation: state.incarnation, configID: engine.configID(store)))
+    }
+    guard let steps = engine.loadSteps(store, promises: promises) else {
+      exchanges.refills[refill].waiting = "what was pulled is not in its files yet"
+      return
+    }
+    exchanges.refills[refill].waiting = nil
+    exchanges.refills[refill].isActivating = true
+    start(.load(store, promises), steps)
+  }
+
+  mutating func storeLoaded(_ store: StoreID, _ promises: [PeerPromise], at now: Moment) {
+    guard let engine else { return }
+    engine.completeLoad(store, promises: promises)
+    guard let index = exchanges.refills.firstIndex(where: { $0.store == store }) else { return }
+    let refill = exchanges.refills.remove(at: index)
+    counters.antiEntropy.refills += 1
+    let status = engine.status(store)
+    let milliseconds = now.instant.milliseconds(since: refill.began)
+    free.append(
+      .log(
+        .info,
+        "store \(store) is filled after \(milliseconds) ms and serves: \(status.keysLive) keys, "
+          + "\(status.liveBytes) bytes"))
+    for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
+  }
+
+  /// The disk did not take the steps: they are tried again.
+  mutating func loadFailed(_ store: StoreID, at now: Moment) {
+    guard let refill = exchanges.refills.firstIndex(where: { $0.store == store }) else { return }
+    exchanges.refills[refill].isActivating = false
+    exchanges.refills[refill].waiting = "the disk refuses"
+    exchanges.refills[refill].pausedUntil = now.instant.adding(milliseconds: Self.refillPauseMilliseconds)
+  }
+
+  // MARK: - What operators see
+
+  func refillStatuses(at now: Moment) -> [RefillStatus] {
+    guard let engine else { return [] }
+    return exchanges.refills.map { refill in
+      let held = engine.status(refill.store)
+      var status = RefillStatus(store: refill.store)
+      status.source = refill.source.flatMap { ring.member($0) }
+      status.keys = UInt64(held.keysLive + held.tombstones)
+      status.keysTotal = max(refill.keysTotal, status.keys)
+      status.bytes = held.liveBytes
+      status.bytesTotal = max(refill.bytesTotal, status.bytes)
+      status.elapsedMilliseconds = now.instant.milliseconds(since: refill.began)
+      status.waiting = refillExchange(of: refill.store).flatMap { exchanges.running[$0].obstacle } ?? refill.waiting
+      let gained = status.bytes - min(status.bytes, refill.bytesBefore)
+      if status.waiting == nil, gained > 0 {
+        let left = Double(status.bytesTotal - status.bytes)
+        status.etaMilliseconds = UInt64(left / Double(gained) * Double(status.elapsedMilliseconds))
+      }
+      return status
+    }
+  }
+}

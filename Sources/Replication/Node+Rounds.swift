@@ -1,0 +1,184 @@
+import Cluster
+import Messages
+import Primitives
+import Storage
+
+// The rounds of single stores: roots are compared, what differs has its passes one after the other, and a round is over
+// when the roots are equal, or when neither side finds anything more.
+
+extension Node where Disk: ~Copyable {
+  /// Of one round of a store. One finds what can be seen, the next what digests hid; the last is for what came between.
+  static var passesMax: Int { 3 }
+  /// A root that differs begins no other round here before this time.
+  private static var invitationMilliseconds: UInt64 { 1000 }
+  /// How often the peer is asked whether it is done, and how long at most.
+  private static var lookMilliseconds: UInt64 { 200 }
+  private static var settlingMillisecondsMax: UInt64 { 30_000 }
+
+  // MARK: - Roots
+
+  mutating func askForRoots(_ line: Int, _ engine: Engine, at now: Moment) {
+    let node = exchanges.lines[line].node
+    guard exchanges.lines[line].question == nil, peers.isUp(node) else { return }
+    let beginsRound = !exchanges.lines[line].toAsk.isEmpty
+    let wanted =
+      beginsRound
+      ? exchanges.lines[line].toAsk
+      : exchanges.pairs.indices.filter { pair in
+        exchanges.pairs[pair].node == node && (exchanges.pairs[pair].lookAt.map { $0 <= now.instant } ?? false)
+      }
+    guard !wanted.isEmpty else { return }
+    let asked = Array(wanted.prefix(ExchangeLimits.rootsMax))
+    if beginsRound { exchanges.lines[line].toAsk.removeFirst(asked.count) }
+    for pair in asked { exchanges.pairs[pair].lookAt = nil }
+    let roots = asked.map { pair in
+      let store = exchanges.pairs[pair].store
+      return StoreRoot(store: store, configID: configID(store), root: engine.treeRoot(store))
+    }
+    let operation = newOperation(.exchange)
+    let body = PeerBody.compare(
+      PeerCompare(operation: operation, subject: .roots(roots, beginsRound: beginsRound)))
+    exchanges.lines[line].question = ExchangeQuestion(operation: operation, body: body, asked: now.instant)
+    exchanges.lines[line].asked = asked
+    exchanges.lines[line].beginsRound = beginsRound
+    counters.antiEntropy.rootsCompared += UInt64(asked.count)
+    send(body, to: node)
+  }
+
+  /// True when the answer is one about roots that was asked for.
+  mutating func takeRoots(_ reply: PeerCompareReply, from node: NodeID, at now: Moment) -> Bool {
+    guard
+      let line = exchanges.lines.firstIndex(where: { $0.node == node && $0.question?.operation == reply.operation })
+    else { return false }
+    let asked = exchanges.lines[line].asked
+    switch reply.outcome {
+    case .roots(let answers):
+      exchanges.lines[line].question = nil
+      guard answers.map(\.store) == asked.map({ exchanges.pairs[$0].store }) else {
+        failAsked(line, "\(name(node)) told of other stores than it was asked for")
+        return true
+      }
+      for (pair, answer) in zip(asked, answers) {
+        take(answer, of: pair, isLook: !exchanges.lines[line].beginsRound, at: now)
+      }
+    case .refused(let refusal):
+      if exchanges.lines[line].question?.postpone(refusal, at: now.instant) ?? false { return true }
+      failQuestion(line, describe(.refused(refusal), of: node))
+    case .segments, .slots:
+      failQuestion(line, "\(name(node)) answered what was not asked")
+    }
+    exchanges.isActive = true
+    return true
+  }
+
+  /// The question has come to nothing.
+  mutating func failQuestion(_ line: Int, _ reason: String) {
+    exchanges.lines[line].question = nil
+    failAsked(line, reason)
+  }
+
+  private mutating func failAsked(_ line: Int, _ reason: String) {
+    let phase: ExchangePair.Phase = exchanges.lines[line].beginsRound ? .idle : .settling
+    for pair in exchanges.lines[line].asked where exchanges.pairs[pair].phase == phase { failRound(pair, reason) }
+  }
+
+  private mutating func take(_ answer: RootAnswer, of pair: Int, isLook: Bool, at now: Moment) {
+    // The pair may have gone another way since.
+    guard exchanges.pairs[pair].phase == (isLook ? .settling : .idle) else { return }
+    switch answer.verdict {
+    case .refused(let refusal): failRound(pair, describe(.refused(refusal), of: exchanges.pairs[pair].node))
+    case .equal: completeRound(pair, isEqual: true, at: now)
+    case .differs:
+      guard isLook else { return makeDue(pair) }
+      let since = exchanges.pairs[pair].settlingSince ?? now.instant
+      if answer.isUnderWay, now.instant.milliseconds(since: since) < Self.settlingMillisecondsMax {
+        exchanges.pairs[pair].lookAt = now.instant.adding(milliseconds: Self.lookMilliseconds)
+      } else if exchanges.pairs[pair].passes < Self.passesMax,
+        exchanges.pairs[pair].passes == 1 || exchanges.pairs[pair].foundInPass > 0
+      {
+        exchanges.pairs[pair].phase = .due
+        exchanges.due.append(pair)
+      } else {
+        completeRound(pair, isEqual: false, at: now)
+      }
+    }
+  }
+
+  private mutating func makeDue(_ pair: Int) {
+    exchanges.pairs[pair].beginRound()
+    exchanges.due.append(pair)
+    exchanges.isActive = true
+  }
+
+  /// A peer found that its root differs from ours: this node may lack something, too.
+  mutating func invitedToRound(_ store: StoreID, by node: NodeID) {
+    guard phase == .serving, let pair = exchanges.index(store, node), exchanges.pairs[pair].phase == .idle else {
+      return
+    }
+    if let last = exchanges.pairs[pair].invited, present.milliseconds(since: last) < Self.invitationMilliseconds {
+      return
+    }
+    exchanges.pairs[pair].invited = present
+    makeDue(pair)
+  }
+
+  func isUnderWay(_ store: StoreID, with node: NodeID) -> Bool {
+    exchanges.index(store, node).map { exchanges.pairs[$0].isUnderWay } ?? false
+  }
+
+  // MARK: - The end of a round
+
+  /// A pass has found what it could: whether that is all, the roots tell.
+  mutating func settle(_ pair: Int, at now: Moment) {
+    exchanges.pairs[pair].phase = .settling
+    exchanges.pairs[pair].settlingSince = now.instant
+    exchanges.pairs[pair].lookAt = now.instant
+    exchanges.isActive = true
+  }
+
+  private mutating func completeRound(_ pair: Int, isEqual: Bool, at now: Moment) {
+    let hadDiffered = exchanges.pairs[pair].phase != .idle
+    let found = hadDiffered ? exchanges.pairs[pair].found : 0
+    let bytes = hadDiffered ? exchanges.pairs[pair].foundBytes : 0
+    exchanges.pairs[pair].phase = .idle
+    exchanges.pairs[pair].lookAt = nil
+    exchanges.pairs[pair].lastRound = now.instant
+    exchanges.pairs[pair].differences = found
+    exchanges.pairs[pair].failure = nil
+    counters.antiEntropy.rounds += 1
+    for waiter in exchanges.waiters.indices {
+      guard let place = exchanges.waiters[waiter].pending.firstIndex(of: pair) else { continue }
+      exchanges.waiters[waiter].pending.remove(at: place)
+      exchanges.waiters[waiter].report.compared += 1
+      exchanges.waiters[waiter].report.differing += hadDiffered ? 1 : 0
+      exchanges.waiters[waiter].report.stillDiffering += isEqual ? 0 : 1
+      exchanges.waiters[waiter].report.keysPulled += found
+      exchanges.waiters[waiter].report.bytesPulled += bytes
+    }
+    answerRoundWaiters(at: now.instant)
+  }
+
+  mutating func failRound(_ pair: Int, _ reason: String) {
+    exchanges.pairs[pair].phase = .idle
+    exchanges.pairs[pair].lookAt = nil
+    exchanges.pairs[pair].failure = reason
+    counters.antiEntropy.roundsFailed += 1
+    let member = ring.member(exchanges.pairs[pair].node)
+    for waiter in exchanges.waiters.indices {
+      guard let place = exchanges.waiters[waiter].pending.firstIndex(of: pair), let member else { continue }
+      exchanges.waiters[waiter].pending.remove(at: place)
+      exchanges.waiters[waiter].report.obstacles.append(
+        AntiEntropyReport.Obstacle(peer: member, store: exchanges.pairs[pair].store, reason: reason))
+    }
+    answerRoundWaiters(at: present)
+  }
+}
+
+extension ExchangeQuestion {
+  /// A refusal that passes: the question is asked again, as often as one that is lost. - Returns: Whether it is.
+  mutating func postpone(_ refusal: Refusal, at now: Instant) -> Bool {
+    guard refusal == .overloaded || refusal == .notReady, tries < Self.triesMax else { return false }
+    pausedUntil = now.adding(milliseconds: Self.pauseMilliseconds)
+    return true
+  }
+}
