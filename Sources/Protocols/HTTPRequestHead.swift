@@ -110,6 +110,7 @@ struct HTTPRequestHead: Sendable {
       problem = found
       return
     }
+    if method == .post, case .admin(let shown) = route, let task = shown.task { route = .admin(task) }
     if let refusal = HTTPRequestHead.refusal(of: method, by: route) {
       problem = refusal
       return
@@ -149,6 +150,7 @@ struct HTTPRequestHead: Sendable {
     case .admin(let admin) where admin.isTask:
       allow = "POST"
       isAllowed = method == .post
+    case .admin(let admin) where admin.task != nil: allow = "GET, HEAD, POST"
     case .buckets, .admin, .root, .problem: allow = "GET, HEAD"
     }
     return isAllowed ? nil : HTTPProblem(status: 405, text: "\(reason); allowed are \(allow)", allow: allow)

@@ -173,7 +173,7 @@ package struct HTTPSession: Sendable {
     "riak_kv_wm_buckets":["/types","/buckets","/riak"],"riak_kv_wm_props":["/types","/buckets","/riak"],\
     "riak_kv_wm_bucket_type":["/types"],"riak_kv_wm_ping":["/ping"],"riak_kv_wm_stats":["/stats"],\
     "ready":["/ready"],"metrics":["/metrics"],"admin":["/admin/status","/admin/ring","/admin/members","/admin/config",\
-    "/admin/hints","/admin/merge","/admin/drain-hints","/admin/snapshot","/admin/snapshots"]}
+    "/admin/hints","/admin/anti-entropy","/admin/merge","/admin/drain-hints","/admin/snapshot","/admin/snapshots"]}
 
     """
   /// The same for those clients who read the headers. The first link of a name is the one they take.

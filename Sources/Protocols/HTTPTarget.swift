@@ -6,20 +6,26 @@ import Primitives
 
 /// What operators ask over HTTP; the server answers from the node's status.
 package enum AdminRoute: Sendable, Equatable, CaseIterable {
-  case ping, ready, stats, metrics, status, ring, members, config, hints
+  case ping, ready, stats, metrics, status, ring, members, config, hints, antiEntropy
   /// What the node looks up.
   case snapshots
   /// Something to do, by POST; answered when it is done.
   case merge, snapshot, drainHints
+  /// By POST where GET shows `antiEntropy`.
+  case antiEntropyRound
 
   /// Asked for by POST, because it does something.
-  package var isTask: Bool { self == .merge || self == .snapshot || self == .drainHints }
+  package var isTask: Bool {
+    self == .merge || self == .snapshot || self == .drainHints || self == .antiEntropyRound
+  }
+  /// What POST does at the path where GET shows this; nil where there is nothing to do.
+  var task: AdminRoute? { self == .antiEntropy ? .antiEntropyRound : nil }
 
   /// What is no JSON is text, which nobody is refused.
   var isJSON: Bool {
     switch self {
-    case .stats, .status, .ring, .members, .config, .hints, .snapshots, .merge, .snapshot, .drainHints: true
-    default: false
+    case .ping, .ready, .metrics: false
+    default: true
     }
   }
 }
@@ -166,6 +172,7 @@ enum HTTPRoute: Equatable {
     case _ where HTTPText.equals(bytes, path, "admin/members"): .members
     case _ where HTTPText.equals(bytes, path, "admin/config"): .config
     case _ where HTTPText.equals(bytes, path, "admin/hints"): .hints
+    case _ where HTTPText.equals(bytes, path, "admin/anti-entropy"): .antiEntropy
     case _ where HTTPText.equals(bytes, path, "admin/merge"): .merge
     case _ where HTTPText.equals(bytes, path, "admin/drain-hints"): .drainHints
     case _ where HTTPText.equals(bytes, path, "admin/snapshot"): .snapshot

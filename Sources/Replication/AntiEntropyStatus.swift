@@ -86,6 +86,8 @@ package struct AntiEntropyCounters: Equatable, Sendable {
   /// Comparisons of a store with a peer's that were completed, and those that came to nothing.
   package var rounds: UInt64 = 0
   package var roundsFailed: UInt64 = 0
+  /// Those completed that found the two stores different.
+  package var roundsDiffering: UInt64 = 0
   /// Of stores, of segments and of leaves, by this node as the one who asks.
   package var rootsCompared: UInt64 = 0
   package var segmentsCompared: UInt64 = 0
@@ -117,6 +119,8 @@ package struct AntiEntropyReport: Equatable, Sendable {
     }
   }
 
+  /// Stores that were compared with at least one peer's.
+  package var stores = 0
   /// Pairs of a store and a peer; those of them that differed, and those that still do.
   package var compared = 0
   package var differing = 0

@@ -28,6 +28,7 @@ enum AdminDocuments {
       "keys_live": .count(status.keysLive),
       "tombstones": .count(status.tombstones),
       "hints": hintTotals(status.hints),
+      "anti_entropy": antiEntropyTotals(status),
       "clock_in_doubt": .bool(status.clockInDoubt),
       "operations_in_progress": .count(status.operationsInProgress),
       "disk": .optional(status.space, disk),
@@ -52,29 +53,10 @@ enum AdminDocuments {
     case .drained(let delivered, let queues): (drained(delivered, queues), 200)
     case .snapshot(let report): (snapshot(report), 200)
     case .snapshots(let entries): (.object(["snapshots": .array(entries.map(snapshot))]), 200)
-    case .antiEntropy(let report): (antiEntropy(report), 200)
+    case .antiEntropy(let report): (round(report), 200)
     case .snapshotRefused(let refusal): (.object(["error": .string("\(refusal)")]), status(refusal))
     case .refused(let reason): (.object(["error": .string(reason)]), 503)
     }
-  }
-
-  private static func antiEntropy(_ report: AntiEntropyReport) -> JSON {
-    .object([
-      "compared": .count(report.compared),
-      "differing": .count(report.differing),
-      "still_differing": .count(report.stillDiffering),
-      "keys_pulled": .count(report.keysPulled),
-      "bytes_pulled": .count(report.bytesPulled),
-      "milliseconds": .count(report.milliseconds),
-      "obstacles": .array(
-        report.obstacles.map { obstacle in
-          .object([
-            "node": .string(obstacle.peer.name),
-            "store": .optional(obstacle.store) { .string("\($0)") },
-            "reason": .string(obstacle.reason),
-          ])
-        }),
-    ])
   }
 
   private static func status(_ refusal: SnapshotRefusal) -> Int {

@@ -28,6 +28,10 @@ package struct Configuration: Sendable {
   package var hintBytesMax: UInt64 = 1 << 30
   package var hintRetryMilliseconds: UInt64 = 1000
   package var handoffBytesPerSecond: UInt64 = 16 << 20
+  package var antiEntropyMilliseconds: UInt64 = 300_000
+  package var pullBytesPerSecond: UInt64 = 32 << 20
+  package var scrubMilliseconds: UInt64 = 7 * 86_400_000
+  package var scrubBytesPerSecond: UInt64 = 8 << 20
   package var suspectAfterMilliseconds: UInt64 = 1000
   package var operationsMax = 16_384
   package var connectionsMax = 10_000

@@ -93,6 +93,29 @@ extension ConfigurationKey {
         + "that weigh then: the default hands over up to some 60,000 small writes a second from each node, and 1 GiB of "
         + "hints in a minute or so. Lower it when requests get slower while hints are handed over."
     ],
+    "anti_entropy_interval": [
+      "What hints and read repair have missed is found by this, within the interval. Where nothing differs a round costs a "
+        + "few kilobytes with each peer, whatever the number of keys, so there is little to gain from a longer one. Each "
+        + "node begins at a moment of its own, and asks only peers that are up.",
+      "With `0` replicas that differ stay so until `cairn anti-entropy --run` or a read of the key. Stores that lost something "
+        + "are filled all the same. Do not set both this and `scrub_interval` to `0`: then a record that went bad is noticed "
+        + "when it is read, and by then the other copies may have gone bad too.",
+    ],
+    "pull_rate": [
+      "Keeps disks and network free for clients while a store is filled: it takes *bytes of the stores / pull_rate* at "
+        + "least, so 100 GiB take about an hour with the default. Raise it if you would rather have the third copy back "
+        + "soon; lower it when requests get slower meanwhile. Each node pulls by its own value; one that is asked by several "
+        + "answers them all."
+    ],
+    "scrub_interval": [
+      "A pass is spread over this span, at `scrub_rate` at most. Take less than *the time in which two of your disks may go "
+        + "bad in the same place*: a damaged record is repaired from another owner, as long as one of them has it whole.",
+      "With `0` files are never read for their own sake, and damage in data that nobody reads stays hidden, on every copy.",
+    ],
+    "scrub_rate": [
+      "A pass over 1 TiB takes a day and a half at 8 MiB a second. Take more than *bytes of all data / scrub_interval*, or "
+        + "passes take longer than the interval (`cairn_scrub_last_pass_seconds`)."
+    ],
     "suspect_after": [
       "A peer that owes an answer for this long is suspected and routed around: requests that wait for it go on without "
         + "it, new ones do not ask it. An idle peer is asked every few twelfths of this span, so that its silence is noticed "

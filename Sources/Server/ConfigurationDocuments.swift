@@ -51,7 +51,7 @@ package enum ConfigurationDocuments {
     that is wrong with a file, one line per mistake, before a node does. `cairn config sample` prints a file with every
     setting, commented out; it is `Deploy/cairn.conf`. `cairn local up` takes `--set` too and gives it to every node.
 
-    Durations are a whole number with `ms`, `s`, `m` or `h`; sizes a whole number of bytes, or one with `KiB`, `MiB` or `GiB`.
+    Durations are a whole number with `ms`, `s`, `m`, `h` or `d`; sizes a whole number of bytes, or one with `KiB`, `MiB` or `GiB`.
 
     `GET /admin/config` shows what a running node goes by: for each setting its value and where that came from (`default`, `FILE
     line N`, `--set` or the flag), its default and its unit.

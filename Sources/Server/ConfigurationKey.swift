@@ -96,6 +96,16 @@ extension Configuration {
     size(
       "handoff_rate", \.handoffBytesPerSecond, (64 << 10)...(1 << 30),
       "hints that this node hands over in a second, at most"),
+    durationOrZero(
+      "anti_entropy_interval", \.antiEntropyMilliseconds, 100...(30 * 86_400_000), zero: "only when asked for",
+      "how often this node compares its stores with those of each other owner, and pulls what it lacks"),
+    size(
+      "pull_rate", \.pullBytesPerSecond, (1 << 10)...(4 << 30),
+      "records that this node pulls from other owners in a second, at most, to repair stores and to fill them"),
+    durationOrZero(
+      "scrub_interval", \.scrubMilliseconds, 1000...(365 * 86_400_000), zero: "never",
+      "how often every sealed data file is read, to find damage before somebody needs the record"),
+    size("scrub_rate", \.scrubBytesPerSecond, (1 << 10)...(4 << 30), "bytes that the scrub reads in a second, at most"),
     duration("suspect_after", \.suspectAfterMilliseconds, 50...600_000, "silence after which a node is routed around"),
     number("operations_max", \.operationsMax, 1...1_000_000, "client operations in progress; one more is answered 503"),
     number("connections_max", \.connectionsMax, 1...60_000, "client connections; one more is answered 503 and closed"),
@@ -189,6 +199,23 @@ extension Configuration {
       }, show: { showDuration($0[keyPath: field]) })
   }
 
+  /// A duration in `range`, or 0, which means something of its own.
+  private static func durationOrZero(
+    _ name: String, _ field: any Field<UInt64>, _ range: ClosedRange<UInt64>, zero: String, _ documentation: String
+  ) -> ConfigurationKey {
+    let (low, high) = (showDuration(range.lowerBound), showDuration(range.upperBound))
+    return ConfigurationKey(
+      name: name, unit: "duration", range: "\(low) to \(high), or 0: \(zero)", documentation: documentation,
+      isIdentity: false,
+      parse: { text, target in
+        guard let value = text == "0" ? 0 : parseDuration(text), value == 0 || range.contains(value) else {
+          return "a duration from \(low) to \(high), like 5m or 7d, or 0: \(zero)"
+        }
+        target[keyPath: field] = value
+        return nil
+      }, show: { showDuration($0[keyPath: field]) })
+  }
+
   private static func size(
     _ name: String, _ field: any Field<UInt64>, _ range: ClosedRange<UInt64>, _ documentation: String
   ) -> ConfigurationKey {
@@ -259,14 +286,14 @@ extension Configuration {
   }
 }
 
-/// Milliseconds of `200ms`, `5s`, `2m`, `1h`; nil when it is none of these.
+/// Milliseconds of `200ms`, `5s`, `2m`, `1h`, `7d`; nil when it is none of these.
 package func parseDuration(_ text: String) -> UInt64? {
-  parseQuantity(text, units: [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)])
+  parseQuantity(text, units: [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)])
 }
 
 /// The shortest text that `parseDuration` reads as this.
 package func showDuration(_ milliseconds: UInt64) -> String {
-  for (unit, scale) in [("h", 3_600_000), ("m", 60_000), ("s", 1000)] as [(String, UInt64)]
+  for (unit, scale) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] as [(String, UInt64)]
   where milliseconds >= scale && milliseconds % scale == 0 {
     return "\(milliseconds / scale)\(unit)"
   }

@@ -25,7 +25,8 @@ enum Metrics {
     return text.bytes
   }
 
-  static let families: [MetricFamily] = node + requests + replicas + queues + peers + hints + storage
+  static let families: [MetricFamily] =
+    node + requests + replicas + queues + peers + hints + antiEntropy + refills + scrub + storage
 
   // MARK: The node
 
@@ -304,33 +305,33 @@ enum Metrics {
 
   // MARK: Shapes
 
-  private static func counter(
+  static func counter(
     _ name: String, _ help: String, _ value: @escaping @Sendable (MetricsSnapshot) -> UInt64
   ) -> MetricFamily {
     MetricFamily(name: name, kind: .counter, help: help) { [MetricSample([], .count(value($0)))] }
   }
 
-  private static func gauge(
+  static func gauge(
     _ name: String, _ help: String, _ value: @escaping @Sendable (MetricsSnapshot) -> Double
   ) -> MetricFamily {
     MetricFamily(name: name, kind: .gauge, help: help) { [MetricSample([], .amount(value($0)))] }
   }
 
   /// A gauge of whole things.
-  private static func level(
+  static func level(
     _ name: String, _ help: String, _ value: @escaping @Sendable (MetricsSnapshot) -> Int
   ) -> MetricFamily {
     MetricFamily(name: name, kind: .gauge, help: help) { [MetricSample([], .count(UInt64(value($0))))] }
   }
 
-  private static func flag(
+  static func flag(
     _ name: String, _ help: String, _ value: @escaping @Sendable (MetricsSnapshot) -> Bool
   ) -> MetricFamily {
     level(name, help) { value($0) ? 1 : 0 }
   }
 
   /// One sample for each value of one label.
-  private static func labelled(
+  static func labelled(
     _ name: String, _ kind: MetricFamily.Kind, _ label: String, _ help: String,
     _ values: @escaping @Sendable (MetricsSnapshot) -> [(value: String, count: UInt64)]
   ) -> MetricFamily {
@@ -339,7 +340,7 @@ enum Metrics {
     }
   }
 
-  private static func ofPeers(
+  static func ofPeers(
     _ name: String, _ help: String, _ value: @escaping @Sendable (NodeStatus.Peer) -> Double?
   ) -> MetricFamily {
     MetricFamily(name: name, kind: .gauge, help: help) { snapshot in
@@ -350,7 +351,7 @@ enum Metrics {
   }
 
   /// A sum over the stores.
-  private static func bytes(
+  static func bytes(
     _ name: String, _ help: String, _ value: @escaping @Sendable (StoreStatus) -> UInt64
   ) -> MetricFamily {
     MetricFamily(name: name, kind: .gauge, help: help) { snapshot in

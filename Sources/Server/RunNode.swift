@@ -133,6 +133,10 @@ extension Configuration {
     options.hintBytesMax = hintBytesMax
     options.hintRetryMilliseconds = hintRetryMilliseconds
     options.handoffBytesPerSecond = handoffBytesPerSecond
+    options.antiEntropyMilliseconds = antiEntropyMilliseconds
+    options.pullBytesPerSecond = pullBytesPerSecond
+    options.scrubMilliseconds = scrubMilliseconds
+    options.scrubBytesPerSecond = scrubBytesPerSecond
     options.requestTimeoutMilliseconds = requestTimeoutMilliseconds
     options.suspectAfterMilliseconds = suspectAfterMilliseconds
     options.operationsMax = operationsMax

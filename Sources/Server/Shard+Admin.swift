@@ -15,7 +15,8 @@ extension Shard {
       let stats = RiakStatistics.document(metricsSnapshot(), ring: node.currentRing)
       reply.encode(json: stats.bytes, into: &bytes)
     case .metrics: reply.encode(metrics: Metrics.text(metricsSnapshot()), into: &bytes)
-    case .status, .ring, .members, .config, .hints, .snapshots, .merge, .snapshot, .drainHints:
+    case .status, .ring, .members, .config, .hints, .antiEntropy, .snapshots, .merge, .snapshot, .drainHints,
+      .antiEntropyRound:
       guard isLocal || configuration.adminRemote else { return refuseRemote(reply, into: &bytes) }
       reply.encode(json: document(route).bytes, into: &bytes)
     }
@@ -74,7 +75,8 @@ extension Shard {
     case .members: AdminDocuments.members(node.status(at: now), ring: node.currentRing)
     case .config: AdminDocuments.configuration(configuration)
     case .hints: AdminDocuments.hints(node.status(at: now), bytesMax: configuration.hintBytesMax)
-    case .ping, .ready, .stats, .metrics, .snapshots, .merge, .snapshot, .drainHints: .null
+    case .antiEntropy: AdminDocuments.antiEntropy(node.status(at: now))
+    case .ping, .ready, .stats, .metrics, .snapshots, .merge, .snapshot, .drainHints, .antiEntropyRound: .null
     }
   }
 }

@@ -121,6 +121,8 @@ extension Shard {
         step(.list(request, session: SessionID(connection: connection.key, number: number)))
       case .admin(.merge, let reply) where mayAdminister(connection): ask(.merge, for: connection, reply)
       case .admin(.drainHints, let reply) where mayAdminister(connection): ask(.drainHints, for: connection, reply)
+      case .admin(.antiEntropyRound, let reply) where mayAdminister(connection):
+        ask(.antiEntropy, for: connection, reply)
       case .admin(.snapshots, let reply) where mayAdminister(connection): ask(.snapshots, for: connection, reply)
       case .snapshot(let parameters, let reply): takeSnapshot(parameters, for: connection, reply)
       case .admin(let route, let reply):

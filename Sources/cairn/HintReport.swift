@@ -6,7 +6,7 @@ import Protocols
 
 /// What one node says: `/admin/hints`, or the answer to `/admin/drain-hints`.
 struct HintView {
-  let url: String
+  static let path = "/admin/hints"
   let document: JSON
 
   var name: String { document["node"]?.string ?? "?" }

@@ -33,6 +33,9 @@ private struct NodeRow {
   var tombstones: Int?
   /// Kept for other nodes.
   var hints: Int?
+  /// Of how many stores of the node some are being filled.
+  var stores: Int?
+  var filling: Int?
   var residentBytes: Int?
 
   init(_ node: LocalCluster.Node, of cluster: LocalCluster) {
@@ -57,14 +60,20 @@ private struct NodeRow {
       keys = status["keys_live"]?.integer
       tombstones = status["tombstones"]?.integer
       hints = status["hints"]?["count"]?.integer
+      stores = status["stores"]?.array?.count
+      filling = status["anti_entropy"]?["refilling"]?.integer
     } catch {
       return
     }
   }
 
+  private var isServing: Bool { state == "serving" || state == NodeRow.byHand }
+
   var cells: [String] {
     func cell(_ value: Int?) -> String { value.map(String.init) ?? "-" }
     let memory = residentBytes.map { "\(($0 + 1 << 19) >> 20) MiB" } ?? "-"
+    var state = state
+    if isServing, let filling, filling > 0 { state += ", filling \(filling) of \(cell(stores)) stores" }
     return [name, cell(pid.map(Int.init)), state, "\(endpoint)", cell(keys), cell(tombstones), cell(hints), memory]
   }
 
@@ -73,7 +82,7 @@ private struct NodeRow {
     return .object([
       "node": .string(name), "pid": number(pid.map(Int.init)), "state": .string(state), "http": .string("\(endpoint)"),
       "keys": number(keys), "tombstones": number(tombstones), "hints": number(hints),
-      "memory_bytes": number(residentBytes),
+      "stores": number(stores), "filling": number(filling), "memory_bytes": number(residentBytes),
     ])
   }
 }

@@ -6,6 +6,7 @@ import Primitives
 private let otherWords = [
   "set": "put", "write": "put", "read": "get", "del": "delete", "rm": "delete", "remove": "delete", "run": "local up",
   "handoff": "hints", "handoffs": "hints", "drain-hints": "hints --drain",
+  "aae": "anti-entropy", "aae-status": "anti-entropy", "antientropy": "anti-entropy", "scrub": "anti-entropy",
   "-v": "--version", "-V": "--version", "version": "--version",
 ]
 

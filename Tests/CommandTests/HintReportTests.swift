@@ -18,7 +18,6 @@ import Testing
   private func view(_ name: String, _ targets: [JSON], refused: Int = 0, bytesMax: Int = 1 << 30) -> HintView {
     let bytes = targets.reduce(0) { $0 + ($1["bytes"]?.integer ?? 0) }
     return HintView(
-      url: "http://\(name)",
       document: .object([
         "node": .string(name), "count": .integer(targets.reduce(0) { $0 + ($1["count"]?.integer ?? 0) }),
         "bytes": .integer(bytes), "hints_max": .integer(bytesMax), "refused": .integer(refused),

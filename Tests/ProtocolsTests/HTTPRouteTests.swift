@@ -52,7 +52,7 @@ import Testing
   @Test(arguments: [
     ("/ping", AdminRoute.ping), ("/ping/", .ping), ("/ready", .ready), ("/stats", .stats), ("/admin/status", .status),
     ("/admin/ring", .ring), ("/admin/members", .members), ("/admin/config/", .config), ("/stats?x=1", .stats),
-    ("/admin/hints", .hints),
+    ("/admin/hints", .hints), ("/admin/anti-entropy", .antiEntropy),
   ])
   func operatorsHaveTheirOwn(target: String, route: AdminRoute) {
     #expect(get(target) == [.admin(route, closes: false)])
@@ -66,6 +66,17 @@ import Testing
     for method in ["GET", "HEAD", "PUT", "DELETE"] {
       let refused = seen("\(method) /admin/\(task) HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
       #expect(refused.map(\.status) == ["HTTP/1.1 405 Method Not Allowed"])
+    }
+  }
+
+  @Test func whatShowsByGetMayDoSomethingByPost() {
+    func asked(_ method: String) -> [Seen] {
+      seen("\(method) /admin/anti-entropy HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+    }
+    #expect(asked("POST") == [.admin(.antiEntropyRound, closes: false)])
+    for method in ["PUT", "DELETE"] {
+      guard case .reply(let text, _)? = asked(method).first else { return #expect(Bool(false), "\(method)") }
+      #expect(text.hasPrefix("HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, HEAD, POST\r\n"))
     }
   }
 

@@ -1,4 +1,5 @@
 import Platform
+import Replication
 import Server
 import Storage
 import Testing
@@ -84,6 +85,40 @@ struct ConfigurationTests {
       let shown = configuration.settings().first { $0.key.name == key.name }
       #expect(shown?.value == key.defaultText)
       #expect(shown?.source == "--set")
+    }
+  }
+
+  @Test(
+    "intervals that 0 turns off take 0 and their range, and nothing between or beyond",
+    arguments: [
+      ("anti_entropy_interval", ["0", "0s", "100ms", "5m", "30d"], ["99ms", "1ms", "31d", "-1s", "5", ""]),
+      ("scrub_interval", ["0", "0ms", "1s", "7d", "365d"], ["999ms", "366d", "off"]),
+    ])
+  func intervals(name: String, taken: [String], refused: [String]) throws {
+    for value in taken { _ = try Configuration(arguments: ["--set", "\(name)=\(value)"]) }
+    for value in refused {
+      #expect(throws: ConfigurationError.self, "\(value)") {
+        try Configuration(arguments: ["--set", "\(name)=\(value)"])
+      }
+    }
+    let off = try Configuration(arguments: ["--set", "\(name)=0"])
+    #expect(off.settings().first { $0.key.name == name }?.value == "0s")
+  }
+
+  @Test("what is configured of anti-entropy and the scrub reaches the node, and the defaults are the node's own")
+  func antiEntropy() throws {
+    let values = ["anti_entropy_interval=2s", "pull_rate=1KiB", "scrub_interval=0", "scrub_rate=4GiB"]
+    let options = try Configuration(arguments: values.flatMap { ["--set", $0] }).nodeOptions(seed: 1)
+    #expect(options.antiEntropyMilliseconds == 2000 && options.pullBytesPerSecond == 1024)
+    #expect(options.scrubMilliseconds == 0 && options.scrubBytesPerSecond == 4 << 30)
+    let own = NodeOptions(name: "n1", members: [], directory: "", seed: 1)
+    let defaults = Configuration().nodeOptions(seed: 1)
+    #expect(defaults.antiEntropyMilliseconds == own.antiEntropyMilliseconds)
+    #expect(defaults.pullBytesPerSecond == own.pullBytesPerSecond)
+    #expect(defaults.scrubMilliseconds == own.scrubMilliseconds)
+    #expect(defaults.scrubBytesPerSecond == own.scrubBytesPerSecond)
+    for value in ["pull_rate=1023", "pull_rate=5GiB", "scrub_rate=0", "scrub_rate=4097MiB"] {
+      #expect(throws: ConfigurationError.self, "\(value)") { try Configuration(arguments: ["--set", value]) }
     }
   }
 

@@ -32,6 +32,7 @@ import Testing
     counters.probes = 21
     counters.suspicions = 22
     counters.indirectAcknowledgements = 23
+    counters.antiEntropy = .sample
     let roles: [StoreRole] = [.active, .active, .fenced]
     let stores = roles.enumerated().map { index, role in
       StoreStatus(
@@ -50,7 +51,8 @@ import Testing
           silentMilliseconds: index == 0 ? 250 : nil, clockOffsetMilliseconds: index == 0 ? -1500 : nil)
       },
       stores: stores, clockInDoubt: true, operationsInProgress: 4, counters: counters, recovery: RecoveryReport(),
-      queues: queues, journal: journal, hints: peers.enumerated().map { hints(for: member($0 + 2, $1), $0) })
+      queues: queues, journal: journal, hints: peers.enumerated().map { hints(for: member($0 + 2, $1), $0) },
+      antiEntropy: peers.isEmpty ? AntiEntropyStatus() : .sample)
     var syncs = LatencyHistogram()
     syncs.record(2_000_000)
     return MetricsSnapshot(
@@ -90,6 +92,17 @@ import Testing
       "cairn_hints{target=\"n2\"}": 12, "cairn_hints{target=\"n3\"}": 0, "cairn_hints_bytes{target=\"n2\"}": 3456,
       "cairn_hints_oldest_seconds{target=\"n2\"}": 61.5, "cairn_hints_max_bytes": 1_048_576,
       "cairn_hints_kept_total": 21, "cairn_hints_refused_total": 22, "cairn_hints_delivered_total": 23,
+      "cairn_anti_entropy_rounds_total": 31, "cairn_anti_entropy_rounds_failed_total": 32,
+      "cairn_anti_entropy_rounds_differing_total": 33, "cairn_anti_entropy_compared_total{level=\"store\"}": 34,
+      "cairn_anti_entropy_compared_total{level=\"segment\"}": 35,
+      "cairn_anti_entropy_compared_total{level=\"leaf\"}": 36, "cairn_anti_entropy_pulled_keys_total": 37,
+      "cairn_anti_entropy_pulled_bytes_total": 38, "cairn_anti_entropy_guarded_total": 39,
+      "cairn_anti_entropy_interval_seconds": 300, "cairn_anti_entropy_oldest_round_seconds{peer=\"n2\"}": 14.999,
+      "cairn_anti_entropy_oldest_round_seconds{peer=\"n3\"}": 1.5, "cairn_refill_stores": 2,
+      "cairn_refill_stores_waiting": 1, "cairn_refill_keys": 100, "cairn_refill_keys_expected": 400,
+      "cairn_refill_stores_filled_total": 40, "cairn_scrub_read_bytes_total": 41, "cairn_scrub_passes_total": 2,
+      "cairn_scrub_last_pass_seconds": 7.5, "cairn_scrub_damages_found_total": 2, "cairn_scrub_repaired_total": 1,
+      "cairn_scrub_lost_total": 1, "cairn_scrub_set_aside": 1,
       "cairn_stores{role=\"active\"}": 2, "cairn_stores{role=\"fenced\"}": 1, "cairn_stores{role=\"loading\"}": 0,
       "cairn_keys": 30, "cairn_tombstones": 6, "cairn_store_files": 3, "cairn_store_bytes": 996,
       "cairn_store_live_bytes": 600, "cairn_store_dead_bytes": 300, "cairn_journal_bytes": 77,
@@ -112,6 +125,7 @@ import Testing
     let page = try Self.page(Self.snapshot(peers: []))
     let names = [
       "cairn_journal_bytes", "cairn_journal_segments", "cairn_peer_up", "cairn_peer_outbox_bytes", "cairn_hints",
+      "cairn_anti_entropy_oldest_round_seconds", "cairn_scrub_last_pass_seconds",
     ]
     for name in names {
       #expect(!page.names.contains(name))

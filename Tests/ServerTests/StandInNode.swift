@@ -73,9 +73,7 @@ final class StandInNode: DrivenNode {
     case .admin(.drainHints, let session):
       effects.append(.adminDone(.drained(delivered: 3, StandInNode.hints), session: session))
     case .admin(.antiEntropy, let session):
-      var report = AntiEntropyReport()
-      report.compared = 8
-      effects.append(.adminDone(.antiEntropy(report), session: session))
+      effects.append(.adminDone(.antiEntropy(.sample), session: session))
     case .admin(.merge, let session):
       var totals = MergeTotals()
       totals.recordsDropped = 7
@@ -155,12 +153,14 @@ final class StandInNode: DrivenNode {
   }
 
   func status(at now: Moment) -> NodeStatus {
-    NodeStatus(
+    var counters = NodeCounters()
+    counters.antiEntropy = .sample
+    return NodeStatus(
       member: member, state: .serving, clusterID: nil, bootID: 1, actor: ActorID(2), ringEpoch: 3, peers: [],
-      stores: [], clockInDoubt: false, operationsInProgress: held.count, counters: NodeCounters(),
+      stores: [], clockInDoubt: false, operationsInProgress: held.count, counters: counters,
       recovery: RecoveryReport(),
       space: SpaceStatus(freeBytes: 3 << 30, reserveBytes: 512 << 20, resumeBytes: 640 << 20, isShort: false),
-      hints: StandInNode.hints)
+      hints: StandInNode.hints, antiEntropy: .sample)
   }
 
   /// For n2 none; for n3 some that wait; for n4 some that are on their way, 500 a second for four seconds now.
