@@ -306,6 +306,22 @@ struct GuardTests {
     #expect(try rig.get("apple") == .found(rig.old(5)))
   }
 
+  @Test("a repair finds what was pulled below the floor in the journal")
+  func repaired() throws {
+    var rig = try rig()
+    let key = try #require((0...).lazy.map { "key \($0)" }.first { rig.store(of: Array($0.utf8)) == Rig.seeds[0].id })
+    try purge(&rig, beside: key, at: 10)
+    try rig.engine.flush(on: &rig.disk)
+    for _ in 0..<2 { try rig.work(afterMilliseconds: 70_000) }
+    guard case .applied = try rig.pull(rig.old(5), key: Array(key.utf8)) else { return }
+    try rig.engine.flush(on: &rig.disk)
+    try rig.sync()
+    rig.disk.discardUnsynced()
+    let report = try rig.repair()
+    #expect(report.belowFloor == 0 && report.lossCount == 0)
+    #expect(try rig.openedRepaired().engine.status(Rig.seeds[0].id).keysLive == 1)
+  }
+
   @Test("a merge removes no tombstone whose older value the journal would bring back")
   func journalBesideMerge() throws {
     var rig = try rig()
