@@ -93,6 +93,7 @@ struct ExchangeTests {
     for (key, version) in newest.sorted(by: { $0.key < $1.key }) {
       for owner in cluster.owners(of: key) { #expect(cluster.held(owner, key) == version, "\(key) at n\(owner)") }
     }
+    cluster.advance(milliseconds: 5000)
     for id in 1...count { #expect(cluster[id].stopped == nil && cluster[id].node?.operationsInProgress == 0) }
   }
 
