@@ -157,6 +157,8 @@ struct ExchangeTable: Sendable {
   var reviewed: Instant
   /// Something may be sent, or is on its way: checked first, because every turn asks.
   var isActive = false
+  /// Some pair may be due to be looked at again: not every turn goes through all of them.
+  var mayLook = false
 
   /// Questions that peers asked beyond what a turn may answer, oldest first; and what this turn still may.
   var questions: [(body: PeerBody, from: NodeID)] = []

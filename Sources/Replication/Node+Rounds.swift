@@ -22,6 +22,7 @@ extension Node where Disk: ~Copyable {
     let node = exchanges.lines[line].node
     guard exchanges.lines[line].question == nil, peers.isUp(node) else { return }
     let beginsRound = !exchanges.lines[line].toAsk.isEmpty
+    guard beginsRound || exchanges.mayLook else { return }
     let wanted =
       beginsRound
       ? exchanges.lines[line].toAsk
@@ -150,6 +151,7 @@ extension Node where Disk: ~Copyable {
     exchanges.pairs[pair].phase = .settling
     exchanges.pairs[pair].settlingSince = now.instant
     exchanges.pairs[pair].lookAt = now.instant
+    exchanges.mayLook = true
     exchanges.isActive = true
   }
 

@@ -127,7 +127,8 @@ struct RandomMessages {
       .roots(
         (0..<random.below(5)).map { _ in
           let verdicts: [RootAnswer.Verdict] = [.equal, .differs(treeHash()), .refused(refusal())]
-          return RootAnswer(store: store(), verdict: verdicts[random.below(3)],
+          return RootAnswer(
+            store: store(), verdict: verdicts[random.below(3)],
             activity: RootAnswer.Activity(rawValue: UInt8(random.below(3))) ?? .none)
         })
     case 1:

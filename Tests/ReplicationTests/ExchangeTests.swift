@@ -110,6 +110,21 @@ struct ExchangeTests {
     for peer in try #require(cluster.status(1)).antiEntropy.pairs { #expect(peer.lastRoundMilliseconds != nil) }
   }
 
+  @Test("what moves follows the differences, not the keys")
+  func cost() throws {
+    let cluster = quiet(partitions: 4)
+    let value = String(repeating: "x", count: 500)
+    for index in 0..<6000 { for id in 1...3 { cluster.plant(id, "k\(index)", "v", TestCluster.stamp(UInt64(index))) } }
+    for index in 0..<60 { cluster.plant(2, "k\(index * 100)", value, TestCluster.stamp(10_000)) }
+    let start = cluster.sent.count
+    let report = try #require(cluster.round(1))
+    #expect(
+      report.keysPulled == 60 && cluster.root(1, cluster.store(of: "k0")) == cluster.root(2, cluster.store(of: "k0")))
+    // Node 1 pulls from node 2, and node 3 from node 1.
+    let bytes = cluster.exchanges(from: start).reduce(0) { $0 + $1.byteCount }
+    #expect(bytes < 2 * 2 * 60 * 560 + 100_000, "\(bytes)")
+  }
+
   @Test("every pair is compared once per interval without being asked, and a cluster at rest sends roots only")
   func interval() throws {
     let cluster = TestCluster(nodes: 3, partitions: 4) { $0.antiEntropyMilliseconds = 10_000 }
@@ -175,7 +190,8 @@ struct ExchangeTests {
     let cluster = quiet(partitions: 1)
     for index in 0..<200 {
       for id in 1...3 where generator.chance(3, in: 4) {
-        cluster.plant(id, "k\(index)", generator.chance(1, in: 5) ? nil : "v", TestCluster.stamp(UInt64(index * 10 + id)))
+        let value = generator.chance(1, in: 5) ? nil : "v"
+        cluster.plant(id, "k\(index)", value, TestCluster.stamp(UInt64(index * 10 + id)))
       }
     }
     let loss = 5 + generator.below(15)
