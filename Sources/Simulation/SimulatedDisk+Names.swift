@@ -1,4 +1,4 @@
-// What the simulated disk needs besides its state: the numbers of errors, and names that follow their directory.
+// What the simulated disk needs besides its state: the numbers of errors, open files, and names that follow their directory.
 
 extension SimulatedDisk {
   enum Errno {
@@ -23,6 +23,62 @@ extension SimulatedDisk {
   }
 
   static func moving(_ path: String, _ from: String, _ to: String) -> String {
-    path == from || path.hasPrefix(from + "/") ? to + path.dropFirst(from.count) : path
+    isInside(path, from) ? to + path.dropFirst(from.count) : path
+  }
+
+  /// Names of the directories in one, sorted.
+  package func directories(in directory: String) -> [String] {
+    directories.filter { Self.parent(of: $0) == directory }
+      .map { String($0.dropFirst(directory.count + 1)) }.sorted()
+  }
+
+  /// Whether this is the directory or something in it.
+  static func isInside(_ path: String, _ directory: String) -> Bool {
+    path == directory || path.hasPrefix(directory + "/")
+  }
+
+  static func parent(of path: String) -> String {
+    guard let slash = path.utf8.lastIndex(of: 0x2F) else { return "" }
+    return String(path[..<slash])
+  }
+
+  struct Handle {
+    let inode: Int
+    let path: String
+    let isWritable: Bool
+  }
+
+  /// A change of names that lasts once the directory of the new name is synced.
+  enum NameChange {
+    case set(String, Int)
+    case remove(String)
+    case rename(String, String, Int)
+    case makeDirectory(String)
+    case removeDirectory(String)
+    case renameDirectory(String, String)
+
+    /// The name that is changed, or the new one.
+    var path: String {
+      switch self {
+      case .set(let path, _), .remove(let path), .rename(_, let path, _), .makeDirectory(let path),
+        .removeDirectory(let path), .renameDirectory(_, let path):
+        path
+      }
+    }
+
+    var directory: String { SimulatedDisk.parent(of: path) }
+
+    /// The same change after its directory has moved.
+    func moved(_ from: String, _ to: String) -> NameChange {
+      func moving(_ path: String) -> String { SimulatedDisk.moving(path, from, to) }
+      return switch self {
+      case .set(let path, let inode): .set(moving(path), inode)
+      case .remove(let path): .remove(moving(path))
+      case .rename(let old, let new, let inode): .rename(moving(old), moving(new), inode)
+      case .makeDirectory(let path): .makeDirectory(moving(path))
+      case .removeDirectory(let path): .removeDirectory(moving(path))
+      case .renameDirectory(let old, let new): .renameDirectory(moving(old), moving(new))
+      }
+    }
   }
 }

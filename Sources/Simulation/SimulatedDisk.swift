@@ -7,32 +7,10 @@ package import Storage
 // snapshot. It does not model a device that lies about a sync.
 
 package struct SimulatedDisk: FileSystem, Sendable {
-  private struct Handle {
-    let inode: Int
-    let path: String
-    let isWritable: Bool
-  }
-
-  private enum NameChange {
-    case set(String, Int)
-    case remove(String)
-    case rename(String, String, Int)
-    case makeDirectory(String)
-    case removeDirectory(String)
-    case renameDirectory(String, String)
-    var directory: String {
-      switch self {
-      case .set(let path, _), .remove(let path), .rename(_, let path, _), .makeDirectory(let path),
-        .removeDirectory(let path), .renameDirectory(_, let path):
-        SimulatedDisk.parent(of: path)
-      }
-    }
-  }
-
   private let root: String
   private var inodes: [SimulatedInode] = []
   private var names: [String: Int] = [:]
-  private var directories: Set<String> = []
+  private(set) var directories: Set<String> = []
   private var durableNames: [String: Int] = [:]
   private var durableDirectories: Set<String> = []
   /// Changes of names that no directory sync covers yet, in order.
@@ -229,9 +207,13 @@ package struct SimulatedDisk: FileSystem, Sendable {
 
   private mutating func renameDirectory(_ from: String, to: String) throws(StorageError) {
     guard names[to] == nil, !directories.contains(to) else { throw .io(.rename, path: from, errno: Errno.notEmpty) }
+    guard directories.contains(Self.parent(of: to)) else { throw .io(.rename, path: to, errno: Errno.noEntry) }
+    let isMove = Self.parent(of: from) != Self.parent(of: to)
     invariant(
-      Self.parent(of: from) == Self.parent(of: to) && !pending.contains { $0.directory.hasPrefix(from) },
+      isMove || !pending.contains { Self.isInside($0.directory, from) },
       "a directory is renamed, \(from) to \(to), before the names in it are durable")
+    // What is moved elsewhere is put away: names in it that were never synced stay in doubt.
+    if isMove { pending = pending.map { $0.moved(from, to) } }
     names = Self.moving(names, from, to)
     directories = Self.moving(directories, from, to)
     pending.append(.renameDirectory(from, to))
@@ -355,6 +337,15 @@ package struct SimulatedDisk: FileSystem, Sendable {
     inodes[inode].settle()
   }
 
+  /// Removes a directory with all that is in it, durably, as a hand from outside would while no process has it open.
+  package mutating func removeTree(_ directory: String) {
+    names = names.filter { !Self.isInside($0.key, directory) }
+    durableNames = durableNames.filter { !Self.isInside($0.key, directory) }
+    directories = directories.filter { !Self.isInside($0, directory) }
+    durableDirectories = durableDirectories.filter { !Self.isInside($0, directory) }
+    pending.removeAll { Self.isInside($0.path, directory) }
+  }
+
   /// Flips one bit of a file; false when it has no such byte.
   @discardableResult
   package mutating func flipBit(_ bit: Int, ofByte offset: Int, in path: String) -> Bool {
@@ -406,8 +397,4 @@ package struct SimulatedDisk: FileSystem, Sendable {
     }
   }
 
-  private static func parent(of path: String) -> String {
-    guard let slash = path.utf8.lastIndex(of: 0x2F) else { return "" }
-    return String(path[..<slash])
-  }
 }

@@ -117,7 +117,7 @@ extension Bitcask {
 
   /// Whether a record is what the keydir says of it.
   func fits(_ header: RecordHeader, _ location: Location) -> Bool {
-    header.isTombstone == location.isTombstone
+    header.isTombstone == location.isTombstone && header.stamp.digest == location.digest
       && (location.isSaturated ? header.byteCount >= location.byteCount : header.byteCount == location.byteCount)
   }
 

@@ -240,6 +240,9 @@ extension Engine {
       let run = merge.unfinished ?? store.retireInputs(on: &files)
     else { return }
     merge.unfinished = nil
+    // A purged tombstone leaves the disk here. The journal may have an older value of its key that would pass the floor
+    // again (`JournalFrame.isPulled`): so the journal has the tombstone behind it, durably.
+    if let journal { steps += journal.syncSteps(above: sync.journalDurable) }
     let targets = store.syncTargets
     steps += store.removalSteps(of: run.inputs, syncing: targets)
     job.targets.append((store: store, targets: targets))

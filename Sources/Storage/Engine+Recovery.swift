@@ -170,7 +170,8 @@ extension Engine {
     do throws(StorageError) {
       let tsn = header.isTombstone ? header.tsn : nil
       let outcome = try store.apply(
-        version, key: key, hash: options.hash(key), tsn: tsn, warm: nil, mayBlock: true, on: &files)
+        version, key: key, hash: options.hash(key), tsn: tsn, origin: frame.isPulled ? .journaledPull : .push,
+        warm: nil, mayBlock: true, on: &files)
       if case .appended(let range, _) = outcome { touch(store, byteCount: range.count) }
     } catch {
       guard case .damaged = error else { throw error }

@@ -189,7 +189,10 @@ package final class Engine {
         version, key: key, hash: hash, origin: origin, warm: warm, mayBlock: false, on: &files)
       {
       case .appended(let range, let fileID):
-        noteAppend(range, fileID: fileID, in: store)
+        // Behind the floor: what brings it back after a crash must not meet the floor then either.
+        var isPulled = false
+        if case .pull = origin { isPulled = version.stamp <= store.manifest.floor }
+        noteAppend(range, fileID: fileID, in: store, isPulled: isPulled)
         return .applied(appended)
       case .equal(let isSynced): return .equal(isSynced ? durable : appended)
       case .newer(let stamp, let isSynced): return .newer(stamp, isSynced ? durable : appended)
@@ -307,10 +310,11 @@ package final class Engine {
   /// Bytes in memory that are to be appended.
   var unflushedBytes: UInt64 { UInt64(bufferedBytes + (journal?.bufferedBytes ?? 0)) }
 
-  private func noteAppend(_ range: Range<Int>, fileID: UInt32, in store: Bitcask) {
+  private func noteAppend(_ range: Range<Int>, fileID: UInt32, in store: Bitcask, isPulled: Bool) {
     appendedCount += 1
     journal?.append(
-      store.buffer, range, store: store.id, file: fileID, sequence: appendedCount, durable: sync.journalDurable)
+      store.buffer, range, store: store.id, file: fileID, sequence: appendedCount, durable: sync.journalDurable,
+      isPulled: isPulled)
     touch(store, byteCount: range.count)
   }
 

@@ -6,10 +6,11 @@ import Primitives
 // oldest first.
 
 /// Little-endian, 32 bytes, then the record:
-///     crc32c u32 | recordLength u32 | store u32 | data file u32 | sequence u64 | durable u64
+///     crc32c u32 | recordLength u32 | store u32 (highest bit: pulled) | data file u32 | sequence u64 | durable u64
 /// `sequence` counts the appends of one run without gaps; `durable` is the sequence up to which the journal was known to
 /// be synced when the frame was written: it proves, after a crash, that an earlier frame which does not read back was
-/// durable once, and is no torn tail. The checksum starts from the salt of the segment.
+/// durable once, and is no torn tail. *Pulled* says that the record passed rule GUARD although its stamp was not above the
+/// floor: so it does when it is replayed. The checksum starts from the salt of the segment.
 struct JournalFrame: Equatable {
   static let byteCount = 32
   var recordLength: Int
@@ -17,15 +18,18 @@ struct JournalFrame: Equatable {
   var file: UInt32
   var sequence: UInt64
   var durable: UInt64
+  var isPulled: Bool
+  private static let pulledBit: UInt64 = 1 << 31
 
   /// Appends the frame of the record `source[range]` to `bytes`.
   static func append(
     _ source: [UInt8], _ range: Range<Int>, store: StoreID, file: UInt32, sequence: UInt64, durable: UInt64,
-    salt: UInt32, to bytes: inout [UInt8]
+    isPulled: Bool, salt: UInt32, to bytes: inout [UInt8]
   ) {
     let start = bytes.count
     bytes.appendLittleEndian(UInt64(range.count) << 32)
-    bytes.appendLittleEndian(UInt64(store.partition) | UInt64(store.replicas) << 16 | UInt64(file) << 32)
+    bytes.appendLittleEndian(
+      UInt64(store.partition) | UInt64(store.replicas) << 16 | (isPulled ? pulledBit : 0) | UInt64(file) << 32)
     bytes.appendLittleEndian(sequence)
     bytes.appendLittleEndian(durable)
     bytes.append(contentsOf: source[range])
@@ -52,6 +56,7 @@ struct JournalFrame: Equatable {
     store = StoreID(
       partition: UInt16(truncatingIfNeeded: place), replicas: UInt8(truncatingIfNeeded: place >> 16))
     file = UInt32(truncatingIfNeeded: place >> 32)
+    isPulled = place & JournalFrame.pulledBit != 0
     self.sequence = sequence
     self.durable = durable
   }
@@ -104,10 +109,12 @@ struct Journal {
   var byteCount: UInt64 { earlier.reduce(current.length) { $0 + $1.length } }
 
   mutating func append(
-    _ source: [UInt8], _ range: Range<Int>, store: StoreID, file: UInt32, sequence: UInt64, durable: UInt64
+    _ source: [UInt8], _ range: Range<Int>, store: StoreID, file: UInt32, sequence: UInt64, durable: UInt64,
+    isPulled: Bool
   ) {
     JournalFrame.append(
-      source, range, store: store, file: file, sequence: sequence, durable: durable, salt: current.salt, to: &buffer)
+      source, range, store: store, file: file, sequence: sequence, durable: durable, isPulled: isPulled,
+      salt: current.salt, to: &buffer)
   }
 
   /// Hands the turn's frames to the file system; afterwards the next segment may take over.
@@ -158,6 +165,12 @@ struct Journal {
   /// Files that may hold frames above `durable`.
   func unsynced(above durable: UInt64) -> [FileID] {
     earlier.filter { !$0.isClosed && $0.lastSequence > durable }.map(\.handle) + [current.handle]
+  }
+
+  /// Steps that make everything durable that was flushed and may not be.
+  func syncSteps(above durable: UInt64) -> [DiskStep] {
+    let segments = earlier.filter { $0.lastSequence > durable } + [current]
+    return segments.filter { $0.lastSequence > durable }.map { .sync(path: $0.path) }
   }
 
   /// The step that creates the next segment, and its id for `adoptSpare`.

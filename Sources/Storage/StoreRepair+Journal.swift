@@ -83,7 +83,7 @@ extension StoreRepair {
     let hash = hash(key)
     if let newest = try writer.newest(of: key, hash: hash, on: &files) {
       guard header.stamp > newest else { return }
-    } else if header.stamp <= writer.floor {
+    } else if header.stamp <= writer.floor && !frame.isPulled {
       report.belowFloor += 1
       return
     }

@@ -64,6 +64,20 @@ struct Rig {
     }
   }
 
+  /// Applies what was asked for at `generation`, now when that is nil, performing cold reads until none is asked for.
+  mutating func pull(
+    _ version: StoredVersion, key: [UInt8], since generation: PullGeneration? = nil
+  ) throws(StorageError) -> PullOutcome {
+    let generation = generation ?? engine.pullGeneration(store(of: key))
+    var warm: WarmBytes?
+    while true {
+      let outcome = try engine.applyPulled(
+        version, key: key, hash: hash(key), to: store(of: key), since: generation, warm: warm, on: &disk)
+      guard case .cold(let read) = outcome else { return outcome }
+      warm = try perform(read)
+    }
+  }
+
   mutating func lookup(_ key: [UInt8]) throws(StorageError) -> LookupOutcome {
     var warm: WarmBytes?
     while true {

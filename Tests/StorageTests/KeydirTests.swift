@@ -5,7 +5,8 @@ import Testing
 @Suite("Keydir")
 struct KeydirTests {
   private func location(_ number: Int, tombstone: Bool = false) -> Location {
-    Location(file: number >> 20, offset: UInt64(number & 0xF_FFFF) * 8 + 64, byteCount: 128, isTombstone: tombstone,
+    Location(
+      file: number >> 20, offset: UInt64(number & 0xF_FFFF) * 8 + 64, byteCount: 128, isTombstone: tombstone,
       digest: UInt16(number & 0x1FF))
   }
 
