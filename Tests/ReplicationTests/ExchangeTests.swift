@@ -217,6 +217,7 @@ struct ExchangeTests {
     cluster.release()
     for id in 1...3 { _ = try #require(cluster.round(id)) }
     #expect(cluster.differing == [])
+    cluster.advance(milliseconds: 5000)
     for id in 1...3 { #expect(cluster[id].node?.operationsInProgress == 0 && cluster[id].stopped == nil) }
   }
 

@@ -57,8 +57,9 @@ struct PullTests {
     cluster.admin(1, .antiEntropy, session: 3)
     cluster.advance(milliseconds: 100)
     for index in 0..<1100 {
-      cluster.plant(1, "p\(index)", nil, TestCluster.stamp(9))
-      #expect(cluster.purge(1, "p\(index)", TestCluster.stamp(9)) == .purged)
+      let stamp = TestCluster.stamp(100 + UInt64(index))
+      cluster.plant(1, "p\(index)", nil, stamp)
+      #expect(cluster.purge(1, "p\(index)", stamp) == .purged)
     }
     cluster.treat = { _ in .deliver }
     cluster.release()
