@@ -72,13 +72,18 @@ struct RefillTests {
     #expect(role(cluster, 2) == .active && cluster.root(2, store) == cluster.root(3, store))
   }
 
-  @Test("an owner that is down is waited for: what it acknowledged may be nowhere else")
-  func waitsForAll() throws {
+  @Test(
+    "an owner that is down is waited for: what it acknowledged may be nowhere else", arguments: [false, true])
+  func waitsForAll(hasSpoken: Bool) throws {
     let cluster = filled(50)
     cluster.plant(3, "third", "only there", TestCluster.stamp(7))
     cluster.advance(milliseconds: 100)
-    cluster.kill(3)
+    if !hasSpoken { cluster.kill(3) }
+    cluster.treat = TestCluster.withholdsExchanges
     lose(cluster, 2)
+    cluster.advance(milliseconds: 2000)
+    if hasSpoken { cluster.kill(3) }
+    cluster.treat = { _ in .deliver }
     cluster.advance(milliseconds: 20_000)
     #expect(role(cluster, 2) == .loading)
     let refill = try #require(cluster.status(2)?.antiEntropy.refills.first)
@@ -155,8 +160,9 @@ struct RefillTests {
     let cluster = filled(200)
     let old = TestCluster.stamp(5000)
     for index in 0..<8 {
-      cluster.plant(1, "h\(index)", "old", old)
-      cluster.plant(3, "h\(index)", "new", TestCluster.twin(of: old))
+      // Whichever is asked first has some of the old ones.
+      cluster.plant(index % 2 == 0 ? 1 : 3, "h\(index)", "old", old)
+      cluster.plant(index % 2 == 0 ? 3 : 1, "h\(index)", "new", TestCluster.twin(of: old))
       // And a difference in the same segment that only the source of the load has.
       cluster.plant(1, "x\(index)", "v", TestCluster.stamp(1))
     }
