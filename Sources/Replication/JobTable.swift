@@ -13,6 +13,8 @@ struct JobTable: Sendable {
     case join
     case createStores([StoreSeed], lost: [StoreID: [PeerPromise]])
     case activate([StoreID: [PeerPromise]])
+    /// The store of `Node.rebuilds` is set aside and made anew.
+    case rebuild
     /// A store that was filled is to serve.
     case load(StoreID, [PeerPromise])
     /// A checkpoint or a roll-over of the engine.
@@ -22,7 +24,7 @@ struct JobTable: Sendable {
     /// Two of these at once could leave the older identity file on the disk.
     var writesIdentity: Bool {
       switch self {
-      case .identity, .join, .createStores, .shutdown: true
+      case .identity, .join, .createStores, .rebuild, .shutdown: true
       case .activate, .load, .engine: false
       }
     }

@@ -250,7 +250,7 @@ extension Node where Disk: ~Copyable {
       return shown
     }
     status.refills = refillStatuses(at: now)
-    status.scrub.intervalMilliseconds = options.scrubMilliseconds
+    status.scrub = scrubStatus(at: now)
     return status
   }
 }

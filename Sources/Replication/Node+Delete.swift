@@ -57,7 +57,7 @@ extension Node where Disk: ~Copyable {
         delete.version, key: delete.key.encoded, hash: delete.hash, to: delete.store, warm: warm, on: &disk)
       tombstoneApplied(operation, delete, outcome, at: now)
     } catch {
-      refuseWrite(operation, refusal(of: delete.store, error), detail: error.text(naming: objectName))
+      refuseWrite(operation, refusal(of: delete.store, error), detail: error.text(naming: objectName), at: now)
     }
   }
 
@@ -144,7 +144,7 @@ extension Node where Disk: ~Copyable {
       if !readCold(read, for: .write(operation)) {
         failWrite(operation, .overloaded(detail: "\(Self.coldReadsMax) reads are waiting for the disk"))
       }
-    case .refused(let disk): refuseWrite(operation, refusal(disk), detail: "")
+    case .refused(let disk): refuseWrite(operation, refusal(disk), detail: "", at: now)
     }
   }
 

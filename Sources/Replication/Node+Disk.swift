@@ -73,7 +73,10 @@ extension Node where Disk: ~Copyable {
   mutating func refusal(of store: StoreID, _ error: StorageError) -> Refusal {
     switch error {
     case .damaged, .missing, .incompatible:
-      free.append(.log(.error, "store \(store) is fenced: \(error.text(naming: objectName))"))
+      // Where a record alone is fenced, that is told when it is noted, once.
+      if engine?.role(store) == .fenced {
+        free.append(.log(.error, "store \(store) is fenced: \(error.text(naming: objectName))"))
+      }
       return .damaged
     case .io, .locked:
       if error.isRefusal {
@@ -136,6 +139,7 @@ extension Node where Disk: ~Copyable {
       identity.renewalFailed()
       renewalPausedUntil = now.instant.adding(milliseconds: Self.jobPauseMilliseconds)
     case .load(let store, _): loadFailed(store, at: now)
+    case .rebuild: rebuildFailed(at: now)
     case .join, .createStores, .activate, .shutdown:
       stopReason = .failed(error)
       return
@@ -153,7 +157,7 @@ extension Node where Disk: ~Copyable {
       complain(error)
     }
     switch waiting.waiter {
-    case .write(let operation): refuseWrite(operation, refused, detail: error.description)
+    case .write(let operation): refuseWrite(operation, refused, detail: error.description, at: now)
     case .get(let operation): getAnswered(operation, own.id, .refused(refused), at: now)
     case .push(let push, let node): replyToPush(push, to: node, .refused(refused))
     case .peerRead(let read, let node): replyToRead(read, to: node, .refused(refused))
@@ -164,6 +168,7 @@ extension Node where Disk: ~Copyable {
     case .hint(let offer): hintRefused(offer, refused)
     case .handoff(let target): handoffReadFinished(target, nil)
     case .repair: break
+    case .scrub: scrubReadFailed()
     case .exchange(let number): exchangeReadFailed(number, refused)
     case .pullAnswer(let work): refusePull(work.pull, to: work.node, refused)
     }

@@ -20,7 +20,7 @@ extension Node where Disk: ~Copyable {
       at: now)
   }
 
-  private mutating func drawIdentity() -> Identity128 {
+  mutating func drawIdentity() -> Identity128 {
     while true {
       let drawn = Identity128(high: generator.next(), low: generator.next())
       if drawn != .none { return drawn }

@@ -55,10 +55,10 @@ extension Node where Disk: ~Copyable {
         if !readCold(read, for: .write(operation)) {
           failWrite(operation, .overloaded(detail: "\(Self.coldReadsMax) reads are waiting for the disk"))
         }
-      case .refused(let disk): refuseWrite(operation, refusal(disk), detail: "")
+      case .refused(let disk): refuseWrite(operation, refusal(disk), detail: "", at: now)
       }
     } catch {
-      refuseWrite(operation, refusal(of: put.store, error), detail: error.text(naming: objectName))
+      refuseWrite(operation, refusal(of: put.store, error), detail: error.text(naming: objectName), at: now)
     }
   }
 
@@ -81,13 +81,20 @@ extension Node where Disk: ~Copyable {
   }
 
   /// This node's own store does not take the write, and no other has seen it under this stamp: where another node handed
-  /// it over, that one offers it to the next owner.
-  mutating func refuseWrite(_ operation: UInt64, _ refusal: Refusal, detail: String) {
+  /// it over, that one offers it to the next owner. Where damage is the reason, and another owner is there, this node
+  /// hands its own client's write over: as a new write, because nobody has applied this one.
+  mutating func refuseWrite(_ operation: UInt64, _ refusal: Refusal, detail: String, at now: Moment) {
     guard let write = endWrite(operation), !write.isAnswered else { return }
-    if case .forwarder(let node, let number, let bootID) = write.origin {
+    switch write.origin {
+    case .forwarder(let node, let number, let bootID):
       answerForwarder(node, operation: number, bootID: bootID, .refused(refusal))
-    } else {
-      answer(write.origin, .failed(failure(refusal, detail: detail)))
+    case .client(let session):
+      let others = owners(write.store).filter { $0 != own.id }
+      guard refusal == .damaged, others.contains(where: { replicaObstacle(to: $0, store: write.store) == nil }) else {
+        return answer(write.origin, .failed(failure(refusal, detail: detail)))
+      }
+      beginForward(
+        write.request, key: write.key, hash: write.hash, session: session, deadline: write.deadline, at: now)
     }
   }
 }

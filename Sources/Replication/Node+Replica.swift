@@ -146,6 +146,7 @@ extension Node where Disk: ~Copyable {
     case .hint(let offer): keep(offer, warm: warm)
     case .handoff(let target): handoffReadFinished(target, warm)
     case .repair(let repair): repairOwn(repair, warm: warm)
+    case .scrub: scrubbed(bytes)
     case .merge: merges.warm = warm
     case .exchange(let number): exchangeReadFinished(number, warm)
     case .pullAnswer(let work): continuePull(work, warm: warm)

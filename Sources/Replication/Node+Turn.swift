@@ -23,6 +23,8 @@ extension Node where Disk: ~Copyable {
     reviewLists(at: now)
     reviewHandoffs(at: now)
     reviewExchanges(at: now)
+    reviewDamage(at: now)
+    reviewRebuilds(at: now)
     tellClockDoubt(at: now)
     reviewDisk(at: now)
     keepLease(at: now)
@@ -88,6 +90,7 @@ extension Node where Disk: ~Copyable {
       resumeLeaseWaiters(at: now)
     case .join: joined()
     case .createStores(let seeds, let lost): storesCreated(seeds, lost: lost, at: now)
+    case .rebuild: storeRebuilt()
     case .activate(let activated): storesActivated(activated, at: now)
     case .load(let store, let promises): storeLoaded(store, promises, at: now)
     case .engine:

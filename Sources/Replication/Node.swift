@@ -51,6 +51,9 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var merges = MergeProgress()
   var handoffs: HandoffTable
   var exchanges: ExchangeTable
+  var scrubbing = Scrubbing()
+  var damages = DamageTable()
+  var rebuilds = RebuildTable()
   /// Who asked for the snapshot that is being made.
   var snapshotWaiter: SessionID?
   var leaseWaiters: [UInt64] = []
@@ -144,6 +147,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     self.generator = generator
     self.disk = disk
     tellRecovery()
+    listSetAside()
     beginStores(missing: start.missing)
   }
 
@@ -179,6 +183,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     if stopReason == nil, continueMerge(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueHandoff(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueExchanges(at: now) { batch.wantsTurn = true }
+    if stopReason == nil { continueScrub(at: now) }
     if stopReason == nil, let engine {
       do throws(StorageError) {
         try engine.flush(on: &disk)

@@ -91,6 +91,24 @@ final class WriteOperation {
   }
 
   var quorum: ResolvedWrite { progress.quorum }
+
+  /// What the client asked for. The version that it had read is not in it: stamps are above that by now.
+  var request: ClientRequest {
+    var quorum = WriteQuorum()
+    quorum.w = .count(self.quorum.w)
+    quorum.dw = .count(self.quorum.dw)
+    quorum.pw = .count(self.quorum.pw)
+    guard let deletion else {
+      var put = PutRequest(key: key, payload: version.value)
+      put.quorum = quorum
+      return .put(put)
+    }
+    var delete = DeleteRequest(key: key)
+    delete.quorum = quorum
+    delete.always = deletion.always
+    return .delete(delete)
+  }
+
   var deletion: Deletion? { if case .delete(let deletion) = intent { deletion } else { nil } }
   var isDelete: Bool { if case .delete = intent { true } else { false } }
   var isProbing: Bool { if case .delete(let deletion) = intent { deletion.phase == .probing } else { false } }
@@ -229,6 +247,8 @@ enum PendingRead: Sendable {
   case repair(Repair)
   /// The merge under way.
   case merge
+  /// A chunk of a sealed file, to be verified.
+  case scrub
   /// An exchange of this node's own, by its number.
   case exchange(UInt64)
   /// Records that another owner asked for.

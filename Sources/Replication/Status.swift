@@ -154,6 +154,8 @@ package struct NodeCounters: Equatable, Sendable {
   package var hintsKept: UInt64 = 0
   package var hintsRefused: UInt64 = 0
   package var hintsDelivered: UInt64 = 0
+  /// In stores of hints that were damaged and made anew.
+  package var hintsLost: UInt64 = 0
   /// Operations whose quorum was met with a fallback's help.
   package var sloppyWrites: UInt64 = 0
   package var sloppyReads: UInt64 = 0

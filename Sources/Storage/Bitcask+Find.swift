@@ -19,16 +19,17 @@ extension Bitcask {
     _ key: [UInt8], hash: UInt64, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
   ) throws(StorageError) -> Found {
     if let damage { throw damage }
+    if damages.fencing > 0, let note = damages.fencing(hash) { throw note.error }
     var position = keydir.first(hash)
     while let candidate = position {
       let location = keydir.location(at: candidate)
       switch try fetch(location, warm: warm, mayBlock: mayBlock, on: &files) {
       case .cold(let read): return .cold(read)
       case .bytes(let bytes):
-        let header = try checked(bytes, at: location)
+        let header = try checked(bytes, at: location, hash, on: &files)
         if isKey(key, of: header, in: bytes) { return .record(candidate, bytes: bytes, header) }
         guard hashOfKey(header, in: bytes) == hash else {
-          throw fenced(location, "the record of another key", bytes)
+          throw try damaged(location, hash, "the record of another key", bytes, on: &files)
         }
       }
       position = keydir.next(after: candidate, hash)
@@ -112,6 +113,22 @@ extension Bitcask {
       return header
     case .short: throw fenced(location, "a record that the file ends in", bytes)
     case .damaged(let reason), .unknown(let reason): throw fenced(location, reason, bytes)
+    }
+  }
+
+  /// The same for a slot of this hash, while the store is in service: then damage may fence the hash alone.
+  func checked<FS: FileSystem & ~Copyable>(
+    _ bytes: [UInt8], at location: Location, _ hash: UInt64, on files: inout FS
+  ) throws(StorageError) -> RecordHeader {
+    switch check(bytes, at: location) {
+    case .whole(let header):
+      guard fits(header, location) else {
+        throw try damaged(location, hash, "another record than was written there", bytes, on: &files)
+      }
+      return header
+    case .short: throw try damaged(location, hash, "a record that the file ends in", bytes, on: &files)
+    case .damaged(let reason): throw try damaged(location, hash, reason, bytes, on: &files)
+    case .unknown(let reason): throw fenced(location, reason, bytes)
     }
   }
 

@@ -25,6 +25,7 @@ extension Bitcask {
     var last: UInt64?
     while let slot = position {
       let (slotHash, location) = keydir.slot(at: slot)
+      if damages.fencing > 0, let note = damages.fencing(slotHash) { throw note.error }
       if slotHash != group {
         if slots >= Engine.slotsPerPage || page.bytes.count >= KeyPage.bytesMax {
           page.next = slotHash
@@ -74,14 +75,14 @@ extension Bitcask {
       case .cold(let read): return .cold(read)
       case .bytes(let bytes):
         guard let header = Record.header(bytes, at: 0), fits(header, location) else {
-          throw fenced(location, "another record than was written there", bytes)
+          throw try damaged(location, hash, "another record than was written there", bytes, on: &files)
         }
         if header.valueOffset > bytes.count, count < header.valueOffset {
           count = header.valueOffset
           continue
         }
         guard header.valueOffset <= bytes.count, hashOfKey(header, in: bytes) == hash else {
-          throw fenced(location, "the record of another key", bytes)
+          throw try damaged(location, hash, "the record of another key", bytes, on: &files)
         }
         return .record(bytes, header)
       }
@@ -95,8 +96,10 @@ extension Bitcask {
     switch try fetch(location, warm: warm, mayBlock: mayBlock, on: &files) {
     case .cold(let read): return .cold(read)
     case .bytes(let bytes):
-      let header = try checked(bytes, at: location)
-      guard hashOfKey(header, in: bytes) == hash else { throw fenced(location, "the record of another key", bytes) }
+      let header = try checked(bytes, at: location, hash, on: &files)
+      guard hashOfKey(header, in: bytes) == hash else {
+        throw try damaged(location, hash, "the record of another key", bytes, on: &files)
+      }
       return .record(bytes, header)
     }
   }

@@ -12,6 +12,7 @@ extension Bitcask {
     dataFiles.indices.filter {
       let file = dataFiles[$0]
       return file.isSealed && !file.isRetired && file.isNamed && file.syncedLength == file.length
+        && (damages.isEmpty || !isHeldByDamage(file))
     }
   }
 
@@ -66,6 +67,7 @@ extension Bitcask {
 
   /// The files are gone from the disk, or will be at the next start, and nothing in them counts.
   func dropFiles(_ ids: [UInt32]) {
+    damages.remove(files: ids)
     for id in ids {
       guard let index = dataFiles.index(ofFile: id) else { continue }
       openFiles.forget(self, index)
@@ -134,6 +136,14 @@ extension Bitcask {
     var cold: ColdRead?
     scanning: while at < chunk.count {
       let offset = run.offset + UInt64(at)
+      if !damages.isEmpty, let entry = damages.entry(inFile: dataFiles[input].id, at: offset) {
+        if let read = try pass(entry, &run, warm: warm, on: &files) {
+          cold = read
+          break scanning
+        }
+        at += Int(entry.note.byteCount)
+        continue
+      }
       switch Record.check(chunk, at: at, salt: dataFiles[input].salt) {
       case .whole(let header):
         if let read = try take(chunk, at, header, from: input, offset, &moves, &run, warm: warm, on: &files) {
@@ -143,11 +153,12 @@ extension Bitcask {
         at += header.byteCount
       case .short(let total):
         guard offset + UInt64(total) <= dataFiles[input].length else {
-          throw try fenced(input, offset, "a record that the file ends in", on: &files)
+          throw try noted(input, offset, "a record that the file ends in", on: &files)
         }
         run.bytesWanted = total
         break scanning
-      case .damaged(let reason), .unknown(let reason): throw try fenced(input, offset, reason, on: &files)
+      case .damaged(let reason): throw try noted(input, offset, reason, on: &files)
+      case .unknown(let reason): throw try fenced(input, offset, reason, on: &files)
       }
     }
     try finish(moves, from: input, on: &files)
@@ -156,6 +167,37 @@ extension Bitcask {
     run.totals.bytesRead += UInt64(at)
     run.totals.bytesCopied += UInt64(moves.bytes.count)
     return cold.map { .cold($0) } ?? .worked
+  }
+
+  /// Damage that the merge comes by ends it, whatever it fences: the file is merged when nothing in it is missed.
+  private func noted<FS: FileSystem & ~Copyable>(
+    _ input: Int, _ offset: UInt64, _ reason: String, on files: inout FS
+  ) throws(StorageError) -> StorageError {
+    if let note = try noteDamage(in: input, at: offset, reason, on: &files) { return note.error }
+    return damage ?? .damaged(path: dataFiles[input].path, offset: offset, reason: reason)
+  }
+
+  /// Passes over damaged bytes that nobody needs any more. A tombstone among them, which cannot be copied, and a version
+  /// that was lost, is subject to rule OVERLAP: where a lower version of its key may stand elsewhere, the store is fenced
+  /// instead, because a restart would bring that version back.
+  private func pass<FS: FileSystem & ~Copyable>(
+    _ entry: DamageNotes.Entry, _ run: inout MergeRun, warm: WarmBytes?, on files: inout FS
+  ) throws(StorageError) -> ColdRead? {
+    guard entry.state != .fencing else { throw entry.note.error }
+    guard let record = entry.note.record, entry.state == .lost || record.isTombstone && entry.state == .dead else {
+      return nil
+    }
+    switch run.rule.verdict(onTombstone: record.stamp, isCurrent: false, role: role) {
+    case .drop: return nil
+    case .keep: throw entry.note.error
+    case .dropUnlessOverlapping:
+      switch try holders(of: record.hash, below: record.stamp, &run, warm: warm, on: &files) {
+      case .cold(let read): return read
+      case .files(let found):
+        if found.isEmpty { return nil }
+        throw fence(entry.note.error)
+      }
+    }
   }
 
   /// Decides about one record. - Returns: What must be read before it can be decided.

@@ -34,6 +34,7 @@ extension Bitcask {
     ofHash hash: UInt64, above stamp: Stamp, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> VersionsOutcome {
     if let damage { throw damage }
+    if damages.fencing > 0, let note = damages.fencing(hash) { throw note.error }
     var records: [PulledRecord] = []
     var position = keydir.first(hash)
     var isFirst = true
@@ -55,6 +56,7 @@ extension Bitcask {
     ofHash hash: UInt64, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> StampOutcome {
     if let damage { throw damage }
+    if damages.fencing > 0, let note = damages.fencing(hash) { throw note.error }
     var lowest: Stamp?
     var position = keydir.first(hash)
     while let slot = position {
@@ -83,6 +85,10 @@ extension Bitcask {
     while let slot = position {
       let (slotHash, location) = keydir.slot(at: slot)
       if keydir.rotate(slotHash) > range.upperBound { break }
+      if damages.fencing > 0, let note = damages.fencing(slotHash) {
+        if page.isEmpty { throw note.error }
+        return cut(page, to: page.count, next: slotHash)
+      }
       // From the second record of a hash on the loop may wait for the disk.
       let mayBlock = slotHash == group
       if !mayBlock {

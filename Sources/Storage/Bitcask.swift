@@ -41,6 +41,10 @@ package final class Bitcask {
   @safe @exclusivity(unchecked) var buffer: [UInt8] = []
   /// The merge under way.
   var merge: MergeRun?
+  /// Damage that fences less than the store; see Bitcask+Damage.
+  @safe @exclusivity(unchecked) var damages = DamageNotes()
+  /// The store is in service: until then whatever is damaged fences it.
+  var notesDamage = false
   @safe @exclusivity(unchecked) var keysLive = 0
   @safe @exclusivity(unchecked) var tombstones = 0
   /// Over the records that count. That of a store of hints is empty: nobody compares it.
@@ -201,11 +205,12 @@ package final class Bitcask {
   /// All data files leave the table.
   func forgetFiles() {
     dataFiles.removeAll()
+    damages.removeAll()
     active = nil
     liveBytes = 0
   }
 
-  private func note(_ version: StoredVersion, tsn: UInt64, byteCount: Int, in file: Int) {
+  func note(_ version: StoredVersion, tsn: UInt64, byteCount: Int, in file: Int) {
     dataFiles[file].length += UInt64(byteCount)
     dataFiles[file].records += 1
     addLive(byteCount, to: file)
@@ -217,7 +222,7 @@ package final class Bitcask {
   }
 
   /// The file to append to: the active one, or a new one when there is none or it is full.
-  private func activeFile<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> Int {
+  func activeFile<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> Int {
     if let active, !mustRoll { return active }
     invariant(buffer.isEmpty, "store \(id) rolls over with \(buffer.count) bytes unflushed")
     let (index, header) = try newFile(reserve: StorageLimits.filesForMerges, on: &files)

@@ -109,7 +109,8 @@ extension Engine {
         do throws(StorageError) { try store.undoTornMerge(on: &files) } catch { throw refuse(error, by: store) }
       } else {
         _ = refuse(error, by: store)
-        guard store.damage != nil else { throw error }
+        // Damage that fences a hash alone was noted: the file is merged when its place is taken.
+        if case .damaged = error {} else if store.damage == nil { throw error }
       }
       merge.postponement = error
       endMerge(of: store, on: &files)
@@ -138,6 +139,7 @@ extension Engine {
   private func begin<FS: FileSystem & ~Copyable>(
     at now: Instant, hour: Int, rule: any MergeRule, on files: inout FS
   ) throws(StorageError) -> MergeStep? {
+    if merge.round == nil, beginDamaged(rule: rule) { return nil }
     if merge.round != nil { return try beginRequested(rule: rule, on: &files) }
     guard options.merge.window.contains(hour: hour) else { return .idle }
     let last = merge.lastCheck ?? now
@@ -164,6 +166,23 @@ extension Engine {
     best.store.beginMerge(of: inputs, rule: best.store.id.isHints ? HintRule() : rule)
     merge.store = best.store
     return nil
+  }
+
+  /// Files with damaged bytes that nobody needs any more come first, at any hour: until they are gone, a restart would
+  /// fence their stores.
+  private func beginDamaged(rule: any MergeRule) -> Bool {
+    for store in stores where store.isOpen && store.damage == nil && !store.damages.isEmpty {
+      let inputs = store.damagedInputs
+      guard !inputs.isEmpty else { continue }
+      guard store.hasHints(besides: inputs) else {
+        checkpoint.mayNeedHints = true
+        continue
+      }
+      store.beginMerge(of: inputs, rule: rule)
+      merge.store = store
+      return true
+    }
+    return false
   }
 
   /// Files that still take records and are mostly dead make room for new ones, to be merged when they are durable.
@@ -206,7 +225,9 @@ extension Engine {
         }
         merge.ended = id
         let mergeable = Set(store.mergeable)
-        let isSettled = store.dataFiles.indices.allSatisfy { $0 == store.active || mergeable.contains($0) }
+        let isSettled = store.dataFiles.indices.allSatisfy {
+          $0 == store.active || mergeable.contains($0) || store.isHeldByDamage(store.dataFiles[$0])
+        }
         let inputs = store.mergeable.filter {
           isWanted($0) || chosen == nil && store.dataFiles[$0].length < options.merge.smallFileBytes
         }.map { store.dataFiles[$0].id }

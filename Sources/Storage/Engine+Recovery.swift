@@ -20,6 +20,7 @@ extension Engine {
     let segments = try engine.replayJournal(on: &files)
     try engine.settle(on: &files)
     try engine.fenceDamaged(on: &files)
+    for store in engine.stores { store.notesDamage = true }
     let journal = StorePath.journal(directory)
     for step in Journal.dropSteps(segments, in: journal) { try step.perform(on: &files) }
     if options.sync == .always {

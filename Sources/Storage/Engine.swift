@@ -36,6 +36,7 @@ package final class Engine {
   var space = SpaceState()
   var merge = MergeState()
   var snapshot = SnapshotState()
+  var scrub = ScrubState()
 
   init(_ directory: String, options: EngineOptions) {
     self.directory = directory
@@ -94,6 +95,7 @@ package final class Engine {
         store.manifest.nextFileID = max(store.manifest.nextFileID, id + 1)
       }
       if let index = find(seed.id) { giveUp(stores[index], on: &files) }
+      store.notesDamage = true
       insert(store)
     }
   }
@@ -310,7 +312,9 @@ package final class Engine {
   /// Bytes in memory that are to be appended.
   var unflushedBytes: UInt64 { UInt64(bufferedBytes + (journal?.bufferedBytes ?? 0)) }
 
-  private func noteAppend(_ range: Range<Int>, fileID: UInt32, in store: Bitcask, isPulled: Bool) {
+  func checkHealth() throws(StorageError) { if let failure { throw failure } }
+
+  func noteAppend(_ range: Range<Int>, fileID: UInt32, in store: Bitcask, isPulled: Bool) {
     appendedCount += 1
     journal?.append(
       store.buffer, range, store: store.id, file: fileID, sequence: appendedCount, durable: sync.journalDurable,

@@ -48,7 +48,7 @@ extension HintFile {
   }
 
   /// Of everything behind the header.
-  private static func checksum<FS: FileSystem & ~Copyable>(
+  static func checksum<FS: FileSystem & ~Copyable>(
     of file: FileID, to end: UInt64, on files: inout FS
   ) throws(StorageError) -> UInt32? {
     var checksum: UInt32 = 0

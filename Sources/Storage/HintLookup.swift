@@ -12,7 +12,7 @@ struct HintLookup {
   }
 
   let file: FileID
-  private let header: HintHeader
+  let header: HintHeader
   /// How many top bits all hashes of the store share.
   private let ringBits: Int
 
@@ -65,25 +65,25 @@ struct HintLookup {
     return blocks.lowerBound + min(blocks.count - 1, Int(share * Double(blocks.count)))
   }
 
-  private enum Block {
+  enum Block {
     case entries([UInt8])
     case damaged
     case cold(ColdRead)
   }
 
-  private func read<FS: FileSystem & ~Copyable>(
-    _ block: Int, warm: WarmBytes?, on files: inout FS
+  func read<FS: FileSystem & ~Copyable>(
+    _ block: Int, warm: WarmBytes?, mayBlock: Bool = false, on files: inout FS
   ) throws(StorageError) -> Block {
     let start = block * HintHeader.blockEntries
     let entries = min(HintHeader.blockEntries, Int(header.count) - start)
     let offset = UInt64(HintHeader.byteCount + start * HintEntry.byteCount)
     let bytes: [UInt8]
-    switch try read(at: offset, count: entries * HintEntry.byteCount, warm: warm, on: &files) {
+    switch try read(at: offset, count: entries * HintEntry.byteCount, warm: warm, mayBlock: mayBlock, on: &files) {
     case .bytes(let read): bytes = read
     case .cold(let read): return .cold(read)
     }
     let table = UInt64(HintHeader.byteCount) + header.count * UInt64(HintEntry.byteCount)
-    switch try read(at: table + UInt64(block) * 4, count: 4, warm: warm, on: &files) {
+    switch try read(at: table + UInt64(block) * 4, count: 4, warm: warm, mayBlock: mayBlock, on: &files) {
     case .cold(let read): return .cold(read)
     case .bytes(let stated):
       let checksum = unsafe bytes.withUnsafeBytes { unsafe header.blockChecksum($0, block) }
@@ -95,11 +95,11 @@ struct HintLookup {
   }
 
   private func read<FS: FileSystem & ~Copyable>(
-    at offset: UInt64, count: Int, warm: WarmBytes?, on files: inout FS
+    at offset: UInt64, count: Int, warm: WarmBytes?, mayBlock: Bool, on files: inout FS
   ) throws(StorageError) -> Bitcask.Fetched {
     let request = ColdRead(file: file, offset: offset, count: count)
     if let warm, warm.read == request { return .bytes(warm.bytes) }
-    switch try files.read(file, at: offset, count: count, mayBlock: false) {
+    switch try files.read(file, at: offset, count: count, mayBlock: mayBlock) {
     case .bytes(let bytes): return .bytes(bytes)
     case .wouldBlock: return .cold(request)
     }

@@ -12,7 +12,7 @@ struct RandomMessages {
 
   init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
-  static let cases = 15
+  static let cases = 19
 
   mutating func below(_ bound: Int) -> Int { random.below(bound) }
 
@@ -46,6 +46,11 @@ struct RandomMessages {
           wallMilliseconds: time().milliseconds))
     case 12: .pingRequest(PingRequest(bootID: random.next(), target: NodeID(u32()), sequence: random.next()))
     case 13: .pingRelayed(PingRelayed(yourBootID: random.next(), target: NodeID(u32()), sequence: random.next()))
+    case 14: .compare(PeerCompare(operation: random.next(), subject: compareSubject()))
+    case 15: .compareReply(PeerCompareReply(operation: random.next(), outcome: compareOutcome()))
+    case 16:
+      .pull(PeerPull(operation: random.next(), store: store(), configID: random.next(), subject: pullSubject()))
+    case 17: .pullReply(PeerPullReply(operation: random.next(), outcome: pullAnswer()))
     default: .listReply(PeerListReply(operation: random.next(), sequence: u32(), outcome: listOutcome()))
     }
   }
@@ -92,6 +97,72 @@ struct RandomMessages {
     }
     guard let page = KeyPage(decoding: bytes, next: flag() ? hash + 1 : nil) else { fatalError("a page") }
     return .page(page)
+  }
+
+  // MARK: - Exchanges
+
+  private mutating func treeHash() -> TreeHash { TreeHash(values: random.next(), tombstones: random.next()) }
+
+  private mutating func segment() -> Int { random.below(HashTree.segmentCount) }
+
+  private mutating func compareSubject() -> CompareSubject {
+    switch random.below(3) {
+    case 0:
+      .roots(
+        (0..<random.below(5)).map { _ in StoreRoot(store: store(), configID: random.next(), root: treeHash()) },
+        beginsRound: flag())
+    case 1: .segments(store(), configID: random.next(), (0..<HashTree.segmentCount).map { _ in treeHash() })
+    default:
+      .slots(
+        store(), configID: random.next(),
+        SlotQuestion(
+          segment: segment(), hash: treeHash(), leaves: flag() ? [] : (0..<1 << random.below(5)).map { _ in u32() },
+          from: random.next()))
+    }
+  }
+
+  private mutating func compareOutcome() -> CompareOutcome {
+    switch random.below(4) {
+    case 0:
+      .roots(
+        (0..<random.below(5)).map { _ in
+          let verdicts: [RootAnswer.Verdict] = [.equal, .differs, .refused(refusal())]
+          return RootAnswer(store: store(), verdict: verdicts[random.below(3)], isUnderWay: flag())
+        })
+    case 1:
+      .segments(SegmentAnswer(differing: u32(), keys: random.next(), bytes: random.next(), floor: stamp()))
+    case 2: .slots(slotPage())
+    default: .refused(refusal())
+    }
+  }
+
+  /// Ascending, and what may be the hash after them.
+  private mutating func hashes(_ count: Int) -> (hashes: [UInt64], next: UInt64) {
+    var hashes: [UInt64] = []
+    var hash = random.next() >> 1
+    for _ in 0..<count {
+      hashes.append(hash)
+      hash += 1 + random.next() >> 8
+    }
+    return (hashes, hash)
+  }
+
+  private mutating func slotPage() -> SlotPage {
+    let (hashes, next) = hashes(random.below(5))
+    return SlotPage(
+      slots: hashes.map { SlotDigest(hash: $0, digest: UInt16(random.below(512)), isTombstone: flag()) },
+      next: flag() ? next : nil, isHidden: flag())
+  }
+
+  private mutating func pullSubject() -> PullSubject {
+    if flag() { return .range(segment: segment(), from: random.next()) }
+    return .items(hashes(random.below(5)).hashes.map { PullItem(hash: $0, above: stamp()) })
+  }
+
+  private mutating func pullAnswer() -> PullAnswer {
+    guard random.chance(2, in: 3) else { return .refused(refusal()) }
+    let records = (0..<random.below(4)).map { _ in PulledRecord(key: key().encoded, version: version()) }
+    return .page(PullPage(records: records, next: flag() ? random.next() : nil, floor: stamp()))
   }
 
   private mutating func ping() -> Ping {

@@ -60,7 +60,7 @@ struct HostileTests {
     #expect(try #require(cluster.answer(cluster.ask(3, get("a", r: .all)))).isNotFound)
   }
 
-  @Test("what was said of stores to an earlier boot says nothing to this one: a wiped store stays loading")
+  @Test("what was said of stores to an earlier boot says nothing to this one: a wiped store is not taken for new")
   func staleStoreStates() throws {
     let cluster = TestCluster(nodes: 3)
     let old = cluster.sent.filter { letter in
@@ -77,7 +77,7 @@ struct HostileTests {
     cluster.start(NodeID(2), life: 5)
     cluster.advance(milliseconds: 300)
     for letter in old { cluster.step(cluster[2], .peer(letter.message, from: letter.from)) }
-    cluster.treat = { _ in .deliver }
+    cluster.treat = TestCluster.withholdsExchanges
     cluster.release()
     cluster.advance(milliseconds: 3000)
     #expect(try #require(cluster.status(2)).stores.allSatisfy { $0.role == .loading })

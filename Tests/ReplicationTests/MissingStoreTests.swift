@@ -39,6 +39,7 @@ struct MissingStoreTests {
     let store = try store(of: key, cluster)
     cluster.kill(2)
     try lose(loss, of: 2, cluster, store: store)
+    cluster.treat = TestCluster.withholdsExchanges
     cluster.start(2, life: 1)
     cluster.advance(milliseconds: 3000)
     #expect(cluster[2].stopped == nil)
@@ -74,6 +75,7 @@ struct MissingStoreTests {
     let store = try store(of: "nothing", cluster)
     cluster.kill(2)
     try lose(loss, of: 2, cluster, store: store)
+    cluster.treat = TestCluster.withholdsExchanges
     cluster.start(2, life: 1)
     cluster.advance(milliseconds: 3000)
     for node in 1...3 {
@@ -98,6 +100,7 @@ struct MissingStoreTests {
     let store = try store(of: key, cluster)
     cluster.kill(owners[1])
     try lose(.oneGone, of: owners[1], cluster, store: store)
+    cluster.treat = TestCluster.withholdsExchanges
     cluster.start(owners[1], life: 1)
     cluster.advance(milliseconds: 3000)
     cluster.kill(owners[2])
@@ -116,6 +119,10 @@ struct MissingStoreTests {
     #expect(cluster.ownCopy(owners[2], key) == "new")
     #expect((1...5).reduce(0) { $0 + cluster.hints(at: $1, for: owners[1]) } > 0)
     #expect((1...5).reduce(0) { $0 + cluster.hints(at: $1, for: owners[2]) } == 0)
+    cluster.treat = { _ in .deliver }
+    cluster.advance(milliseconds: 30_000)
+    #expect(cluster.hintsLeft == 0)
+    #expect(cluster.ownCopy(owners[1], key) == "new")
   }
 
   @Test("where every owner has lost it nobody takes it for new")

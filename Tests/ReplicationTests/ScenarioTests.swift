@@ -193,12 +193,13 @@ struct ThreeNodeTests {
     #expect(!cluster[1].log.contains { $0.contains("clock") })
   }
 
-  @Test("a wiped node never says absent: its stores stay loading (rule GENESIS)")
+  @Test("a wiped node never says absent: its stores are loading until they are filled (rule GENESIS)")
   func wipedNode() throws {
     let cluster = TestCluster(nodes: 3)
     cluster.ask(1, put("a", "1"))
     cluster.kill(2)
     cluster.wipe(2)
+    cluster.treat = TestCluster.withholdsExchanges
     cluster.start(NodeID(2), life: 5)
     cluster.advance(milliseconds: 3000)
     let status = try #require(cluster.status(2))
@@ -213,6 +214,10 @@ struct ThreeNodeTests {
     cluster.start(NodeID(3), life: 1)
     cluster.advance(milliseconds: 500)
     #expect(cluster.answer(cluster.ask(2, get("a")))?.text == "1")
+    cluster.treat = { _ in .deliver }
+    cluster.advance(milliseconds: 30_000)
+    #expect(try #require(cluster.status(2)).stores.allSatisfy { $0.role == .active })
+    #expect(cluster.ownCopy(2, "a") == "1")
   }
 
   @Test("a store whose directory is gone comes back loading and marked, never new (rule GENESIS)")
@@ -221,6 +226,7 @@ struct ThreeNodeTests {
     cluster.ask(1, put("a", "1"))
     cluster.kill(2)
     cluster.removeStore(2, "p001-n3")
+    cluster.treat = TestCluster.withholdsExchanges
     cluster.start(NodeID(2), life: 3)
     cluster.advance(milliseconds: 3000)
     #expect(cluster[2].stopped == nil)

@@ -16,6 +16,14 @@ extension TestCluster {
   /// Leaves a stopped node with an empty disk.
   func wipe(_ id: Int) { self[id].disk = SimulatedDisk(seed: 99, root: "/data") }
 
+  /// No store is compared and none is filled: what is loading stays so.
+  static func withholdsExchanges(_ letter: Letter) -> Treatment {
+    switch letter.message.body {
+    case .compare, .compareReply, .pull, .pullReply: .drop
+    default: .deliver
+    }
+  }
+
   /// Removes one store's directory from the disk of a stopped node.
   func removeStore(_ id: Int, _ store: String) {
     guard var disk = self[id].disk else { return }

@@ -1,0 +1,37 @@
+import Primitives
+import Storage
+
+// Damaged records that are to come back from the other owners, and how far that is. In memory alone: a restart finds
+// the damage again.
+
+struct DamageTable: Sendable {
+  /// A damaged record, and when its owners are asked.
+  struct Repair: Sendable {
+    let note: DamageNote
+    var isAsking = false
+    var tries: UInt64 = 0
+    /// Nil: at once.
+    var due: Instant?
+  }
+
+  /// Records asked for at once.
+  static let asksMax = 4
+  /// Between two times that the owners are asked for one record: at first, and at most, milliseconds.
+  static let pauseMilliseconds: UInt64 = 1000
+  static let pauseMillisecondsMax: UInt64 = 60_000
+
+  /// What was told already, of damage that is there.
+  var known: [DamageNote] = []
+  var repairs: [Repair] = []
+
+  func index(of store: StoreID, _ hash: UInt64) -> Int? {
+    repairs.firstIndex { $0.isAsking && $0.note.store == store && $0.note.record?.hash == hash }
+  }
+
+  mutating func postpone(_ index: Int, at now: Instant) {
+    repairs[index].isAsking = false
+    let pause = Self.pauseMilliseconds << min(6, repairs[index].tries)
+    repairs[index].tries += 1
+    repairs[index].due = now.adding(milliseconds: min(pause, Self.pauseMillisecondsMax))
+  }
+}

@@ -1,0 +1,132 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Storage
+
+// A damaged record comes back from the other owners of its store, whoever came by it: a read, a merge or the scrub. Until
+// then this node refuses its hash and nothing else. What somebody holds with the noted stamp, or a higher one, takes its
+// place at once; anything less, or nothing, only when every other owner has answered (rule VALIDATED PULL,
+// Docs/Delete.md), because then something is lost, and that is said aloud.
+
+extension Node where Disk: ~Copyable {
+  /// Takes note of what was found, takes the answers of those that were asked, and asks for the next.
+  mutating func reviewDamage(at now: Moment) {
+    guard let engine else { return }
+    let pulls = takeValidated()
+    for pull in pulls { repairDamage(from: pull, engine, at: now) }
+    guard engine.hasDamages || !damages.known.isEmpty else { return }
+    noteDamages(engine)
+    guard phase == .serving else { return }
+    var asking = damages.repairs.count { $0.isAsking }
+    for index in damages.repairs.indices where asking < DamageTable.asksMax {
+      let repair = damages.repairs[index]
+      guard !repair.isAsking, repair.due.map({ $0 <= now.instant }) ?? true, let record = repair.note.record else {
+        continue
+      }
+      // Two damaged records of one hash: one after the other.
+      guard damages.index(of: repair.note.store, record.hash) == nil else { continue }
+      guard owners(repair.note.store).contains(where: { $0 != own.id }) else { continue }
+      guard validatedPull(ofHash: record.hash, in: repair.note.store, at: now) else { return }
+      damages.repairs[index].isAsking = true
+      asking += 1
+    }
+  }
+
+  /// Says what is new, and forgets what is gone.
+  private mutating func noteDamages(_ engine: Engine) {
+    var known: [DamageNote] = []
+    var repairs: [DamageTable.Repair] = []
+    for store in engine.storeIDs {
+      for (note, state) in engine.damages(store) {
+        known.append(note)
+        if !damages.known.contains(note) { tellDamage(note, state) }
+        guard state == .fencing else { continue }
+        repairs.append(damages.repairs.first { $0.note == note } ?? DamageTable.Repair(note: note))
+      }
+    }
+    damages.known = known
+    damages.repairs = repairs
+  }
+
+  private mutating func tellDamage(_ note: DamageNote, _ state: DamageState) {
+    counters.antiEntropy.damages += 1
+    let what =
+      state == .fencing
+      ? "this record alone is refused here, until the other owners have brought it back"
+      : "nothing in it counts; the file is merged away"
+    free.append(.log(.error, "store \(note.store): \(note.error.text(naming: objectName)): \(what)"))
+  }
+
+  /// Every other owner has answered, or cannot.
+  private mutating func repairDamage(from pull: ValidatedPull, _ engine: Engine, at now: Moment) {
+    guard let index = damages.index(of: pull.store, pull.hash) else { return }
+    let note = damages.repairs[index].note
+    let newest = pull.newest
+    let isFinal = pull.saysAll
+    do throws(StorageError) {
+      let versions = newest.map { (key: $0.key, version: $0.version) }
+      for record in newest { identity.clock.observe(record.version.stamp.time) }
+      let outcome = try engine.repair(note, with: versions, isFinal: isFinal, on: &disk)
+      switch outcome {
+      case .repaired, .lost:
+        engine.raiseFloor(note.store, to: pull.floor)
+        tellRepair(note, outcome)
+        damages.repairs[index].isAsking = false
+        try takeOthers(newest, of: pull, engine)
+      case .settled: damages.repairs[index].isAsking = false
+      case .insufficient: damages.postpone(index, at: now.instant)
+      case .refused(let disk):
+        _ = refusal(disk)
+        damages.postpone(index, at: now.instant)
+      }
+    } catch {
+      _ = refusal(of: note.store, error)
+      if damages.repairs.indices.contains(index) { damages.postpone(index, at: now.instant) }
+    }
+  }
+
+  /// Keys with the same hash that this store lacks, or has older.
+  private mutating func takeOthers(
+    _ records: [PulledRecord], of pull: ValidatedPull, _ engine: Engine
+  ) throws(StorageError) {
+    guard records.count > 1 else { return }
+    for record in records {
+      _ = try engine.applyPulled(
+        record.version, key: record.key, hash: pull.hash, to: pull.store, since: pull.generation, warm: nil, on: &disk)
+    }
+  }
+
+  private mutating func tellRepair(_ note: DamageNote, _ outcome: DamageRepair) {
+    let key = note.probableKey.map { "probably \(objectName($0))" } ?? "whose key does not read back"
+    if case .lost = outcome {
+      counters.antiEntropy.losses += 1
+      let stamp = note.record.map { "\($0.stamp)" } ?? ""
+      free.append(
+        .log(
+          .error,
+          "store \(note.store): a record is lost, \(key), of stamp \(stamp): no other owner has it, and what they have "
+            + "of it, if anything, stands now"))
+    } else {
+      counters.antiEntropy.repairs += 1
+      free.append(
+        .log(.info, "store \(note.store): a damaged record, \(key), is back from another owner"))
+    }
+  }
+}
+
+extension ValidatedPull {
+  /// Nothing more than was answered can come from anybody: every owner has answered, or cannot have the record either,
+  /// because its own is damaged or its store is being filled from the others. At least one knows.
+  var saysAll: Bool {
+    var knows = false
+    for owner in owners {
+      switch owner.answer {
+      case .answered, .refused(.damaged): knows = true
+      case .refused(.loading), .refused(.fenced): break
+      case .waiting, .refused, .unreachable: return false
+      }
+    }
+    return knows
+  }
+}

@@ -1,0 +1,31 @@
+import Primitives
+import Storage
+
+// Stores that are fenced, and what is being done about them.
+
+struct RebuildTable: Sendable {
+  /// A store that is being made anew.
+  struct Rebuild: Sendable {
+    let seed: StoreSeed
+    let lost: [StoreID: [PeerPromise]]
+    /// Where its directory is kept, and the steps that bring it there.
+    let directory: String
+    let setAside: [DiskStep]
+    /// The disk had no room: the steps are given again then.
+    var pausedUntil: Instant?
+    var isRunning = true
+  }
+
+  /// One at a time.
+  var current: Rebuild?
+  /// Since when each fenced store waits; those of which it was said.
+  var waiting: [StoreID: Instant] = [:]
+  var told: Set<StoreID> = []
+  /// Directories that are kept, under the node's directory.
+  var setAside: [String] = []
+
+  /// A store that stays fenced so long is told of, milliseconds.
+  static let patienceMilliseconds: UInt64 = 10_000
+  /// The disk had no room: tried again after this time, milliseconds.
+  static let pauseMilliseconds: UInt64 = 1000
+}
