@@ -10,8 +10,12 @@ extension Node where Disk: ~Copyable {
   mutating func continueScrub(at now: Moment) {
     guard options.scrubMilliseconds > 0, phase == .serving, !scrubbing.isReading, let engine else { return }
     guard scrubbing.notBefore.map({ $0 <= now.instant }) ?? true else { return }
-    if scrubbing.began == nil { beginScrub(engine, at: now) }
     let progress = engine.scrubProgress
+    guard progress.bytesTotal > 0 else {
+      scrubbing.notBefore = now.instant.adding(milliseconds: Scrubbing.pauseMilliseconds)
+      return
+    }
+    if scrubbing.began == nil { beginScrub(engine, at: now) }
     guard
       scrubbing.isDue(
         progress.bytesDone, of: progress.bytesTotal, interval: options.scrubMilliseconds, at: now.instant)

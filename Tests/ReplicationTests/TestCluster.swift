@@ -342,8 +342,8 @@ final class TestCluster {
 
   private func perform(_ step: DiskStep, of test: TestNode) throws(StorageError) {
     guard var disk = test.node?.disk else { return }
+    defer { test.node?.disk = disk }
     try step.perform(on: &disk)
-    test.node?.disk = disk
   }
 }
 
