@@ -106,11 +106,11 @@ extension Simulator {
       report(.roundMovesData, "all was equal, and n\(machine.number) tells of its next round \(told)")
     }
     guard asked.waiting == 1 else { return }
-    if let difference = differenceOfOwners() {
-      return report(.notConverged, "every node has made a round, and \(difference)")
-    }
     switch asked.step {
     case .firstRound:
+      if let difference = differenceOfOwners() {
+        return report(.notConverged, "every node has made a round, and \(difference)")
+      }
       convergence?.step = .pausing(until: now.adding(milliseconds: Convergence.pauseMilliseconds))
     case .secondRound(let before):
       let deeper = wiretap.exchanges.deeper - before.deeper
