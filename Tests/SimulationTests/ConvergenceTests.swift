@@ -89,6 +89,13 @@ struct ConvergenceTests {
     #expect(trace.contains("n2 stays out"))
   }
 
+  /// 385: a pair that was to be looked at when a round was asked for was never looked at again. 487: a question about
+  /// roots that was asked again told the roots of the first time.
+  @Test("runs that found faults in rounds", arguments: [UInt64(385), 487])
+  func found(seed: UInt64) {
+    #expect(simulate(seed: seed).violations == [])
+  }
+
   @Test("comparisons of roots are told from all that goes deeper")
   func tally() {
     let store = StoreID(partition: 1, replicas: 3)
