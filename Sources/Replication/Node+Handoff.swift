@@ -344,7 +344,7 @@ extension Node where Disk: ~Copyable {
   ) -> HintQueueStatus.State {
     if role != .active {
       return .waiting(
-        reason: "\(StoreID.hints(for: target.node)) is damaged: stop this node and repair it (cairn store repair)")
+        reason: "\(StoreID.hints(for: target.node)) is damaged: it is kept aside, and a new one is made")
     }
     if count == 0 { return .empty }
     if !peers.isUp(target.node) { return .waiting(reason: describe(.down, of: target.node)) }

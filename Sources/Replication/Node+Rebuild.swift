@@ -81,7 +81,7 @@ extension Node where Disk: ~Copyable {
     guard let rebuild = rebuilds.current else { return }
     var isAside = false
     do throws(StorageError) { isAside = try disk.exists(rebuild.directory) } catch { isAside = false }
-    var steps = isAside ? [] : rebuild.setAside
+    var steps = rebuild.setAside.filter { if case .rename = $0 { !isAside } else { true } }
     steps += engine.create([rebuild.seed], promises: rebuild.lost)
     identity.manifest.stores = (identity.manifest.stores.filter { $0.id != rebuild.seed.id } + [rebuild.seed])
       .sorted { $0.id < $1.id }

@@ -10,6 +10,7 @@ extension Node where Disk: ~Copyable {
   mutating func continueScrub(at now: Moment) {
     guard options.scrubMilliseconds > 0, phase == .serving, !scrubbing.isReading, let engine else { return }
     guard scrubbing.notBefore.map({ $0 <= now.instant }) ?? true else { return }
+    guard scrubbing.mayRead(bytesPerSecond: options.scrubBytesPerSecond, at: now.instant) else { return }
     let progress = engine.scrubProgress
     guard progress.bytesTotal > 0 else {
       scrubbing.notBefore = now.instant.adding(milliseconds: Scrubbing.pauseMilliseconds)
@@ -46,8 +47,7 @@ extension Node where Disk: ~Copyable {
   }
 
   private mutating func ask(for read: ColdRead, _ engine: Engine, at now: Moment) {
-    let milliseconds = UInt64(read.count) * 1000 / max(1, options.scrubBytesPerSecond)
-    scrubbing.notBefore = now.instant.adding(milliseconds: milliseconds)
+    scrubbing.spend(read.count)
     scrubbing.isReading = readCold(read, for: .scrub)
     guard !scrubbing.isReading else { return }
     engine.scrubReadFailed()
