@@ -59,7 +59,7 @@ struct ExchangeQuestion: Sendable {
   static let triesMax = 4
 
   let operation: UInt64
-  let body: PeerBody
+  var body: PeerBody
   var asked: Instant
   var tries = 1
   /// Refused for the time being.

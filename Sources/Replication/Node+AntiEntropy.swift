@@ -62,7 +62,7 @@ extension Node where Disk: ~Copyable {
       if question.tries >= ExchangeQuestion.triesMax {
         failQuestion(line, "\(name(node)) does not answer")
       } else {
-        exchanges.lines[line].question = askAgain(question, node, at: now)
+        exchanges.lines[line].question = askAgain(withRootsOfNow(question, engine), node, at: now)
       }
     }
   }

@@ -48,6 +48,18 @@ extension Node where Disk: ~Copyable {
     send(body, to: node)
   }
 
+  /// A question that is asked again tells the roots as they are by now.
+  func withRootsOfNow(_ question: ExchangeQuestion, _ engine: Engine) -> ExchangeQuestion {
+    guard case .compare(var compare) = question.body, case .roots(var roots, let beginsRound) = compare.subject else {
+      return question
+    }
+    for index in roots.indices { roots[index].root = engine.treeRoot(roots[index].store) }
+    compare.subject = .roots(roots, beginsRound: beginsRound)
+    var again = question
+    again.body = .compare(compare)
+    return again
+  }
+
   /// True when the answer is one about roots that was asked for.
   mutating func takeRoots(_ reply: PeerCompareReply, from node: NodeID, at now: Moment) -> Bool {
     guard

@@ -15,7 +15,9 @@ extension Simulator {
   }
 
   func think(_ client: Int) {
-    guard clients.isIdle(client), phase != .converging, phase != .proving, phase != .comparing, phase != .over else { return }
+    guard clients.isIdle(client), phase != .converging, phase != .proving, phase != .comparing, phase != .over else {
+      return
+    }
     if case .settling(let since) = phase, !settles(since: since) { return }
     if let (machine, key) = followUp(of: client) {
       return ask(workload.read(key, for: client, at: now), of: client, machine)

@@ -46,12 +46,13 @@ extension Simulator {
     phase = .converging
     antiEntropyTally.diverged += storesThatDiffer.count
     guard forgetful.isDamaged, options.antiEntropy.scrubMilliseconds > 0 else { return beginAgreement() }
-    convergence = Convergence(step: .scrubbing(passes: scrubPasses + 2), since: now)
+    convergence = Convergence(step: .scrubbing(passes: (scrub?.passesDone ?? 0) + 2), since: now)
   }
 
-  private var scrubPasses: UInt64 {
+  /// Of the machine whose bits were flipped.
+  private var scrub: ScrubStatus? {
     let machine = forgetful
-    return machine.node?.status(at: machine.clock.moment(at: now)).antiEntropy.scrub.passesDone ?? 0
+    return machine.node?.status(at: machine.clock.moment(at: now)).antiEntropy.scrub
   }
 
   private func beginAgreement() {
@@ -71,12 +72,14 @@ extension Simulator {
     let waited = now.milliseconds(since: convergence.since)
     switch convergence.step {
     case .scrubbing(let passes):
-      if scrubPasses >= passes, allServe {
+      guard let scrub else { return }
+      if scrub.passesDone >= passes || scrub.bytesTotal == 0, allServe {
         self.convergence?.isScrubbed = true
         return beginAgreement()
       }
-      if waited > 3 * options.antiEntropy.scrubMilliseconds + 2 * Convergence.graceMilliseconds {
-        report(.notConverged, "n\(forgetful.number) has not read its files over: \(scrubPasses) of \(passes) passes")
+      let reading = scrub.bytesTotal * 1000 / options.antiEntropy.scrubBytesPerSecond
+      if waited > 3 * (options.antiEntropy.scrubMilliseconds + reading) + 2 * Convergence.graceMilliseconds {
+        report(.notConverged, "n\(forgetful.number) has not read its files over: \(scrub), \(passes) passes wanted")
       }
     case .alone(let next):
       guard now >= next else { return }
@@ -106,11 +109,11 @@ extension Simulator {
       report(.roundMovesData, "all was equal, and n\(machine.number) tells of its next round \(told)")
     }
     guard asked.waiting == 1 else { return }
-    if let difference = differenceOfOwners() {
-      return report(.notConverged, "every node has made a round, and \(difference)")
-    }
     switch asked.step {
     case .firstRound:
+      if let difference = differenceOfOwners() {
+        return report(.notConverged, "every node has made a round, and \(difference)")
+      }
       convergence?.step = .pausing(until: now.adding(milliseconds: Convergence.pauseMilliseconds))
     case .secondRound(let before):
       let deeper = wiretap.exchanges.deeper - before.deeper

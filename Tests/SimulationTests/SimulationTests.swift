@@ -88,14 +88,6 @@ struct SimulationTests {
     #expect(trace.contains("stops: failed(cannot sync"))
   }
 
-  @Test("a machine whose data is damaged is never believed, and the others do without it in the end")
-  func damage() {
-    let (result, trace) = traced(1, options(.bitFlip, .powerLoss))
-    #expect(result.violations == [])
-    #expect(trace.contains("is taken away: its data is damaged"))
-    #expect(trace.contains("=== proved"))
-  }
-
   @Test("a core serves alone before the rest is healed", arguments: [UInt64(1), 2, 3])
   func core(seed: UInt64) {
     var options = options(.pause)
