@@ -146,9 +146,12 @@ extension Node where Disk: ~Copyable {
     exchanges.pairs[pair].differences = found
     exchanges.pairs[pair].failure = nil
     counters.antiEntropy.rounds += 1
+    counters.antiEntropy.roundsDiffering += hadDiffered ? 1 : 0
     for waiter in exchanges.waiters.indices {
       guard let place = exchanges.waiters[waiter].pending.firstIndex(of: pair) else { continue }
       exchanges.waiters[waiter].pending.remove(at: place)
+      exchanges.waiters[waiter].compared.insert(exchanges.pairs[pair].store)
+      exchanges.waiters[waiter].report.stores = exchanges.waiters[waiter].compared.count
       exchanges.waiters[waiter].report.compared += 1
       exchanges.waiters[waiter].report.differing += hadDiffered ? 1 : 0
       exchanges.waiters[waiter].report.stillDiffering += isEqual ? 0 : 1
