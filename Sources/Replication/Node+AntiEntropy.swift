@@ -141,7 +141,6 @@ extension Node where Disk: ~Copyable {
       }
       exchanges.pairs[pair].phase = .running
       exchanges.pairs[pair].passes += 1
-      exchanges.pairs[pair].foundInPass = 0
       exchanges.running.append(
         Exchange(
           number: newOperation(.exchange), pair: pair, isRefill: false, incarnation: engine.incarnation(store)))
