@@ -29,8 +29,8 @@ package struct PeerCompare: Equatable, Sendable {
 }
 
 package enum CompareSubject: Equatable, Sendable {
-  /// Of several stores, each store once. With `beginsRound` the addressee makes a round of those that differ, too;
-  /// without, this is another look at them.
+  /// Of several stores, each store once. Without `beginsRound` this is another look by one that has pulled what it
+  /// lacked: of what differs still the addressee makes a round of its own.
   case roots([StoreRoot], beginsRound: Bool)
   /// Which segments of a store differ.
   case segments(StoreID, configID: UInt64, [TreeHash])

@@ -45,7 +45,7 @@ extension Node where Disk: ~Copyable {
       .log(
         .warning,
         "a hint for \(name(offer.owner)) is not kept: \(own.name): \(refusal); \(counters.hintsRefused) so far: "
-          + "it has to get those writes by read repair"))
+          + "it gets those writes by anti-entropy"))
   }
 
   /// How often at most the operator is told that hints are refused.

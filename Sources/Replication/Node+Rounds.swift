@@ -132,7 +132,8 @@ extension Node where Disk: ~Copyable {
     exchanges.isActive = true
   }
 
-  /// A peer found that its root differs from ours: this node may lack something, too.
+  /// A peer has pulled what it lacked, and its root still differs from ours: then this node lacks something. Not before:
+  /// both would go through the same segments at once, the second of them in vain.
   mutating func invitedToRound(_ store: StoreID, by node: NodeID) {
     guard phase == .serving, let pair = exchanges.index(store, node), exchanges.pairs[pair].phase == .idle else {
       return
@@ -178,9 +179,12 @@ extension Node where Disk: ~Copyable {
     exchanges.pairs[pair].differences = found
     exchanges.pairs[pair].failure = nil
     counters.antiEntropy.rounds += 1
+    counters.antiEntropy.roundsDiffering += hadDiffered ? 1 : 0
     for waiter in exchanges.waiters.indices {
       guard let place = exchanges.waiters[waiter].pending.firstIndex(of: pair) else { continue }
       exchanges.waiters[waiter].pending.remove(at: place)
+      exchanges.waiters[waiter].compared.insert(exchanges.pairs[pair].store)
+      exchanges.waiters[waiter].report.stores = exchanges.waiters[waiter].compared.count
       exchanges.waiters[waiter].report.compared += 1
       exchanges.waiters[waiter].report.differing += hadDiffered ? 1 : 0
       exchanges.waiters[waiter].report.stillDiffering += isEqual ? 0 : 1

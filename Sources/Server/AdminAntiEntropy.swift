@@ -9,7 +9,7 @@ import Storage
 
 extension AdminDocuments {
   /// Rows of one kind in one document, at most.
-  static let rowsMax = 4096
+  static let rowsMax = 1024
 
   /// The whole of `/admin/anti-entropy`.
   static func antiEntropy(_ status: NodeStatus) -> JSON {

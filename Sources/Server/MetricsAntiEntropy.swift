@@ -57,7 +57,7 @@ extension Metrics {
     level("cairn_refill_stores", "Stores that are being filled from other owners, or wait for that.") {
       $0.status.antiEntropy.refills.count
     },
-    level("cairn_refill_stores_waiting", "Stores to be filled that wait for another owner.") {
+    level("cairn_refill_stores_waiting", "Stores to be filled that wait, for another owner or for their turn.") {
       $0.status.antiEntropy.refills.count { $0.waiting != nil }
     },
     ofRefills("cairn_refill_keys", "Keys that are there in the stores that are being filled.") { $0.keys },

@@ -19,7 +19,7 @@ struct AntiEntropyReport {
 
   func text(perStore: Bool) -> String {
     let parts = [
-      perStore ? storeTable : peerTable, refillTable, scrubTable,
+      perStore ? storeTable : peerTable, refillTable(perStore: perStore), scrubTable,
       documents.flatMap(AntiEntropyReport.warnings).map { "! " + oneLine($0) },
     ]
     return parts.filter { !$0.isEmpty }.map { $0.joined(separator: "\n") + "\n" }.joined(separator: "\n")
@@ -83,30 +83,67 @@ struct AntiEntropyReport {
 
   // MARK: Stores that are being filled
 
-  private var refillTable: [String] {
+  private func refillTable(perStore: Bool) -> [String] {
     let refills = documents.flatMap { document in document.rows("refills").map { (document.name, $0) } }
     guard !refills.isEmpty else { return [] }
-    let rows = refills.map { name, refill in
-      [
-        name, refill.text("store"), refill["source"]?.string ?? "-",
-        AntiEntropyReport.part(refill, "keys", grouped),
-        AntiEntropyReport.part(refill, "bytes") { byteText(Double($0)) },
-        AntiEntropyReport.share(refill.count("keys"), refill.count("keys_total")),
-        AntiEntropyReport.state(ofRefill: refill),
-      ]
+    let rows = documents.flatMap { document in
+      AntiEntropyReport.refillRows(document.name, document.rows("refills"), perStore: perStore)
     }
     let keys = refills.reduce(0) { $0 + $1.1.count("keys") }
     let all = refills.reduce(0) { $0 + $1.1.count("keys_total") }
     let count = documents.reduce(0) { $0 + max($1.count("refills_total"), $1.rows("refills").count) }
-    let part = all > 0 ? ": \(grouped(keys)) of \(grouped(all)) keys, \(AntiEntropyReport.share(keys, all))" : ""
+    let isKnown = refills.allSatisfy { AntiEntropyReport.knowsTotal($0.1) }
+    let part =
+      isKnown
+      ? "\(grouped(keys)) of \(grouped(all)) keys, \(AntiEntropyReport.share(keys, all))"
+      : "\(grouped(keys)) keys are there"
     return table(["FILLING", "STORE", "FROM", "KEYS", "BYTES", "DONE", "STATE"], rows)
-      + ["total: \(grouped(count)) \(count == 1 ? "store is" : "stores are") being filled\(part)"]
+      + ["total: \(grouped(count)) \(count == 1 ? "store is" : "stores are") being filled; \(part)"]
   }
 
-  /// `100 of 400`; `-` as long as the source has not said how much there is.
+  /// Stores of one node that wait for the same share a row: `61 stores`.
+  private static func refillRows(_ name: String, _ refills: [JSON], perStore: Bool) -> [[String]] {
+    var rows: [[String]] = []
+    var waiting: [(reason: String, refills: [JSON])] = []
+    for refill in refills {
+      guard !perStore, let reason = refill["waiting"]?.string, !reason.isEmpty else {
+        rows.append(row(name, refill))
+        continue
+      }
+      if let place = waiting.firstIndex(where: { $0.reason == reason }) {
+        waiting[place].refills.append(refill)
+      } else {
+        waiting.append((reason, [refill]))
+      }
+    }
+    return rows
+      + waiting.map { reason, refills in
+        guard refills.count > 1 else { return row(name, refills[0]) }
+        let bytes = refills.reduce(0) { $0 + $1.count("bytes") }
+        return [
+          name, "\(grouped(refills.count)) stores", "-", grouped(refills.reduce(0) { $0 + $1.count("keys") }),
+          byteText(Double(bytes)), "-", "waiting: \(reason)",
+        ]
+      }
+  }
+
+  private static func row(_ name: String, _ refill: JSON) -> [String] {
+    [
+      name, refill.text("store"), refill["source"]?.string ?? "-", part(refill, "keys", grouped),
+      part(refill, "bytes") { byteText(Double($0)) },
+      knowsTotal(refill) ? share(refill.count("keys"), refill.count("keys_total")) : "-", state(ofRefill: refill),
+    ]
+  }
+
+  /// A source has said how much there is.
+  private static func knowsTotal(_ refill: JSON) -> Bool {
+    refill["source"]?.string != nil || refill.count("keys_total") > refill.count("keys")
+  }
+
+  /// `100 of 400`, or what is there as long as nobody has said how much that is of.
   private static func part(_ refill: JSON, _ name: String, _ text: (Int) -> String) -> String {
-    let total = refill.count("\(name)_total")
-    return total == 0 ? "-" : "\(text(refill.count(name))) of \(text(total))"
+    let there = text(refill.count(name))
+    return knowsTotal(refill) ? "\(there) of \(text(refill.count("\(name)_total")))" : there
   }
 
   /// Rounded down: 100 % is all of it.

@@ -80,7 +80,7 @@ struct HintReport {
     }
     if refused > 0 {
       let count = "\(grouped(refused)) \(refused == 1 ? "hint" : "hints")"
-      lines.append("\(view.name) has refused \(count) since it started: those writes need read repair")
+      lines.append("\(view.name) has refused \(count) since it started: those writes are left to anti-entropy")
     }
     return lines
   }

@@ -12,8 +12,8 @@ struct RoundOutcome {
 }
 
 struct RoundReport {
-  /// Lines for what one node could not compare, at most; the rest is counted.
-  static let failuresShown = 16
+  /// Reasons for which one node could not compare something that have a line, at most; the rest is counted.
+  static let causesShown = 16
 
   private let rounds: [(name: String, document: JSON)]
   private let problems: [String]
@@ -51,13 +51,24 @@ struct RoundReport {
     return lines.joined(separator: "\n") + "\n"
   }
 
+  /// A line for each peer and reason.
   private static func warnings(_ name: String, _ document: JSON) -> [String] {
-    let shown = document.rows("failed").prefix(failuresShown)
-    var lines = shown.map { failure in
-      let what = failure["store"]?.string ?? "its stores"
-      return "\(name) could not compare \(what) with \(failure.text("peer")): \(failure["reason"]?.string ?? "")"
+    var causes: [(peer: String, reason: String, stores: [String?])] = []
+    for failure in document.rows("failed") {
+      let (peer, reason) = (failure.text("peer"), failure["reason"]?.string ?? "")
+      let store = failure["store"]?.string
+      if let place = causes.firstIndex(where: { $0.peer == peer && $0.reason == reason }) {
+        causes[place].stores.append(store)
+      } else {
+        causes.append((peer, reason, [store]))
+      }
     }
-    let more = failed(document) - shown.count
+    let shown = causes.prefix(causesShown)
+    var lines = shown.map { cause in
+      let what = cause.stores.count > 1 ? "\(grouped(cause.stores.count)) stores" : cause.stores[0] ?? "its stores"
+      return "\(name) could not compare \(what) with \(cause.peer): \(cause.reason)"
+    }
+    let more = failed(document) - shown.reduce(0) { $0 + $1.stores.count }
     if more > 0 { lines.append("\(name) could not compare \(grouped(more)) more") }
     let differing = document.count("still_differing")
     if differing > 0 {

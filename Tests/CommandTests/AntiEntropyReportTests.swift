@@ -118,7 +118,7 @@ import Testing
     let refills = [
       Self.refill("p003-n3", from: "n1", keys: 199, of: 400, eta: 9),
       Self.refill("p004-n3", from: "n2", keys: 1, of: 1600),
-      Self.refill("p005-n3", from: nil, waiting: "n2 is down: not connected"),
+      Self.refill("p005-n3", from: nil, keys: 7, of: 7, waiting: "n2 is down: not connected"),
     ]
     let report = text(Self.document("n3", [Self.peer("n1")], refills: refills))
     #expect(
@@ -128,12 +128,27 @@ import Testing
         FILLING  STORE    FROM  KEYS        BYTES               DONE  STATE
         n3       p003-n3  n1    199 of 400  199 KiB of 400 KiB  49 %  9 s left
         n3       p004-n3  n2    1 of 1,600  1.0 KiB of 1.6 MiB  0 %   for 3 s
-        n3       p005-n3  -     -           -                   -     waiting: n2 is down: not connected
-        total: 3 stores are being filled: 200 of 2,000 keys, 10 %
+        n3       p005-n3  -     7           7.0 KiB             -     waiting: n2 is down: not connected
+        total: 3 stores are being filled; 207 keys are there
 
         """))
-    let one = text(Self.document("n3", refills: [refills[2]]))
-    #expect(one.contains("total: 1 store is being filled\n"), "nothing is made up")
+    let one = text(Self.document("n3", refills: [refills[1]]))
+    #expect(one.contains("total: 1 store is being filled; 1 of 1,600 keys, 0 %\n"))
+  }
+
+  @Test("stores that wait for the same share a row, unless there is to be a row for each")
+  func queued() {
+    let queue = (3..<64).map {
+      Self.refill("p0\($0)-n3", from: nil, keys: 1, of: 1, waiting: "other stores are being filled")
+    }
+    let document = Self.document("n3", refills: [Self.refill("p002-n3", from: "n1", keys: 9, of: 10, eta: 1)] + queue)
+    let lines = text(document).split(separator: "\n").map(String.init)
+    #expect(lines[2].hasPrefix("n3       p002-n3    n1    9 of 10  "))
+    #expect(
+      lines[3].hasPrefix("n3       61 stores  -     61       ")
+        && lines[3].hasSuffix(" waiting: other stores are being filled"))
+    #expect(lines[4] == "total: 62 stores are being filled; 70 keys are there")
+    #expect(text(document, perStore: true).split(separator: "\n").count == lines.count + 60)
   }
 
   @Test("lost records, directories set aside and rounds that nobody begins are pointed out")
@@ -234,16 +249,22 @@ import Testing
     #expect(!RoundReport([silent]).isWorthPrinting && RoundReport([silent]).failure == "cannot reach n3")
   }
 
-  @Test("of many failures so many are named, the rest is counted")
+  @Test("stores that fail for the same reason share a line; of many reasons so many are named, the rest is counted")
   func manyFailures() {
-    func lines(_ count: Int, total: Int) -> [Substring] {
-      let failed = (0..<count).map { Self.failure("p\($0)-n3", "n2", "x") }
-      return RoundReport([Self.outcome("n1", failed: failed, failedTotal: total)]).text.split(separator: "\n")
+    func lines(_ failed: [JSON], total: Int) -> [String] {
+      RoundReport([Self.outcome("n1", failed: failed, failedTotal: total)]).text.split(separator: "\n").map(String.init)
         .filter { $0.hasPrefix("!") }
     }
-    #expect(lines(RoundReport.failuresShown, total: RoundReport.failuresShown).count == RoundReport.failuresShown)
-    let more = lines(RoundReport.failuresShown + 1, total: 5000)
-    #expect(more.count == RoundReport.failuresShown + 1)
-    #expect(more.last == "! n1 could not compare \(grouped(5000 - RoundReport.failuresShown)) more")
+    let loading = (0..<64).map { Self.failure("p\($0)-n3", "n3", "n3: loading") }
+    #expect(
+      lines([Self.failure(nil, "n2", "n2 is down: x")] + loading, total: 65) == [
+        "! n1 could not compare its stores with n2: n2 is down: x",
+        "! n1 could not compare 64 stores with n3: n3: loading",
+      ])
+    let reasons = (0...RoundReport.causesShown).map { Self.failure("p000-n3", "n2", "reason \($0)") }
+    #expect(lines(reasons.dropLast(), total: reasons.count - 1).count == RoundReport.causesShown)
+    let more = lines(reasons, total: 5000)
+    #expect(more.count == RoundReport.causesShown + 1)
+    #expect(more.last == "! n1 could not compare \(grouped(5000 - RoundReport.causesShown)) more")
   }
 }

@@ -76,7 +76,7 @@ import Testing
     #expect(
       lines.suffix(2) == [
         "! n1 keeps 900 B of the 1000 B that hints_max allows: it refuses more",
-        "! n1 has refused 1 hint since it started: those writes need read repair",
+        "! n1 has refused 1 hint since it started: those writes are left to anti-entropy",
       ])
   }
 
