@@ -182,6 +182,12 @@ struct ExchangeTable: Sendable {
     return low < pairs.count && pairs[low].store == store && pairs[low].node == node ? low : nil
   }
 
+  /// Index into `due` of the first pair that may have its turn. A store is compared with one peer at a time: what the first
+  /// one brings need not be asked of the second.
+  var nextDue: Int? {
+    due.firstIndex { next in !running.contains { pairs[$0.pair].store == pairs[next].store } }
+  }
+
   var refillsRunning: Int { running.reduce(0) { $0 + ($1.isRefill ? 1 : 0) } }
 
   /// Anything is under way that time has to pass for.

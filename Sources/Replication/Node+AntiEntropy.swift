@@ -120,7 +120,7 @@ extension Node where Disk: ~Copyable {
       guard let index = exchanges.running.firstIndex(where: { $0.number == number }) else { continue }
       if advance(index, engine, at: now) { isHungry = true }
     }
-    let mayBegin = !exchanges.due.isEmpty && exchanges.running.count < Self.exchangesMax
+    let mayBegin = exchanges.running.count < Self.exchangesMax && exchanges.nextDue != nil
     return hasQuestions || isHungry || mayBegin
   }
 
@@ -133,8 +133,8 @@ extension Node where Disk: ~Copyable {
   }
 
   private mutating func beginDue(_ engine: Engine, at now: Moment) {
-    while exchanges.running.count < Self.exchangesMax, !exchanges.due.isEmpty {
-      let pair = exchanges.due.removeFirst()
+    while exchanges.running.count < Self.exchangesMax, let next = exchanges.nextDue {
+      let pair = exchanges.due.remove(at: next)
       let store = exchanges.pairs[pair].store
       guard engine.role(store) == .active else {
         failRound(pair, "the store is \(engine.role(store)) here")

@@ -89,7 +89,7 @@ extension Node where Disk: ~Copyable {
     guard let engine else { return answer(.refused(.notReady)) }
     let own = engine.treeRoot(root.store)
     guard own != root.root else { return answer(.equal) }
-    if beginsRound { invitedToRound(root.store, by: node) }
+    if !beginsRound { invitedToRound(root.store, by: node) }
     return answer(.differs(own))
   }
 

@@ -14,8 +14,10 @@ struct Refill: Sendable {
   let store: StoreID
   let incarnation: Identity128
   let began: Instant
-  /// Owners that have been asked for everything, in this life of the process.
-  var passed: [NodeID] = []
+  /// Owners that have been asked for everything, in this life of the process, and when that was done.
+  var passed: [(node: NodeID, at: Instant)] = []
+  /// How often one of them was asked once more, because that was long ago when the last one had been asked.
+  var repeats = 0
   /// Whom it is read from now.
   var source: NodeID?
   /// Of the source.
@@ -28,11 +30,25 @@ struct Refill: Sendable {
   var pausedUntil: Instant?
   /// The steps that make it serve are under way.
   var isActivating = false
+
+  func hasPassed(_ node: NodeID) -> Bool { passed.contains { $0.node == node } }
+
+  /// Owners that were asked so long ago count as not asked any more. - Returns: Whether there was one.
+  mutating func dropStale(at now: Instant, _ milliseconds: UInt64) -> Bool {
+    let count = passed.count
+    passed.removeAll { now.milliseconds(since: $0.at) >= milliseconds }
+    return passed.count < count
+  }
 }
 
 extension Node where Disk: ~Copyable {
   /// An owner whose answers came to nothing is asked again after this time.
   private static var refillPauseMilliseconds: UInt64 { 1000 }
+  /// What an owner acknowledged after it was asked is not here: one that was asked longer ago is asked again before the
+  /// store serves. Only the segments that have changed are looked at.
+  static var refillFreshMilliseconds: UInt64 { 10_000 }
+  /// So often; under writes that never end, what is left is for hints and rounds.
+  static var refillRepeatsMax: Int { 8 }
 
   // MARK: - Time
 
@@ -61,7 +77,7 @@ extension Node where Disk: ~Copyable {
     if let until = exchanges.refills[refill].pausedUntil, until > now.instant { return }
     exchanges.refills[refill].source = nil
     var waiting: [String] = []
-    for node in owners(store) where node != own.id && !exchanges.refills[refill].passed.contains(node) {
+    for node in owners(store) where node != own.id && !exchanges.refills[refill].hasPassed(node) {
       let state = genesis.state(of: store, at: node)
       if !peers.isUp(node) {
         waiting.append(describe(.down, of: node))
@@ -75,6 +91,12 @@ extension Node where Disk: ~Copyable {
     guard waiting.isEmpty else {
       exchanges.refills[refill].waiting = waiting.joined(separator: "; ")
       return
+    }
+    if exchanges.refills[refill].repeats < Self.refillRepeatsMax,
+      exchanges.refills[refill].dropStale(at: now.instant, Self.refillFreshMilliseconds)
+    {
+      exchanges.refills[refill].repeats += 1
+      return continueRefill(refill, engine, at: now)
     }
     activate(refill, engine, at: now)
   }
@@ -110,7 +132,7 @@ extension Node where Disk: ~Copyable {
   mutating func refillPassed(_ exchange: Exchange, at now: Moment) {
     let pair = exchanges.pairs[exchange.pair]
     guard let refill = exchanges.refills.firstIndex(where: { $0.store == pair.store }) else { return }
-    exchanges.refills[refill].passed.append(pair.node)
+    exchanges.refills[refill].passed.append((pair.node, now.instant))
     exchanges.refills[refill].source = nil
     if let engine { continueRefill(refill, engine, at: now) }
   }
