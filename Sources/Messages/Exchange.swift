@@ -85,17 +85,25 @@ package enum CompareOutcome: Equatable, Sendable {
 package struct RootAnswer: Equatable, Sendable {
   package enum Verdict: Equatable, Sendable {
     case equal
-    case differs
+    /// This is the sender's root.
+    case differs(TreeHash)
     case refused(Refusal)
   }
   package var store: StoreID
   package var verdict: Verdict
-  /// The sender has a round of this store with the addressee under way, or is about to.
-  package var isUnderWay: Bool
-  package init(store: StoreID, verdict: Verdict, isUnderWay: Bool) {
+  package var activity: Activity
+  package init(store: StoreID, verdict: Verdict, activity: Activity) {
     self.store = store
     self.verdict = verdict
-    self.isUnderWay = isUnderWay
+    self.activity = activity
+  }
+
+  /// What the sender is about, with the addressee and this store.
+  package enum Activity: UInt8, Sendable {
+    case none
+    /// It will look for what it lacks once more.
+    case waiting
+    case looking
   }
 }
 

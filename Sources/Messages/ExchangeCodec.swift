@@ -145,7 +145,7 @@ extension PeerCompareReply {
     switch try reader.takeEnum(Tag.self, "outcome of a comparison") {
     case .roots:
       outcome = .roots(
-        try reader.takeList(max: ExchangeLimits.rootsMax, byteCount: RootAnswer.byteCount, "roots") {
+        try reader.takeList(max: ExchangeLimits.rootsMax, byteCount: RootAnswer.byteCountMin, "roots") {
           (reader) throws(CodecError) in try RootAnswer(from: &reader)
         })
     case .segments:
@@ -164,17 +164,19 @@ extension PeerCompareReply {
 extension RootAnswer {
   private static let equal: UInt8 = 0xFE
   private static let differs: UInt8 = 0xFF
-  /// Encoded: store, verdict (or why there is none), flag.
-  fileprivate static let byteCount = 3 + 1 + 1
+  /// Encoded, when they are equal: store, verdict (or why there is none), activity.
+  fileprivate static let byteCountMin = 3 + 1 + 1
 
   fileprivate func append(to bytes: inout [UInt8]) {
     store.append(to: &bytes)
     switch verdict {
     case .equal: bytes.append(RootAnswer.equal)
-    case .differs: bytes.append(RootAnswer.differs)
+    case .differs(let root):
+      bytes.append(RootAnswer.differs)
+      root.append(to: &bytes)
     case .refused(let refusal): bytes.append(refusal.rawValue)
     }
-    bytes.append(isUnderWay ? 1 : 0)
+    bytes.append(activity.rawValue)
   }
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
@@ -183,12 +185,12 @@ extension RootAnswer {
     let verdict: Verdict
     switch raw {
     case RootAnswer.equal: verdict = .equal
-    case RootAnswer.differs: verdict = .differs
+    case RootAnswer.differs: verdict = .differs(try TreeHash(from: &reader))
     default:
       guard let refusal = Refusal(rawValue: raw) else { throw .unknown("refusal", raw) }
       verdict = .refused(refusal)
     }
-    self.init(store: store, verdict: verdict, isUnderWay: try reader.takeBool("isUnderWay"))
+    self.init(store: store, verdict: verdict, activity: try reader.takeEnum(Activity.self, "activity"))
   }
 }
 
@@ -344,7 +346,7 @@ extension ByteReader {
     return segment
   }
 
-  /// A 16-bit count and that many entries of a fixed size.
+  /// A 16-bit count and that many entries of at least this size.
   fileprivate mutating func takeList<T>(
     max: Int, byteCount: Int, _ field: String, _ take: (inout ByteReader) throws(CodecError) -> T
   ) throws(CodecError) -> [T] {

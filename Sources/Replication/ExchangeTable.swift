@@ -20,11 +20,12 @@ struct ExchangePair: Sendable {
   let store: StoreID
   let node: NodeID
   var phase = Phase.idle
-  /// Of this round, and what they pulled; the last of them alone.
+  /// Of this round, and what they pulled.
   var passes = 0
   var found: UInt64 = 0
   var foundBytes: UInt64 = 0
-  var foundInPass: UInt64 = 0
+  /// Own root and the peer's, when they were last seen to differ.
+  var roots: [TreeHash]?
   var settlingSince: Instant?
   var lookAt: Instant?
   /// When a root of the peer's that differed last began a round here.
@@ -37,15 +38,12 @@ struct ExchangePair: Sendable {
   var bytesPulled: UInt64 = 0
   var failure: String?
 
-  /// This node is to find out yet what it lacks.
-  var isUnderWay: Bool { phase == .due || phase == .running }
-
   mutating func beginRound() {
     phase = .due
     passes = 0
     found = 0
     foundBytes = 0
-    foundInPass = 0
+    roots = nil
     settlingSince = nil
     lookAt = nil
   }
@@ -159,6 +157,8 @@ struct ExchangeTable: Sendable {
   var reviewed: Instant
   /// Something may be sent, or is on its way: checked first, because every turn asks.
   var isActive = false
+  /// Some pair may be due to be looked at again: not every turn goes through all of them.
+  var mayLook = false
 
   /// Questions that peers asked beyond what a turn may answer, oldest first; and what this turn still may.
   var questions: [(body: PeerBody, from: NodeID)] = []

@@ -31,6 +31,7 @@ extension Node where Disk: ~Copyable {
     reviewRefills(engine, at: now)
     reviewQuestions(at: now)
     reviewValidations(at: now)
+    exchanges.mayLook = true
     exchanges.isActive = exchanges.isBusy
   }
 
@@ -112,6 +113,7 @@ extension Node where Disk: ~Copyable {
     allowPulling(at: now.instant)
     exchanges.looksLeft = Self.looksPerTurn
     for line in exchanges.lines.indices { askForRoots(line, engine, at: now) }
+    exchanges.mayLook = false
     beginDue(engine, at: now)
     var isHungry = false
     for number in exchanges.running.map(\.number) {
@@ -119,7 +121,6 @@ extension Node where Disk: ~Copyable {
       if advance(index, engine, at: now) { isHungry = true }
     }
     let mayBegin = !exchanges.due.isEmpty && exchanges.running.count < Self.exchangesMax
-    exchanges.isActive = exchanges.isBusy
     return hasQuestions || isHungry || mayBegin
   }
 
@@ -141,7 +142,6 @@ extension Node where Disk: ~Copyable {
       }
       exchanges.pairs[pair].phase = .running
       exchanges.pairs[pair].passes += 1
-      exchanges.pairs[pair].foundInPass = 0
       exchanges.running.append(
         Exchange(
           number: newOperation(.exchange), pair: pair, isRefill: false, incarnation: engine.incarnation(store)))

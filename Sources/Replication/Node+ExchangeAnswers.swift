@@ -83,12 +83,14 @@ extension Node where Disk: ~Copyable {
 
   private mutating func answer(_ root: StoreRoot, to node: NodeID, beginsRound: Bool) -> RootAnswer {
     func answer(_ verdict: RootAnswer.Verdict) -> RootAnswer {
-      RootAnswer(store: root.store, verdict: verdict, isUnderWay: isUnderWay(root.store, with: node))
+      RootAnswer(store: root.store, verdict: verdict, activity: activity(root, with: node))
     }
     if let refusal = refusal(root.store, configID: root.configID, hash: nil) { return answer(.refused(refusal)) }
-    guard let engine, engine.treeRoot(root.store) != root.root else { return answer(.equal) }
+    guard let engine else { return answer(.refused(.notReady)) }
+    let own = engine.treeRoot(root.store)
+    guard own != root.root else { return answer(.equal) }
     if beginsRound { invitedToRound(root.store, by: node) }
-    return answer(.differs)
+    return answer(.differs(own))
   }
 
   private mutating func segments(of store: StoreID, configID: UInt64, _ theirs: [TreeHash]) -> CompareOutcome {

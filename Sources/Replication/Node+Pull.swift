@@ -93,7 +93,6 @@ extension Node where Disk: ~Copyable {
     exchanges.pairs[pair].bytesPulled += bytes
     guard !exchanges.running[index].isRefill else { return }
     exchanges.pairs[pair].found += 1
-    exchanges.pairs[pair].foundInPass += 1
     exchanges.pairs[pair].foundBytes += bytes
   }
 

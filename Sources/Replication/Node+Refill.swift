@@ -158,6 +158,9 @@ extension Node where Disk: ~Copyable {
     guard let index = exchanges.refills.firstIndex(where: { $0.store == store }) else { return }
     let refill = exchanges.refills.remove(at: index)
     counters.antiEntropy.refills += 1
+    for pair in exchanges.pairs.indices where exchanges.pairs[pair].store == store {
+      exchanges.pairs[pair].failure = nil
+    }
     let status = engine.status(store)
     let milliseconds = now.instant.milliseconds(since: refill.began)
     free.append(

@@ -7,8 +7,9 @@ import Storage
 // when the roots are equal, or when neither side finds anything more.
 
 extension Node where Disk: ~Copyable {
-  /// Of one round of a store. One finds what can be seen, the next what digests hid; the last is for what came between.
-  static var passesMax: Int { 3 }
+  /// Of one round of a store. What digests hide is found when nothing else differs any more, and other rounds, here and
+  /// at the peer, may still bring what does.
+  static var passesMax: Int { 8 }
   /// A root that differs begins no other round here before this time.
   private static var invitationMilliseconds: UInt64 { 1000 }
   /// How often the peer is asked whether it is done, and how long at most.
@@ -21,6 +22,7 @@ extension Node where Disk: ~Copyable {
     let node = exchanges.lines[line].node
     guard exchanges.lines[line].question == nil, peers.isUp(node) else { return }
     let beginsRound = !exchanges.lines[line].toAsk.isEmpty
+    guard beginsRound || exchanges.mayLook else { return }
     let wanted =
       beginsRound
       ? exchanges.lines[line].toAsk
@@ -101,14 +103,21 @@ extension Node where Disk: ~Copyable {
     switch answer.verdict {
     case .refused(let refusal): failRound(pair, describe(.refused(refusal), of: exchanges.pairs[pair].node))
     case .equal: completeRound(pair, isEqual: true, at: now)
-    case .differs:
-      guard isLook else { return makeDue(pair) }
+    case .differs(let theirs):
+      let roots = engine.map { [$0.treeRoot(exchanges.pairs[pair].store), theirs] }
+      guard isLook else {
+        makeDue(pair)
+        exchanges.pairs[pair].roots = roots
+        return
+      }
       let since = exchanges.pairs[pair].settlingSince ?? now.instant
-      if answer.isUnderWay, now.instant.milliseconds(since: since) < Self.settlingMillisecondsMax {
+      let mayWait = now.instant.milliseconds(since: since) < Self.settlingMillisecondsMax
+      let wantsPass = exchanges.pairs[pair].passes < Self.passesMax && exchanges.pairs[pair].roots != roots
+      if mayWait, answer.activity == .looking || (answer.activity == .waiting && !wantsPass) {
         exchanges.pairs[pair].lookAt = now.instant.adding(milliseconds: Self.lookMilliseconds)
-      } else if exchanges.pairs[pair].passes < Self.passesMax,
-        exchanges.pairs[pair].passes == 1 || exchanges.pairs[pair].foundInPass > 0
-      {
+      } else if wantsPass {
+        // Something has come to one of them since the last pass, so that another may find more.
+        exchanges.pairs[pair].roots = roots
         exchanges.pairs[pair].phase = .due
         exchanges.due.append(pair)
       } else {
@@ -135,8 +144,17 @@ extension Node where Disk: ~Copyable {
     makeDue(pair)
   }
 
-  func isUnderWay(_ store: StoreID, with node: NodeID) -> Bool {
-    exchanges.index(store, node).map { exchanges.pairs[$0].isUnderWay } ?? false
+  /// What this node is about, with a peer that has this root.
+  func activity(_ theirs: StoreRoot, with node: NodeID) -> RootAnswer.Activity {
+    guard let index = exchanges.index(theirs.store, node) else { return .none }
+    let pair = exchanges.pairs[index]
+    switch pair.phase {
+    case .idle: return .none
+    case .due, .running: return .looking
+    case .settling:
+      let roots = engine.map { [$0.treeRoot(theirs.store), theirs.root] }
+      return pair.passes < Self.passesMax && pair.roots != roots ? .waiting : .none
+    }
   }
 
   // MARK: - The end of a round
@@ -146,6 +164,7 @@ extension Node where Disk: ~Copyable {
     exchanges.pairs[pair].phase = .settling
     exchanges.pairs[pair].settlingSince = now.instant
     exchanges.pairs[pair].lookAt = now.instant
+    exchanges.mayLook = true
     exchanges.isActive = true
   }
 

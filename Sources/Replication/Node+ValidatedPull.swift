@@ -68,7 +68,8 @@ extension Node where Disk: ~Copyable {
   /// Asks all other owners for everything that they have of this hash. The answers are found among `takeValidated` when
   /// all have answered or cannot. - Returns: False when too many are under way, or this one is; then nothing has happened.
   mutating func validatedPull(ofHash hash: UInt64, in store: StoreID, at now: Moment) -> Bool {
-    guard let engine, engine.contains(store), exchanges.validations.count + exchanges.validated.count < Self.validationsMax,
+    guard let engine, engine.contains(store),
+      exchanges.validations.count + exchanges.validated.count < Self.validationsMax,
       !exchanges.validations.contains(where: { $0.store == store && $0.hash == hash })
     else { return false }
     var pull = ValidatedPull(store: store, hash: hash, generation: engine.pullGeneration(store), owners: [])

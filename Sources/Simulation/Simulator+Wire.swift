@@ -198,7 +198,7 @@ extension Simulator {
 
   private func describe(_ outcome: CompareOutcome) -> String {
     switch outcome {
-    case .roots(let answers): "\(answers.count { $0.verdict == .differs }) of \(answers.count) roots differ"
+    case .roots(let answers): "\(answers.count { $0.verdict != .equal }) of \(answers.count) roots are not equal"
     case .segments(let answer): "\(answer.differing.nonzeroBitCount) segments differ, \(answer.keys) keys"
     case .slots(let page): "\(page.slots.count) slots\(page.isHidden ? ", hidden" : "")"
     case .refused(let refusal): "refused, \(refusal)"

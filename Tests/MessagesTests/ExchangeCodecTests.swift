@@ -39,7 +39,7 @@ struct ExchangeCodecTests {
   @Test("as many roots, slots and items as there may be come back, and one more is no message")
   func counts() {
     let root = StoreRoot(store: store, configID: 1, root: .empty)
-    let answered = RootAnswer(store: store, verdict: .equal, isUnderWay: false)
+    let answered = RootAnswer(store: store, verdict: .equal, activity: .none)
     func slots(_ count: Int) -> SlotPage {
       SlotPage(
         slots: (0..<count).map { SlotDigest(hash: UInt64($0), digest: 511, isTombstone: true) }, next: nil,

@@ -126,8 +126,10 @@ struct RandomMessages {
     case 0:
       .roots(
         (0..<random.below(5)).map { _ in
-          let verdicts: [RootAnswer.Verdict] = [.equal, .differs, .refused(refusal())]
-          return RootAnswer(store: store(), verdict: verdicts[random.below(3)], isUnderWay: flag())
+          let verdicts: [RootAnswer.Verdict] = [.equal, .differs(treeHash()), .refused(refusal())]
+          return RootAnswer(
+            store: store(), verdict: verdicts[random.below(3)],
+            activity: RootAnswer.Activity(rawValue: UInt8(random.below(3))) ?? .none)
         })
     case 1:
       .segments(SegmentAnswer(differing: u32(), keys: random.next(), bytes: random.next(), floor: stamp()))
