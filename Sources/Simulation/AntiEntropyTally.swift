@@ -23,7 +23,7 @@ package struct ExchangeTally: Equatable, Sendable {
     case .compareReply(let reply):
       guard case .roots(let answers) = reply.outcome else { return }
       rootsEqual += answers.count { $0.verdict == .equal }
-      rootsDiffering += answers.count { $0.verdict == .differs }
+      rootsDiffering += answers.count { if case .differs = $0.verdict { true } else { false } }
     case .pullReply(let reply):
       if case .page(let page) = reply.outcome { records += page.records.count }
     default: break
