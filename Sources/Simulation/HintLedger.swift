@@ -116,18 +116,20 @@ extension Simulator {
 
   /// Every key was read in full, and what was behind then has been sent what it lacked.
   func checkConvergence() {
-    let held = core.map {
-      DurabilityProbe.stamps(of: workload.keys, on: machines[$0].platter.disk, losesPower: false)
-    }
+    let held = core.map { DiskContents(of: workload.keys, on: machines[$0].platter.disk, losesPower: false) }
     for (key, name) in workload.keys.enumerated() {
       guard options.workload.kind != .unique || history.hasAcknowledged(key: key) else { continue }
       let owners = machines[core[0]].node?.owners(of: name).map { Int($0.rawValue) - 1 } ?? []
-      let places = core.indices.filter { owners.contains(core[$0]) }
-      let newest = places.map { held[$0][key] }.max() ?? .zero
-      for place in places where held[place][key] < newest {
+      let places = core.indices.filter {
+        owners.contains(core[$0]) && !isHidden(held[$0].found[key], machines[core[$0]])
+          && machines[core[$0]].node?.role(of: name) == .active
+      }
+      let newest = places.map { held[$0].found[key].stamp }.max() ?? .zero
+      for place in places where held[place].found[key].stamp < newest {
         report(
           .notRepaired,
-          "all was read, and n\(core[place] + 1) has key \(key) at \(held[place][key]), another owner at \(newest)")
+          "all was read, and n\(core[place] + 1) has key \(key) at \(held[place].found[key].stamp), "
+            + "another owner at \(newest)")
       }
     }
   }

@@ -36,6 +36,9 @@ struct Convergence {
   var waiting = 0
   /// The files of the damaged machine have been read over.
   var isScrubbed = false
+  /// A question that was lost before the calm has failed since: the round is asked for once more, and no more.
+  var isUnfinished = false
+  var isRepeated = false
 }
 
 extension Simulator {
@@ -101,15 +104,21 @@ extension Simulator {
 
   func roundAnswered(by machine: Machine, _ outcome: AdminOutcome) {
     guard phase == .converging, let asked = convergence else { return }
-    guard case .antiEntropy(let told) = outcome, told.obstacles.isEmpty, told.stillDiffering == 0 else {
+    guard case .antiEntropy(let told) = outcome, told.stillDiffering == 0,
+      told.obstacles.isEmpty || mayRepeat(asked)
+    else {
       return report(.notConverged, "n\(machine.number) was asked for a round, and answered \(outcome)")
     }
+    if !told.obstacles.isEmpty { convergence?.isUnfinished = true }
     convergence?.waiting -= 1
     if case .secondRound = asked.step, told.differing > 0 || told.keysPulled > 0 {
       report(.roundMovesData, "all was equal, and n\(machine.number) tells of its next round \(told)")
     }
     guard asked.waiting == 1 else { return }
     switch asked.step {
+    case .firstRound where convergence?.isUnfinished == true:
+      askAll(.firstRound, asked.isScrubbed)
+      convergence?.isRepeated = true
     case .firstRound:
       if let difference = differenceOfOwners() {
         return report(.notConverged, "every node has made a round, and \(difference)")
@@ -123,6 +132,10 @@ extension Simulator {
       beginProofs()
     case .scrubbing, .alone, .pausing: break
     }
+  }
+
+  private func mayRepeat(_ asked: Convergence) -> Bool {
+    if case .firstRound = asked.step { !asked.isRepeated } else { false }
   }
 
   // MARK: - What the owners hold
@@ -168,7 +181,9 @@ extension Simulator {
 
   /// The trees are those of the records, as a restart would make them anew.
   private func treeDefect(_ held: DiskContents, _ machine: Machine) -> String? {
-    for store in held.stores where store.role != .fenced || !machine.isDamaged {
+    // A restart may cut what a flipped bit has made of the end of a file.
+    guard !machine.isDamaged else { return nil }
+    for store in held.stores {
       let root = machine.node?.treeRoot(store.id)
       guard root != store.root else { continue }
       return "the tree of \(store.id) on n\(machine.number) is not that of its records"

@@ -62,7 +62,11 @@ extension Simulator {
         && !SimulatedDisk.isInside(path, Simulator.asideDirectory) && (disk.syncedLength(path) ?? 0) > 0
     }
     guard !paths.isEmpty else { return nil }
-    let path = draws.pick(paths)
+    // Files that are done are rare, and what is done about damage in them is a way of its own.
+    let sealed = paths.filter { path in
+      path.hasSuffix(".data") && paths.contains(String(path.dropLast(".data".count)) + ".hint")
+    }
+    let path = draws.pick(sealed.isEmpty || draws.chance(1, in: 2) ? paths : sealed)
     let offset = draws.below(disk.syncedLength(path) ?? 1)
     let bit = draws.below(8)
     guard machine.platter.disk.flipBit(bit, ofByte: offset, in: path) else { return nil }

@@ -99,10 +99,13 @@ struct ConvergenceTests {
   @Test("comparisons of roots are told from all that goes deeper")
   func tally() {
     let store = StoreID(partition: 1, replicas: 3)
-    let answer = { (verdict: RootAnswer.Verdict) in RootAnswer(store: store, verdict: verdict, activity: .none) }
+    let answer = { (verdict: RootAnswer.Verdict) in
+      RootAnswer(store: store, verdict: verdict, activity: .none)
+    }
     var tally = ExchangeTally()
     tally.count(.compare(PeerCompare(operation: 1, subject: .roots([], beginsRound: true))))
-    tally.count(.compareReply(PeerCompareReply(operation: 1, outcome: .roots([answer(.equal), answer(.differs(.empty))]))))
+    tally.count(
+      .compareReply(PeerCompareReply(operation: 1, outcome: .roots([answer(.equal), answer(.differs(.empty))]))))
     #expect(tally.deeper == 0)
     #expect(tally.rootsEqual == 1)
     #expect(tally.rootsDiffering == 1)
