@@ -38,7 +38,11 @@ struct PeerTable: Sendable {
     var downReason = "not connected yet"
 
     /// Each has accepted the other: it can be asked.
-    var isGreeted: Bool { linked && refusal == nil && rejected == nil && welcomed && hello != nil }
+    var isGreeted: Bool {
+      // Asked at every tick: a comparison would copy the HELLO.
+      guard linked, welcomed, refusal == nil, rejected == nil, case .some = hello else { return false }
+      return true
+    }
   }
 
   /// What a review found.
@@ -70,7 +74,7 @@ struct PeerTable: Sendable {
   func index(_ node: NodeID) -> Int? { indexOf[node] }
 
   subscript(_ index: Int) -> Peer {
-    get { peers[index] }
+    _read { yield peers[index] }
     _modify { yield &peers[index] }
   }
 
@@ -96,12 +100,12 @@ struct PeerTable: Sendable {
 
   /// Why the peer is not up at `now`, or nil when it is.
   private func obstacle(_ index: Int, at now: Instant) -> String? {
-    let peer = peers[index]
-    guard peer.linked else { return "not connected" }
-    if let refusal = peer.refusal { return "it refused this node: \(refusal.text)" }
-    if let rejected = peer.rejected { return "this node refused it: \(rejected.text)" }
-    if detector.state(index) == .reachable { return peer.isGreeted ? nil : "no handshake yet" }
-    return (peer.isGreeted ? "" : "no handshake yet, ") + silence(index, at: now)
+    // Asked at every tick: nothing of the peer is copied.
+    guard peers[index].linked else { return "not connected" }
+    if let refusal = peers[index].refusal { return "it refused this node: \(refusal.text)" }
+    if let rejected = peers[index].rejected { return "this node refused it: \(rejected.text)" }
+    if detector.state(index) == .reachable { return peers[index].isGreeted ? nil : "no handshake yet" }
+    return (peers[index].isGreeted ? "" : "no handshake yet, ") + silence(index, at: now)
   }
 
   /// What is known of a peer that does not answer.

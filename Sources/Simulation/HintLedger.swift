@@ -121,7 +121,7 @@ extension Simulator {
       guard options.workload.kind != .unique || history.hasAcknowledged(key: key) else { continue }
       let owners = machines[core[0]].node?.owners(of: name).map { Int($0.rawValue) - 1 } ?? []
       let places = core.indices.filter {
-        owners.contains(core[$0]) && !isHidden(held[$0].found[key], machines[core[$0]])
+        owners.contains(core[$0]) && !isHidden(held[$0], key, machines[core[$0]])
           && machines[core[$0]].node?.role(of: name) == .active
       }
       let newest = places.map { held[$0].found[key].stamp }.max() ?? .zero

@@ -27,9 +27,6 @@ struct RefillWatch {
 }
 
 extension Simulator {
-  /// Runs in which a store that served may come up without what it held.
-  var losesStores: Bool { options.faults.mayWipe || options.faults.mayDamage }
-
   /// After a turn of the machine that forgets.
   func watchRefills(of machine: Machine) {
     guard losesStores, machine.index == forgetful.index, machine.hasServed,

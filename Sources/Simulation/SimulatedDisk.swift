@@ -12,7 +12,7 @@ package struct SimulatedDisk: FileSystem, Sendable {
   private var names: [String: Int] = [:]
   private(set) var directories: Set<String> = []
   private var durableNames: [String: Int] = [:]
-  private var durableDirectories: Set<String> = []
+  private(set) var durableDirectories: Set<String> = []
   /// Changes of names that no directory sync covers yet, in order.
   private var pending: [NameChange] = []
   private var handles: [UInt64: Handle] = [:]

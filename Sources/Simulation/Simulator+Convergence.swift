@@ -149,7 +149,7 @@ extension Simulator {
       }
     }
     for (key, name) in workload.keys.enumerated() {
-      let owners = machines.filter { $0.node?.role(of: name) != nil && !isHidden(held[$0.index].found[key], $0) }
+      let owners = machines.filter { $0.node?.role(of: name) != nil && !isHidden(held[$0.index], key, $0) }
       guard let first = owners.first else { continue }
       for other in owners where held[other.index].found[key] != held[first.index].found[key] {
         return "n\(first.number) has key \(key): \(describe(held[first.index].found[key])), "
@@ -166,6 +166,13 @@ extension Simulator {
     case .damaged, .noStore: return true
     case .version, .nothing: return false
     }
+  }
+
+  /// The same, and what a restart would cut because a flipped bit has made it look like the torn end of a file.
+  func isHidden(_ held: DiskContents, _ key: Int, _ machine: Machine) -> Bool {
+    if isHidden(held.found[key], machine) { return true }
+    guard machine.isDamaged, let store = machine.node?.store(of: workload.keys[key]) else { return false }
+    return held.stores.first { $0.id == store }?.root != machine.node?.treeRoot(store)
   }
 
   /// A scrub has read every sealed file: what is still damaged stands in the last file of its store.

@@ -56,6 +56,7 @@ extension Simulator {
     guard machines.allSatisfy({ $0.hasServed || $0.isDamaged }), machine.doom == nil,
       !machine.platter.disk.failsNextSync, machine.platter.disk.spaceLeft == nil
     else { return nil }
+    removeWhatWasSetAside(on: machine)
     let disk = machine.platter.disk
     let paths = disk.paths.filter { path in
       (path.hasSuffix(".data") || path.hasSuffix(".hint") || path.hasSuffix(".journal"))
@@ -73,6 +74,18 @@ extension Simulator {
     machine.isDamaged = true
     history.lost(machine: machine.index)
     return "bit \(bit) of byte \(offset) of \(path) on n\(machine.number) is flipped"
+  }
+
+  /// An operator has looked at the directories of damaged stores and removes them, before a machine has as many as it
+  /// keeps (`StorageLimits.setAsideMax`); only those that are there for good, where nothing is done to them any more.
+  private func removeWhatWasSetAside(on machine: Machine) {
+    let paths = machine.platter.disk.directories(in: Simulator.asideDirectory)
+      .map { Simulator.asideDirectory + "/" + $0 }
+      .filter { machine.platter.disk.durableDirectories.contains($0) }
+    guard paths.count >= StorageLimits.setAsideMax / 4 else { return }
+    for path in paths { machine.platter.disk.removeTree(path) }
+    antiEntropyTally.rebuilds += paths.count
+    note(.fault, machine, 11, "\(paths.count) directories of damaged stores are removed")
   }
 
   /// Whether damage is why a process of this machine ended or did not begin.

@@ -58,6 +58,8 @@ final class Simulator {
   let seed: UInt64
   let options: SimulationOptions
   let omissions: Omissions
+  /// Whether a store that served may come up without what it held; asked at every turn.
+  let losesStores: Bool
   var now = Instant(nanoseconds: 0)
   var queue = EventQueue<Happening>()
   var machines: [Machine] = []
@@ -114,6 +116,7 @@ final class Simulator {
     self.seed = seed
     self.options = options
     self.omissions = omissions
+    losesStores = options.faults.mayWipe || options.faults.mayDamage
     core = Array(0..<options.nodes)
     self.trace = Trace(sink: trace)
     diskPace = options.faults.duringBootstrap ? options.disk : DiskOptions()

@@ -66,6 +66,11 @@ struct ConvergenceTests {
   @Test("owners come to hold the same by themselves, or when they are asked", arguments: [true, false])
   func byThemselves(alone: Bool) {
     var options = options(.kill, .powerLoss, .cut)
+    // Writes of which nobody but one node knows, under keys that are seldom read: nothing else repairs them.
+    options.workload.kind = .unique
+    options.workload.keys = 48
+    options.workload.putPercent = 80
+    options.workload.deletePercent = 0
     options.workload.isWeak = true
     options.workload.defaultQuorumPercent = 0
     options.hintBytesMax = 300
