@@ -72,7 +72,11 @@ extension Node where Disk: ~Copyable {
   private mutating func announceStores(at now: Moment) {
     guard let engine, now.instant.milliseconds(since: lastAnnouncement) >= Self.announcementMilliseconds else { return }
     lastAnnouncement = now.instant
-    guard engine.storeIDs.contains(where: { engine.role($0) == .loading }) else { return }
+    let isWaiting = engine.storeIDs.contains { store in
+      let role = engine.role(store)
+      return role == .loading || role == .fenced
+    }
+    guard isWaiting else { return }
     for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
   }
 
