@@ -174,12 +174,12 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - Durability
 
-  /// Sends `message` when everything up to `position` is durable.
-  mutating func sendWhenDurable(_ body: PeerBody, to node: NodeID, position: LogPosition) {
+  /// Sends `body`, which tells of a write of `store`, when everything up to `position` is durable.
+  mutating func sendWhenDurable(_ body: PeerBody, of store: StoreID, to node: NodeID, position: LogPosition) {
     if let engine, position <= engine.durable {
       send(body, to: node)
     } else {
-      held.append((position, .send(PeerMessage(time: identity.clock.last, body: body), to: node)))
+      held.append((position, store, .send(PeerMessage(time: identity.clock.last, body: body), to: node)))
     }
   }
 
