@@ -85,7 +85,11 @@ extension Node where Disk: ~Copyable {
         stopReason = .failed(error)
       } else {
         let text = error.text(naming: objectName)
-        free.append(.log(.error, "store \(store) is fenced until the next start, the others go on: \(text)"))
+        let rest =
+          store.isHints
+          ? "its hints are lost, and a new one is made"
+          : "a new one is made, and filled from the other owners, when one of them serves"
+        free.append(.log(.error, "store \(store) is fenced: \(text): \(rest)"))
       }
       return .unavailable
     }
