@@ -242,6 +242,9 @@ enum Metrics {
     counter("cairn_hints_delivered_total", "Hints that this node handed over.") {
       $0.status.counters.hintsDelivered
     },
+    counter("cairn_hints_lost_total", "Hints that went with a damaged store of hints.") {
+      $0.status.counters.hintsLost
+    },
   ]
 
   // MARK: Storage

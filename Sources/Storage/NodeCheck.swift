@@ -45,6 +45,9 @@ package struct NodeCheck {
   private mutating func checkNames() {
     let stores = StorePath.stores(contents.directory)
     for name in contents.otherNames { note("\(stores)/\(name)", "no store of Cairn") }
+    for path in contents.setAside {
+      note(path, "a damaged store that the node has set aside: not checked, and kept until you remove it")
+    }
     guard let manifest = contents.manifest else {
       if let problem = contents.manifestProblem { report.findings.add(StoreFinding(problem)) }
       return

@@ -12,6 +12,9 @@ package struct NodeContents: Sendable {
   package private(set) var stores: [StoreID] = []
   /// Names below `stores` that are none.
   package private(set) var otherNames: [String] = []
+  /// Directories of stores that the node has set aside as damaged, sorted. They are the operator's, and no stores of the
+  /// node any more.
+  package private(set) var setAside: [String] = []
   /// Ids of journal segments, sorted.
   package private(set) var segments: [UInt32] = []
 
@@ -26,6 +29,8 @@ package struct NodeContents: Sendable {
         if let id = StoreID(name) { stores.append(id) } else { otherNames.append(name) }
       }
     }
+    let damaged = StorePath.damaged(directory)
+    if try files.exists(damaged) { setAside = try files.list(damaged).map { damaged + "/" + $0 }.sorted() }
     if try files.exists(StorePath.journal(directory)) {
       segments = try files.list(StorePath.journal(directory))
         .compactMap { StorePath.number($0, suffix: ".journal") }.sorted()

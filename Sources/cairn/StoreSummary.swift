@@ -131,6 +131,7 @@ struct NodeSummary {
       ["stores", counts(hints: false)],
     ]
     if manifest.stores.contains(where: \.id.isHints) { facts.append(["hint stores", counts(hints: true)]) }
+    if !setAside.isEmpty { facts.append(["set aside", setAside.joined(separator: ", ")]) }
     let header = ["STORE", "ROLE", "FILES", "BYTES", "FLOOR", "TSN HEAD", "INCARNATION"]
     let rows = stores.map(cells)
     return (aligned(facts) + [""] + aligned([header] + rows)).joined(separator: "\n") + "\n"
@@ -144,9 +145,12 @@ struct NodeSummary {
       "n_val": .optional(manifest.cluster) { .count(Int($0.replicas)) },
       "actor": .string(manifest.actor.description), "stopped_cleanly": .bool(manifest.isClean),
       "journal_segments": .count(place.nodeContents?.segments.count ?? 0),
-      "stores": .array(stores.map(json)),
+      "stores": .array(stores.map(json)), "set_aside": .array(setAside.map { .string($0) }),
     ])
   }
+
+  /// Damaged stores that the node has put out of its way; they are none of its stores any more.
+  private var setAside: [String] { (place.nodeContents?.setAside ?? []).map(place.relative) }
 
   /// How many are there of those that the node must have.
   private func counts(hints: Bool) -> String {

@@ -340,10 +340,12 @@ struct KnownBugsTests {
     }
   }
 
-  @Test("a merge meets damage and carries it on, or loses what stands behind it")
-  func mergeMeetsDamage() throws {
+  @Test("a merge meets damage and carries it on, or loses what stands behind it", arguments: [true, false])
+  func mergeMeetsDamage(hasHint: Bool) throws {
     var rig = try Rig.active()
-    for key in Rig.keys[..<3] { _ = try rig.put(key, "value", at: 5) }
+    rig.options.merge.window = .never
+    let keys = Rig.keys[..<3]
+    for key in keys { _ = try rig.put(key, "value", at: 5) }
     let first = try rig.endFile()
     let path = StorePath.data(rig.store.directory, first)
     let before = try #require(rig.disk.contents(path))
@@ -351,11 +353,42 @@ struct KnownBugsTests {
       var copy = rig
       try copy.reopen()
       copy.disk.flipBit(bit % 8, ofByte: bit / 8, in: path)
+      if !hasHint { try copy.disk.unlink(StorePath.hint(copy.store.directory, first)) }
       copy.beginMerge([first])
       while copy.engine.merge.store != nil {
         guard try copy.slice() != .waiting else { break }
       }
-      #expect(copy.engine.role(Rig.seeds[0].id) == .fenced && copy.disk.contents(path) != nil, "bit \(bit)")
+      #expect(copy.engine.merge.store == nil && copy.disk.contents(path) != nil, "bit \(bit)")
+      guard hasHint else {
+        // Nobody knows what stood there: nothing of the store is served.
+        #expect(copy.engine.role(Rig.seeds[0].id) == .fenced, "bit \(bit)")
+        continue
+      }
+      // Which key it was, and how new, the hint knows: that key is damaged, and every other as it was.
+      #expect(copy.engine.role(Rig.seeds[0].id) == .active, "bit \(bit)")
+      let (note, state) = try #require(copy.engine.damages(Rig.seeds[0].id).first, "bit \(bit)")
+      #expect(state == .fencing && (note.offset..<note.end).contains(UInt64(bit / 8)), "bit \(bit)")
+      let hit = try #require(keys.first { copy.hash(Array($0.utf8)) == note.record?.hash }, "bit \(bit)")
+      // Unrepaired it stays where it is, whoever asks for merges.
+      try copy.mergeAll()
+      for _ in 0..<20 { try copy.work() }
+      #expect(copy.disk.contents(path) != nil && copy.engine.damages(Rig.seeds[0].id).count == 1, "bit \(bit)")
+      #expect(throws: note.error, "bit \(bit)") { try copy.get(hit) }
+      for key in keys where key != hit { #expect(try copy.value(key) == "value", "bit \(bit): \(key)") }
+      guard bit % 5 == 0 else { continue }
+      // Repaired, the file goes, and what it took with it is nowhere.
+      let version = StoredVersion(stamp: stamp(5), isTombstone: false, value: Array("value".utf8))
+      #expect(
+        try copy.engine.repair(note, with: [(Array(hit.utf8), version)], isFinal: false, on: &copy.disk)
+          == .repaired(copy.engine.appended))
+      try copy.engine.flush(on: &copy.disk)
+      try copy.mergeAll()
+      for _ in 0..<20 { try copy.work() }
+      #expect(copy.disk.contents(path) == nil && copy.engine.damages(Rig.seeds[0].id).isEmpty, "bit \(bit)")
+      try copy.shutdown()
+      #expect(try copy.check().findings.isClean, "bit \(bit)")
+      try copy.reopen()
+      for key in keys { #expect(try copy.value(key) == "value", "bit \(bit): \(key), reopened") }
     }
   }
 }

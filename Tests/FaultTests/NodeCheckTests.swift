@@ -66,6 +66,22 @@ struct NodeCheckTests {
     #expect(silent == 8)
   }
 
+  @Test("what was set aside as damaged is told, and is neither checked nor one of the node's stores")
+  func setAside() throws {
+    var rig = try running()
+    rig.disk.killProcess()
+    try rig.disk.createDirectory("/data/damaged")
+    try rig.disk.createDirectory("/data/damaged/p000-n3.1")
+    let file = try rig.disk.open("/data/damaged/p000-n3.1/000001.data", .create)
+    try rig.disk.append(Array("no record".utf8), to: file)
+    let contents = try NodeContents(reading: Rig.root, on: &rig.disk)
+    #expect(contents.setAside == ["/data/damaged/p000-n3.1"])
+    #expect(contents.stores == Rig.seeds.map(\.id) && contents.otherNames.isEmpty)
+    let report = try check(rig)
+    #expect(report.findings.isClean && report.findings.all.map(\.path) == ["/data/damaged/p000-n3.1"])
+    #expect(report.findings.all.first?.text.contains("not checked") == true)
+  }
+
   @Test("a segment that is missing between others is found as a start finds it")
   func missingSegment() throws {
     var rig = try Rig(seed: 1, sync: .always, segmentBytes: 300, checkpointBytes: 1 << 20)

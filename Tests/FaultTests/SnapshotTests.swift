@@ -129,6 +129,21 @@ struct SnapshotTests {
     #expect(node == expected)
   }
 
+  @Test("what was set aside as damaged is in no snapshot")
+  func setAside() throws {
+    var rig = try rig()
+    try rig.disk.createDirectory("/data/damaged")
+    try rig.disk.createDirectory("/data/damaged/p000-n3.1")
+    let file = try rig.disk.open("/data/damaged/p000-n3.1/000001.data", .create)
+    try rig.disk.append(Array("what does not read back".utf8), to: file)
+    try rig.requestSnapshot("one")
+    guard case .made = try rig.finishSnapshot() else { return #expect(Bool(false)) }
+    let paths = rig.bytes("one").keys
+    #expect(!paths.isEmpty && !paths.contains { $0.contains("damaged") })
+    #expect(try NodeContents(reading: Rig.path("one"), on: &rig.disk).setAside.isEmpty)
+    #expect(rig.disk.contents("/data/damaged/p000-n3.1/000001.data") != nil)
+  }
+
   @Test("what a snapshot holds survives the loss of power as soon as it is answered")
   func durable() throws {
     var rig = try rig(sync: .never)

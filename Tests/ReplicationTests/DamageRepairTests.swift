@@ -190,4 +190,33 @@ struct DamageRepairTests {
     }
     cluster.expectNothingWrong(TestCluster.damageKeys.filter { $0 != key })
   }
+
+  @Test("in a store of hints is found by the scrub too: it is made anew, and its node gets the writes all the same")
+  func hints() throws {
+    let cluster = try TestCluster.sealed()
+    cluster.kill(3)
+    let keys = (0..<30).map { "hinted-\($0)" }
+    for key in keys { #expect(try #require(cluster.answer(cluster.ask(1, put(key, "value of \(key)")))).isStored) }
+    cluster.advance(milliseconds: 3000)
+    let kept = cluster.hints(at: 1, for: 3)
+    let directory = "/stores/\(StoreID.hints(for: TestCluster.id(3)))/"
+    let found = cluster[1].node?.disk.paths.filter { $0.contains(directory) && $0.hasSuffix(".data") }.min()
+    let path = try #require(found)
+    #expect(kept > 10)
+    cluster[1].node?.disk.flipBit(3, ofByte: 100, in: path)
+    let damages = cluster.antiEntropy(1).damages
+    // The file was sealed in the middle of a pass.
+    cluster.advance(milliseconds: 2 * TestCluster.scrubMilliseconds + 1000)
+    #expect(cluster.lines(1, "store hints-3 is fenced") == 1)
+    #expect(cluster.status(1)?.antiEntropy.scrub.setAside == ["damaged/hints-3.1"])
+    #expect(cluster.status(1)?.counters.hintsLost == UInt64(kept) && cluster.hints(at: 1, for: 3) == 0)
+    // No record of a partition is damaged, and nobody is asked for any.
+    #expect(cluster.antiEntropy(1).damages == damages && cluster.roles(1) == [.active])
+    cluster.start(3, life: 1)
+    cluster.advance(milliseconds: 3000)
+    cluster.admin(3, .antiEntropy, session: 920)
+    cluster.advance(milliseconds: 5000)
+    cluster.expectNothingWrong(keys)
+    for key in keys { #expect(cluster.ownCopy(3, key) == "value of \(key)") }
+  }
 }

@@ -76,6 +76,39 @@ struct RebuildTests {
     #expect(!cluster.sent[start...].contains { TestCluster.withholdsStates($0) == .drop })
   }
 
+  @Test("one that `store repair` has written comes up fenced, is kept aside like any other, and is filled")
+  func repairedOffline() throws {
+    let cluster = try TestCluster.sealed(scrubbing: false)
+    let key = try #require(cluster.sealedKeys(2).first)
+    let identity = cluster[2].node?.identity.manifest
+    let manifest = try #require(identity)
+    cluster.kill(2)
+    let path = try cluster.flip(key, at: 2)
+    let directory = String(path[..<(try #require(path.lastIndex(of: "/")))])
+    let store = try #require(StoreID(directory: directory))
+    var disk = try #require(cluster[2].disk)
+    try disk.createDirectory("/data/repaired")
+    let report = try StoreRepair.run(
+      try StoreContents(reading: directory, on: &disk), node: manifest, journal: "/data/journal",
+      to: "/data/repaired/\(store)", on: &disk)
+    #expect(report.role == .fenced && report.records > 0)
+    for step: DiskStep in [
+      .rename(directory, to: "/data/repaired/old"), .syncDirectory("/data/repaired"), .syncDirectory("/data/stores"),
+      .rename("/data/repaired/\(store)", to: directory), .syncDirectory("/data/repaired"),
+      .syncDirectory("/data/stores"), .syncDirectory(directory),
+    ] {
+      try step.perform(on: &disk)
+    }
+    cluster[2].disk = disk
+    cluster.start(2, life: 1)
+    cluster.expectNothingWrong(refusals: true, "meanwhile")
+    cluster.advance(milliseconds: 8000)
+    #expect(cluster[2].stopped == nil && cluster.roles(2) == [.active])
+    #expect(cluster.lines(2, "store \(store) was fenced and is kept in /data/damaged/\(store).1") == 1)
+    #expect(cluster.status(2)?.antiEntropy.scrub.setAside == ["damaged/\(store).1"])
+    cluster.expectNothingWrong()
+  }
+
   @Test("with no other owner's store serving it stays fenced, and that is said once")
   func alone() throws {
     let cluster = try TestCluster.sealed(scrubbing: false)

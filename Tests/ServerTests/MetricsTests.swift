@@ -23,6 +23,7 @@ import Testing
     counters.hintsKept = 21
     counters.hintsRefused = 22
     counters.hintsDelivered = 23
+    counters.hintsLost = 29
     counters.sloppyWrites = 24
     counters.sloppyReads = 25
     counters.readRepairs = 26
@@ -92,6 +93,7 @@ import Testing
       "cairn_hints{target=\"n2\"}": 12, "cairn_hints{target=\"n3\"}": 0, "cairn_hints_bytes{target=\"n2\"}": 3456,
       "cairn_hints_oldest_seconds{target=\"n2\"}": 61.5, "cairn_hints_max_bytes": 1_048_576,
       "cairn_hints_kept_total": 21, "cairn_hints_refused_total": 22, "cairn_hints_delivered_total": 23,
+      "cairn_hints_lost_total": 29,
       "cairn_anti_entropy_rounds_total": 31, "cairn_anti_entropy_rounds_failed_total": 32,
       "cairn_anti_entropy_rounds_differing_total": 33, "cairn_anti_entropy_compared_total{level=\"store\"}": 34,
       "cairn_anti_entropy_compared_total{level=\"segment\"}": 35,

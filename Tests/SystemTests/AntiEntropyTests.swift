@@ -112,6 +112,13 @@ extension SystemTests {
         } while try cluster.antiEntropy(2)["scrub"]?["repaired"] != .integer(damaged)
         let scrub = try cluster.antiEntropy(2)["scrub"]
         #expect(scrub?["damaged_found"] == .integer(damaged) && scrub?["lost"] == .integer(0), "\(scrub ?? .null)")
+        #expect(scrub?["bytes_total"]?.integer ?? 0 > 0 && scrub?["passes"]?.integer != nil, "\(scrub ?? .null)")
+        var client = try cluster.client(2)
+        let metrics = String(decoding: try client.send("GET", "/metrics").body, as: UTF8.self)
+        #expect(metrics.contains("\ncairn_scrub_damages_found_total \(damaged)\n"))
+        #expect(metrics.contains("\ncairn_scrub_repaired_total \(damaged)\n"))
+        #expect(metrics.contains("\ncairn_scrub_lost_total 0\n"))
+        #expect(metrics.contains(/\ncairn_scrub_read_bytes_total [1-9]/))
         for r in 1...3 { try cluster.readAll(Self.keys, through: 2, bytes: 2000, query: "?r=\(r)") }
         try cluster.converge()
         try eventually("no file with damage is left") { paths.allSatisfy { !FileTree.exists($0) } }
