@@ -8,7 +8,8 @@ struct DamageTable: Sendable {
   /// A damaged record, and when its owners are asked.
   struct Repair: Sendable {
     let note: DamageNote
-    var isAsking = false
+    /// The pull that is under way for it.
+    var pull: UInt64?
     var tries: UInt64 = 0
     /// Nil: at once.
     var due: Instant?
@@ -24,12 +25,13 @@ struct DamageTable: Sendable {
   var known: [DamageNote] = []
   var repairs: [Repair] = []
 
-  func index(of store: StoreID, _ hash: UInt64) -> Int? {
-    repairs.firstIndex { $0.isAsking && $0.note.store == store && $0.note.record?.hash == hash }
+  /// One whose owners are being asked for this hash.
+  func isAsking(_ store: StoreID, _ hash: UInt64) -> Bool {
+    repairs.contains { $0.pull != nil && $0.note.store == store && $0.note.record?.hash == hash }
   }
 
   mutating func postpone(_ index: Int, at now: Instant) {
-    repairs[index].isAsking = false
+    repairs[index].pull = nil
     let pause = Self.pauseMilliseconds << min(6, repairs[index].tries)
     repairs[index].tries += 1
     repairs[index].due = now.adding(milliseconds: min(pause, Self.pauseMillisecondsMax))

@@ -88,6 +88,8 @@ struct RoundWaiter: Sendable {
   let began: Instant
   /// Pairs that are not done, sorted.
   var pending: [Int]
+  /// Of them, those whose round was under way when this one was asked for: they are compared once more after it.
+  var joined: Set<Int> = []
   /// Stores of pairs that are done, failed ones aside.
   var compared: Set<StoreID> = []
   var report = AntiEntropyReport()

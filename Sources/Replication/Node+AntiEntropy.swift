@@ -67,26 +67,32 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  /// Asks for the roots of everything that is shared with this peer and not under way. - Returns: Pairs to wait for.
+  /// Asks for the roots of everything that is shared with this peer and not under way. A store that does not serve here
+  /// has no part in rounds. - Returns: Pairs to wait for, in order; and those of them that were under way already.
   @discardableResult
-  private mutating func beginRound(_ line: Int, _ engine: Engine) -> [Int] {
+  private mutating func beginRound(_ line: Int, _ engine: Engine) -> (pairs: [Int], joined: [Int]) {
     let node = exchanges.lines[line].node
-    var begun: [Int] = []
+    var pairs: [Int] = []
+    var joined: [Int] = []
     for pair in exchanges.pairs.indices where exchanges.pairs[pair].node == node {
-      switch engine.role(exchanges.pairs[pair].store) {
-      case .active: break
-      case .loading: failRound(pair, "the store is loading here")
-      case .fenced: failRound(pair, "the store is damaged here")
-      case .retired: continue
-      }
       guard engine.role(exchanges.pairs[pair].store) == .active else { continue }
-      begun.append(pair)
-      guard exchanges.pairs[pair].phase == .idle else { continue }
-      let isAsked = exchanges.lines[line].toAsk.contains(pair) || isQuestioned(pair, line)
-      if !isAsked { exchanges.lines[line].toAsk.append(pair) }
+      pairs.append(pair)
+      if exchanges.pairs[pair].phase != .idle || isQuestioned(pair, line) {
+        joined.append(pair)
+      } else if !exchanges.lines[line].toAsk.contains(pair) {
+        exchanges.lines[line].toAsk.append(pair)
+      }
     }
-    if !begun.isEmpty { exchanges.isActive = true }
-    return begun
+    if !pairs.isEmpty { exchanges.isActive = true }
+    return (pairs, joined)
+  }
+
+  /// A round that was under way when somebody asked for one is over: what had differed then was found by it, and whoever
+  /// asked is told of what differs now.
+  mutating func compareAnew(_ pair: Int) {
+    guard let line = exchanges.lines.firstIndex(where: { $0.node == exchanges.pairs[pair].node }) else { return }
+    if !exchanges.lines[line].toAsk.contains(pair) { exchanges.lines[line].toAsk.append(pair) }
+    exchanges.isActive = true
   }
 
   private func isQuestioned(_ pair: Int, _ line: Int) -> Bool {
@@ -137,7 +143,7 @@ extension Node where Disk: ~Copyable {
       let pair = exchanges.due.remove(at: next)
       let store = exchanges.pairs[pair].store
       guard engine.role(store) == .active else {
-        failRound(pair, "the store is \(engine.role(store)) here")
+        failRound(pair, obstacle(engine.role(store)))
         continue
       }
       exchanges.pairs[pair].phase = .running
@@ -188,16 +194,25 @@ extension Node where Disk: ~Copyable {
         continue
       }
       let begun = beginRound(line, engine)
-      waiter.pending += begun
-      for pair in exchanges.pairs.indices where exchanges.pairs[pair].node == node && !begun.contains(pair) {
+      waiter.pending += begun.pairs
+      waiter.joined.formUnion(begun.joined)
+      for pair in exchanges.pairs.indices where exchanges.pairs[pair].node == node && !begun.pairs.contains(pair) {
+        let store = exchanges.pairs[pair].store
         waiter.report.obstacles.append(
-          AntiEntropyReport.Obstacle(
-            peer: member, store: exchanges.pairs[pair].store, reason: exchanges.pairs[pair].failure ?? ""))
+          AntiEntropyReport.Obstacle(peer: member, store: store, reason: obstacle(engine.role(store))))
       }
     }
     waiter.pending.sort()
     exchanges.waiters.append(waiter)
     answerRoundWaiters(at: now.instant)
+  }
+
+  /// Why a store has no part in a round.
+  func obstacle(_ role: StoreRole) -> String {
+    switch role {
+    case .fenced: "the store is damaged here"
+    default: "the store is \(role) here"
+    }
   }
 
   mutating func answerRoundWaiters(at now: Instant) {

@@ -13,22 +13,24 @@ extension Node where Disk: ~Copyable {
   /// Takes note of what was found, takes the answers of those that were asked, and asks for the next.
   mutating func reviewDamage(at now: Moment) {
     guard let engine else { return }
-    let pulls = takeValidated()
-    for pull in pulls { repairDamage(from: pull, engine, at: now) }
     guard engine.hasDamages || !damages.known.isEmpty else { return }
+    for index in damages.repairs.indices {
+      guard let number = damages.repairs[index].pull, let pull = takeValidated(number) else { continue }
+      repairDamage(index, from: pull, engine, at: now)
+    }
     noteDamages(engine)
     guard phase == .serving else { return }
-    var asking = damages.repairs.count { $0.isAsking }
+    var asking = damages.repairs.count { $0.pull != nil }
     for index in damages.repairs.indices where asking < DamageTable.asksMax {
       let repair = damages.repairs[index]
-      guard !repair.isAsking, repair.due.map({ $0 <= now.instant }) ?? true, let record = repair.note.record else {
+      guard repair.pull == nil, repair.due.map({ $0 <= now.instant }) ?? true, let record = repair.note.record else {
         continue
       }
       // Two damaged records of one hash: one after the other.
-      guard damages.index(of: repair.note.store, record.hash) == nil else { continue }
+      guard !damages.isAsking(repair.note.store, record.hash) else { continue }
       guard owners(repair.note.store).contains(where: { $0 != own.id }) else { continue }
-      guard validatedPull(ofHash: record.hash, in: repair.note.store, at: now) else { return }
-      damages.repairs[index].isAsking = true
+      guard let pull = validatedPull(ofHash: record.hash, in: repair.note.store, at: now) else { return }
+      damages.repairs[index].pull = pull
       asking += 1
     }
   }
@@ -45,6 +47,9 @@ extension Node where Disk: ~Copyable {
         repairs.append(damages.repairs.first { $0.note == note } ?? DamageTable.Repair(note: note))
       }
     }
+    for repair in damages.repairs {
+      if let pull = repair.pull, !repairs.contains(where: { $0.pull == pull }) { abandonValidation(pull) }
+    }
     damages.known = known
     damages.repairs = repairs
   }
@@ -59,8 +64,7 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Every other owner has answered, or cannot.
-  private mutating func repairDamage(from pull: ValidatedPull, _ engine: Engine, at now: Moment) {
-    guard let index = damages.index(of: pull.store, pull.hash) else { return }
+  private mutating func repairDamage(_ index: Int, from pull: ValidatedPull, _ engine: Engine, at now: Moment) {
     let note = damages.repairs[index].note
     let newest = pull.newest
     let isFinal = pull.saysAll
@@ -72,9 +76,9 @@ extension Node where Disk: ~Copyable {
       case .repaired, .lost:
         engine.raiseFloor(note.store, to: pull.floor)
         tellRepair(note, outcome)
-        damages.repairs[index].isAsking = false
+        damages.repairs[index].pull = nil
         try takeOthers(newest, of: pull, engine)
-      case .settled: damages.repairs[index].isAsking = false
+      case .settled: damages.repairs[index].pull = nil
       case .insufficient: damages.postpone(index, at: now.instant)
       case .refused(let disk):
         _ = refusal(disk)
@@ -82,7 +86,7 @@ extension Node where Disk: ~Copyable {
       }
     } catch {
       _ = refusal(of: note.store, error)
-      if damages.repairs.indices.contains(index) { damages.postpone(index, at: now.instant) }
+      damages.postpone(index, at: now.instant)
     }
   }
 

@@ -58,11 +58,11 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Says it at the end of the turn, if the write is in a file then, else as soon as it is.
-  mutating func sendWhenFlushed(_ body: PeerBody, to node: NodeID, position: LogPosition) {
+  mutating func sendWhenFlushed(_ body: PeerBody, of store: StoreID, to node: NodeID, position: LogPosition) {
     if let engine, position <= engine.flushed {
       send(body, to: node)
     } else {
-      unflushed.append((position, .send(PeerMessage(time: identity.clock.last, body: body), to: node)))
+      unflushed.append((position, store, .send(PeerMessage(time: identity.clock.last, body: body), to: node)))
     }
   }
 
@@ -85,7 +85,11 @@ extension Node where Disk: ~Copyable {
         stopReason = .failed(error)
       } else {
         let text = error.text(naming: objectName)
-        free.append(.log(.error, "store \(store) is fenced until the next start, the others go on: \(text)"))
+        let rest =
+          store.isHints
+          ? "its hints are lost, and a new one is made"
+          : "a new one is made, and filled from the other owners, when one of them serves"
+        free.append(.log(.error, "store \(store) is fenced: \(text): \(rest)"))
       }
       return .unavailable
     }

@@ -186,10 +186,10 @@ extension Node where Disk: ~Copyable {
     // What it refused because it was loading, it takes now.
     if servesAgain { handoffPeerIsUp(node, at: now) }
     activateStores()
-    // A peer that still loads may have missed what we said.
+    // A peer whose store is to be filled, or made anew, may have missed what we said.
     guard let engine else { return }
     let isWaiting = states.contains {
-      $0.role == .loading && engine.contains($0.store) && engine.role($0.store) == .active
+      ($0.role == .loading || $0.role == .fenced) && engine.contains($0.store) && engine.role($0.store) == .active
     }
     // Two that wait for third owners would otherwise answer each other for ever.
     let answered = peers[index].statesAnswered.map { now.instant.milliseconds(since: $0) } ?? .max

@@ -65,8 +65,9 @@ extension Node where Disk: ~Copyable {
     switch store(offer, warm: warm) {
     case .kept(let position):
       counters.hintsKept += 1
-      acknowledge(push, to: node, position) { .applied(synced: $0) }
-    case .newer(let stamp, let position): acknowledge(push, to: node, position) { .haveNewer(stamp, synced: $0) }
+      acknowledge(push, in: .hints(for: owner), to: node, position) { .applied(synced: $0) }
+    case .newer(let stamp, let position):
+      acknowledge(push, in: .hints(for: owner), to: node, position) { .haveNewer(stamp, synced: $0) }
     case .cold(let read):
       if !readCold(read, for: .push(push, from: node)) { replyToPush(push, to: node, .refused(.overloaded)) }
     case .refused(let refusal):

@@ -29,6 +29,31 @@ extension Node where Disk: ~Copyable {
     }
   }
 
+  // MARK: - What it has promised
+
+  /// A sync in flight may end with acknowledgements of this store's writes, which cannot be taken back. The store has
+  /// taken none since it was found to be fenced.
+  private mutating func isBeingAcknowledged(_ store: StoreID, _ engine: Engine) -> Bool {
+    let last = rebuilds.lastPositions[store] ?? engine.appended
+    rebuilds.lastPositions[store] = last
+    return engine.isSyncing && engine.durable < last
+  }
+
+  /// Nobody hears of what went with the store, and this node does not count its own copies in it.
+  private mutating func withdrawAcknowledgements(of store: StoreID, at now: Moment) {
+    unflushed.removeAll { $0.store == store }
+    held.removeAll { $0.store == store }
+    let waiters = (flushWaiters + syncWaiters).filter { writes[$0.operation]?.store == store }
+    guard !waiters.isEmpty else { return }
+    flushWaiters.removeAll { writes[$0.operation]?.store == store }
+    syncWaiters.removeAll { writes[$0.operation]?.store == store }
+    for waiter in waiters where writes[waiter.operation]?.version.stamp == waiter.stamp {
+      writePeerFailed(waiter.operation, own.id, .refused(.fenced), at: now)
+    }
+  }
+
+  // MARK: - Steps
+
   private func isServedElsewhere(_ store: StoreID) -> Bool {
     owners(store).contains { node in
       node != own.id && peers.isUp(node) && genesis.state(of: store, at: node)?.role == .active
@@ -37,6 +62,7 @@ extension Node where Disk: ~Copyable {
 
   /// - Returns: Whether it was begun, or something under way must end first.
   private mutating func rebuild(_ store: StoreID, _ engine: Engine, at now: Moment) -> Bool {
+    guard !isBeingAcknowledged(store, engine) else { return true }
     do throws(StorageError) {
       let hints = store.isHints ? engine.hintStatus(store).count : 0
       switch try engine.setAside(store, on: &disk) {
@@ -47,6 +73,8 @@ extension Node where Disk: ~Copyable {
           at: now)
         return false
       case .steps(let steps, let directory):
+        rebuilds.lastPositions[store] = nil
+        withdrawAcknowledgements(of: store, at: now)
         begin(store, engine, steps, directory, hints: hints)
         return true
       }

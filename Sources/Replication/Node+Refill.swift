@@ -195,6 +195,7 @@ extension Node where Disk: ~Copyable {
 
   /// The disk did not take the steps: they are tried again.
   mutating func loadFailed(_ store: StoreID, at now: Moment) {
+    engine?.abandonLoad(store)
     guard let refill = exchanges.refills.firstIndex(where: { $0.store == store }) else { return }
     exchanges.refills[refill].isActivating = false
     exchanges.refills[refill].waiting = "the disk refuses"

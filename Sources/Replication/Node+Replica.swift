@@ -46,9 +46,9 @@ extension Node where Disk: ~Copyable {
       switch outcome {
       case .applied(let position), .equal(let position):
         counters.vnodePuts += 1
-        acknowledge(push, to: node, position) { .applied(synced: $0) }
+        acknowledge(push, in: push.store, to: node, position) { .applied(synced: $0) }
       case .newer(let stamp, let position):
-        acknowledge(push, to: node, position) { .haveNewer(stamp, synced: $0) }
+        acknowledge(push, in: push.store, to: node, position) { .haveNewer(stamp, synced: $0) }
       case .belowFloor:
         counters.stalePushesRefused += 1
         replyToPush(push, to: node, .stale(identity.clock.last))
@@ -62,17 +62,19 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Says "applied" and "synced" when it is, as far as the coordinator wants to hear it.
+  /// - Parameter store: Where the write stands: a hint, not in the push's own store.
   mutating func acknowledge(
-    _ push: Push, to node: NodeID, _ position: LogPosition, _ outcome: (_ synced: Bool) -> PushOutcome
+    _ push: Push, in store: StoreID, to node: NodeID, _ position: LogPosition,
+    _ outcome: (_ synced: Bool) -> PushOutcome
   ) {
     let isDurable = engine.map { position <= $0.durable } ?? false
     if push.wantsApplied, !(isDurable && push.wantsSynced) {
       let reply = PushReply(operation: push.operation, stamp: push.version.stamp, outcome: outcome(isDurable))
-      sendWhenFlushed(.pushReply(reply), to: node, position: position)
+      sendWhenFlushed(.pushReply(reply), of: store, to: node, position: position)
     }
     if push.wantsSynced {
       let reply = PushReply(operation: push.operation, stamp: push.version.stamp, outcome: outcome(true))
-      sendWhenDurable(.pushReply(reply), to: node, position: position)
+      sendWhenDurable(.pushReply(reply), of: store, to: node, position: position)
     }
   }
 

@@ -182,6 +182,10 @@ extension Node where Disk: ~Copyable {
     counters.antiEntropy.roundsDiffering += hadDiffered ? 1 : 0
     for waiter in exchanges.waiters.indices {
       guard let place = exchanges.waiters[waiter].pending.firstIndex(of: pair) else { continue }
+      guard exchanges.waiters[waiter].joined.remove(pair) == nil else {
+        compareAnew(pair)
+        continue
+      }
       exchanges.waiters[waiter].pending.remove(at: place)
       exchanges.waiters[waiter].compared.insert(exchanges.pairs[pair].store)
       exchanges.waiters[waiter].report.stores = exchanges.waiters[waiter].compared.count

@@ -72,7 +72,11 @@ extension Node where Disk: ~Copyable {
   private mutating func announceStores(at now: Moment) {
     guard let engine, now.instant.milliseconds(since: lastAnnouncement) >= Self.announcementMilliseconds else { return }
     lastAnnouncement = now.instant
-    guard engine.storeIDs.contains(where: { engine.role($0) == .loading }) else { return }
+    let isWaiting = engine.storeIDs.contains { store in
+      let role = engine.role(store)
+      return role == .loading || role == .fenced
+    }
+    guard isWaiting else { return }
     for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
   }
 
@@ -170,12 +174,12 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - Durability
 
-  /// Sends `message` when everything up to `position` is durable.
-  mutating func sendWhenDurable(_ body: PeerBody, to node: NodeID, position: LogPosition) {
+  /// Sends `body`, which tells of a write of `store`, when everything up to `position` is durable.
+  mutating func sendWhenDurable(_ body: PeerBody, of store: StoreID, to node: NodeID, position: LogPosition) {
     if let engine, position <= engine.durable {
       send(body, to: node)
     } else {
-      held.append((position, .send(PeerMessage(time: identity.clock.last, body: body), to: node)))
+      held.append((position, store, .send(PeerMessage(time: identity.clock.last, body: body), to: node)))
     }
   }
 

@@ -23,6 +23,8 @@ struct ValidatedPull: Sendable {
     var answer = Answer.waiting
   }
 
+  /// By which whoever asked finds the answers.
+  let number: UInt64
   let store: StoreID
   let hash: UInt64
   /// Of the store when it was asked: to be given back to `Engine.applyPulled`.
@@ -65,14 +67,16 @@ extension Node where Disk: ~Copyable {
   /// Validated pulls at once; one more has to wait.
   static var validationsMax: Int { 16 }
 
-  /// Asks all other owners for everything that they have of this hash. The answers are found among `takeValidated` when
-  /// all have answered or cannot. - Returns: False when too many are under way, or this one is; then nothing has happened.
-  mutating func validatedPull(ofHash hash: UInt64, in store: StoreID, at now: Moment) -> Bool {
+  /// Asks all other owners for everything that they have of this hash. `takeValidated` gives the answers when all have
+  /// answered or cannot; who does not want them any more says so by `abandonValidation`.
+  /// - Returns: Its number; nil when too many are under way, or this one is. Then nothing has happened.
+  mutating func validatedPull(ofHash hash: UInt64, in store: StoreID, at now: Moment) -> UInt64? {
     guard let engine, engine.contains(store),
       exchanges.validations.count + exchanges.validated.count < Self.validationsMax,
       !exchanges.validations.contains(where: { $0.store == store && $0.hash == hash })
-    else { return false }
-    var pull = ValidatedPull(store: store, hash: hash, generation: engine.pullGeneration(store), owners: [])
+    else { return nil }
+    var pull = ValidatedPull(
+      number: newOperation(.exchange), store: store, hash: hash, generation: engine.pullGeneration(store), owners: [])
     for node in owners(store).sorted() where node != own.id {
       var owner = ValidatedPull.Owner(node: node)
       if peers.isUp(node) {
@@ -91,14 +95,19 @@ extension Node where Disk: ~Copyable {
     exchanges.validations.append(pull)
     exchanges.isActive = true
     finishValidations()
-    return true
+    return pull.number
   }
 
-  /// Those that are done, in the order in which they were.
-  mutating func takeValidated() -> [ValidatedPull] {
-    let validated = exchanges.validated
-    exchanges.validated.removeAll()
-    return validated
+  /// The answers, once; nil as long as an owner is waited for.
+  mutating func takeValidated(_ number: UInt64) -> ValidatedPull? {
+    guard let index = exchanges.validated.firstIndex(where: { $0.number == number }) else { return nil }
+    return exchanges.validated.remove(at: index)
+  }
+
+  /// Nobody wants the answers.
+  mutating func abandonValidation(_ number: UInt64) {
+    exchanges.validations.removeAll { $0.number == number }
+    exchanges.validated.removeAll { $0.number == number }
   }
 
   private mutating func finishValidations() {

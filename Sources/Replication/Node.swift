@@ -64,10 +64,10 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Operations whose own copy stands in no file yet, in order of position: until the end of the turn, or, when the disk
   /// is full, for longer.
   var flushWaiters: [(position: LogPosition, operation: UInt64, stamp: Stamp)] = []
-  /// Effects that say that a write up to a position stands in a file, in order of position.
-  var unflushed: [(position: LogPosition, effect: Effect)] = []
-  /// Effects that promise durability up to a position, in order of position.
-  var held: [(position: LogPosition, effect: Effect)] = []
+  /// Effects that say that a write of a store, up to a position, stands in a file, in order of position.
+  var unflushed: [(position: LogPosition, store: StoreID, effect: Effect)] = []
+  /// Effects that promise durability of a store's writes up to a position, in order of position.
+  var held: [(position: LogPosition, store: StoreID, effect: Effect)] = []
   /// Operations whose own copy is not durable yet, in order of position.
   var syncWaiters: [(position: LogPosition, operation: UInt64, stamp: Stamp)] = []
   var jobs = JobTable()

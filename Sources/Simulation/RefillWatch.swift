@@ -75,8 +75,6 @@ extension Simulator {
 
   /// A store that is not whole does not say what it holds, and takes nothing.
   func checkRole(_ message: PeerMessage, from machine: Machine, to peer: Machine) {
-    // An acknowledgement that waited for its sync may follow a store that was given up meanwhile for damage.
-    if case .pushReply = message.body, options.faults.mayDamage { return }
     guard losesStores, machine.index == forgetful.index, machine.hasServed,
       let key = wiretap.keyAnswered(message, to: peer.index),
       machine.node?.role(of: workload.keys[key]) == .loading

@@ -5,7 +5,7 @@ import Primitives
 
 extension Engine {
   /// Steps that make everything in the store durable and then the store active; call `completeLoad` with the same
-  /// promises when they were performed. In every sync mode.
+  /// promises when they were performed, `abandonLoad` when they cannot be. In every sync mode.
   /// - Returns: Nil, and nothing has happened, when something that was applied is not in files: `flush` first, and try
   ///   again later where the disk has no room. Nil as well when the store is damaged.
   package func loadSteps(_ id: StoreID, promises: [PeerPromise]) -> [DiskStep]? {
@@ -30,5 +30,16 @@ extension Engine {
     if store.isOpen { store.markSynced(store.loadTargets, named: true) }
     store.loadTargets = []
     adoptRole(id, .active, promises: promises)
+  }
+
+  /// The steps of `loadSteps` came to nothing, or only the first of them were performed: the store goes on loading, and
+  /// its next manifest says so.
+  package func abandonLoad(_ id: StoreID) {
+    let store = store(id)
+    store.loadTargets = []
+    store.manifestsAsked = max(0, store.manifestsAsked - 1)
+    store.manifest.role = store.role
+    store.manifest.promises = store.promises
+    store.hasStaleManifest = true
   }
 }

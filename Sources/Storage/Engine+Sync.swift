@@ -41,6 +41,9 @@ extension Engine {
     return SyncRequest(ticket: ticket, files: handles)
   }
 
+  /// A request is on its way: what waited for it when it was made is told when it is answered.
+  package var isSyncing: Bool { sync.inFlight != nil }
+
   /// The files of the request are durable.
   package func completeSync(_ ticket: SyncTicket) {
     guard let done = sync.inFlight, done.ticket == ticket else { return }

@@ -173,6 +173,11 @@ struct SetAsideTests {
     rig.engine.adoptRole(id, .loading, promises: [])
     _ = try #require(rig.engine.loadSteps(id, promises: []))
     #expect(try rig.engine.setAside(id, on: &rig.disk) == .busy)
+    // Each time that they come to nothing counts as well.
+    rig.engine.abandonLoad(id)
+    #expect(rig.engine.role(id) == .loading)
+    _ = try #require(rig.engine.loadSteps(id, promises: []))
+    #expect(try rig.engine.setAside(id, on: &rig.disk) == .busy)
     rig.engine.completeLoad(id, promises: [])
     _ = try SetAsideTests.steps(try rig.engine.setAside(id, on: &rig.disk))
   }

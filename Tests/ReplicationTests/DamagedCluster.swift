@@ -12,8 +12,10 @@ extension TestCluster {
   static let damageKeys = (0..<60).map { "key-\($0)" }
 
   /// Every owner holds every key, most of them in sealed files with a hint. Nothing is merged but for damage.
-  static func sealed(nodes: Int = 3, replicas: UInt8 = 3, scrubbing: Bool = true) throws -> TestCluster {
-    let cluster = TestCluster(nodes: nodes, replicas: replicas) { options in
+  static func sealed(
+    nodes: Int = 3, replicas: UInt8 = 3, scrubbing: Bool = true, sync: SyncMode = .always
+  ) throws -> TestCluster {
+    let cluster = TestCluster(nodes: nodes, replicas: replicas, sync: sync) { options in
       options.fileBytesMax = 600
       options.checkpointSeconds = 1
       options.merge.window = .never

@@ -251,6 +251,31 @@ struct ExchangeTests {
     #expect(one.obstacles.map(\.peer.name) == ["n3"] && one.obstacles[0].store == nil && one.compared == 2)
   }
 
+  @Test("who asks while a round is under way is told of what differs after that, not of what was being repaired")
+  func joining() throws {
+    let cluster = quiet(partitions: 1)
+    for index in 0..<100 { for id in 1...3 { cluster.plant(id, "k\(index)", "v", TestCluster.stamp(1)) } }
+    for id in 2...3 { cluster.plant(id, "a", "v", TestCluster.stamp(2)) }
+    cluster.treat = { letter in
+      if case .pullReply = letter.message.body { .hold } else { .deliver }
+    }
+    cluster.admin(1, .antiEntropy, session: 1)
+    cluster.advance(milliseconds: 500)
+    #expect(cluster.outcomes[1] == nil && !cluster.held.isEmpty)
+    cluster.plant(1, "a", "v", TestCluster.stamp(2))
+    cluster.admin(1, .antiEntropy, session: 2)
+    cluster.advance(milliseconds: 200)
+    #expect(cluster.outcomes[2] == nil)
+    cluster.treat = { _ in .deliver }
+    cluster.release()
+    cluster.advance(milliseconds: 3000)
+    guard case .antiEntropy(let first)? = cluster.outcomes[1], case .antiEntropy(let second)? = cluster.outcomes[2]
+    else { return #expect(Bool(false), "\(cluster.outcomes)") }
+    #expect(first.differing > 0 && first.compared == 2)
+    #expect(second.compared == 2 && second.differing == 0 && second.keysPulled == 0 && second.obstacles == [])
+    #expect(cluster.differing == [])
+  }
+
   @Test("a node that stops answers those who wait for a round, and stops")
   func stopping() throws {
     let cluster = quiet()

@@ -172,11 +172,14 @@ struct PullTests {
     cluster.plant(3, "b", nil, TestCluster.stamp(9))
     #expect(cluster.purge(3, "b", TestCluster.stamp(9)) == .purged)
     func pull() -> ValidatedPull? {
-      guard let test = Optional(cluster[1]) else { return nil }
-      #expect(test.node?.validatedPull(ofHash: hash, in: store, at: cluster.moment(test)) == true)
-      #expect(test.node?.validatedPull(ofHash: hash, in: store, at: cluster.moment(test)) == false)
+      let test = cluster[1]
+      guard let number = test.node?.validatedPull(ofHash: hash, in: store, at: cluster.moment(test)) else { return nil }
+      #expect(test.node?.validatedPull(ofHash: hash, in: store, at: cluster.moment(test)) == nil)
       cluster.advance(milliseconds: 30_000)
-      return test.node?.takeValidated().first
+      let pull = test.node?.takeValidated(number)
+      let again = test.node?.takeValidated(number)
+      #expect(again?.number == nil)
+      return pull
     }
     let whole = try #require(pull())
     #expect(whole.isValid && whole.newest.map(\.version.stamp) == [TestCluster.stamp(6)])
@@ -188,11 +191,16 @@ struct PullTests {
     cluster.advance(milliseconds: 3000)
     let none = try #require(pull())
     #expect(none.owners.allSatisfy { $0.answer == .unreachable } && none.newest == [])
-    var begun = 0
+    var numbers: [UInt64] = []
     for hash in 0..<UInt64(100) {
       let test = cluster[1]
-      if test.node?.validatedPull(ofHash: hash, in: store, at: cluster.moment(test)) == true { begun += 1 }
+      if let number = test.node?.validatedPull(ofHash: hash, in: store, at: cluster.moment(test)) {
+        numbers.append(number)
+      }
     }
-    #expect(begun == Node<SimulatedDisk>.validationsMax)
+    #expect(numbers.count == Node<SimulatedDisk>.validationsMax)
+    // What nobody wants any more makes room, whether it is done or not.
+    for number in numbers { cluster[1].node?.abandonValidation(number) }
+    #expect(pull()?.owners.count == 2)
   }
 }

@@ -54,6 +54,28 @@ struct RebuildTests {
     cluster.expectNothingWrong()
   }
 
+  @Test("what the others said of their stores was lost: they say it again to a node whose store is fenced")
+  func announcementsLost() throws {
+    let cluster = try TestCluster.sealed(scrubbing: false)
+    let key = try #require(cluster.sealedKeys(2).first)
+    cluster.kill(2)
+    let path = try cluster.flip(key, at: 2)
+    var disk = try #require(cluster[2].disk)
+    try disk.unlink(String(path.dropLast(4)) + "hint")
+    cluster[2].disk = disk
+    cluster.treat = TestCluster.withholdsStates
+    cluster.start(2, life: 1)
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster.fenced(2).count == 1)
+    cluster.treat = { _ in .deliver }
+    cluster.advance(milliseconds: 8000)
+    #expect(cluster.roles(2) == [.active])
+    // Then there is nothing more to say.
+    let start = cluster.sent.count
+    cluster.advance(milliseconds: 3000)
+    #expect(!cluster.sent[start...].contains { TestCluster.withholdsStates($0) == .drop })
+  }
+
   @Test("with no other owner's store serving it stays fenced, and that is said once")
   func alone() throws {
     let cluster = try TestCluster.sealed(scrubbing: false)

@@ -191,6 +191,58 @@ struct RefillTests {
     #expect(role(cluster, 2) == .active && cluster.root(2, store) == cluster.root(1, store))
   }
 
+  @Test("a disk that refuses the last step is asked again, and the store can be made anew after that like any other")
+  func loadRefused() throws {
+    let cluster = filled(50)
+    let owners = cluster[1].node?.owners(store) ?? []
+    let last = try #require(owners.last(where: { $0 != TestCluster.id(2) }))
+    cluster.treat = { letter in
+      if case .compareReply = letter.message.body, letter.from == last { .hold } else { .deliver }
+    }
+    lose(cluster, 2)
+    cluster.advance(milliseconds: 2000)
+    #expect(role(cluster, 2) == .loading && cluster.status(2)?.antiEntropy.refills.first?.keys == 50)
+    cluster[2].node?.disk.spaceLeft = 0
+    cluster.treat = { _ in .deliver }
+    cluster.release()
+    var waited = 0
+    while cluster.status(2)?.antiEntropy.refills.first?.waiting != "the disk refuses", waited < 200 {
+      cluster.advance(milliseconds: 50)
+      waited += 1
+    }
+    #expect(role(cluster, 2) == .loading && waited < 200)
+    cluster[2].node?.disk.spaceLeft = nil
+    cluster.advance(milliseconds: 3000)
+    #expect(role(cluster, 2) == .active)
+    // Nothing is left that keeps the store from being set aside.
+    let path = try #require(
+      cluster[2].node?.disk.paths.first { $0.contains("/stores/\(name)/") && $0.hasSuffix(".data") })
+    cluster[2].node?.disk.flipBit(0, ofByte: 70, in: path)
+    for index in 0..<50 { cluster.ask(2, get("k\(index)", r: .all)) }
+    #expect(role(cluster, 2) == .fenced)
+    cluster.advance(milliseconds: 8000)
+    #expect(role(cluster, 2) == .active && cluster.root(2, store) == cluster.root(1, store))
+    #expect(cluster.status(2)?.antiEntropy.scrub.setAside.count == 1)
+  }
+
+  @Test("a store that is being filled has no part in rounds: none of them fails for it here, asked for or not")
+  func noRounds() throws {
+    let cluster = filled(50) { $0.antiEntropyMilliseconds = 500 }
+    cluster.treat = { isPull($0) && $0.from == TestCluster.id(2) ? .drop : .deliver }
+    lose(cluster, 2)
+    cluster.advance(milliseconds: 3000)
+    #expect(role(cluster, 2) == .loading)
+    let status = try #require(cluster.status(2))
+    #expect(status.counters.antiEntropy.roundsFailed == 0)
+    #expect(status.antiEntropy.pairs.allSatisfy { $0.state == .idle })
+    #expect(status.antiEntropy.refills.count == 1)
+    // Who asks is told why nothing was compared.
+    let report = try #require(cluster.round(2))
+    #expect(report.compared == 0 && report.obstacles.map(\.reason).allSatisfy { $0 == "the store is loading here" })
+    #expect(report.obstacles.count == 2)
+    #expect(cluster.status(2)?.counters.antiEntropy.roundsFailed == 0)
+  }
+
   @Test("writes for a store that is being filled wait as hints, and go there as soon as it serves")
   func hints() throws {
     let cluster = filled(50)

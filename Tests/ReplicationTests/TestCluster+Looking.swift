@@ -24,6 +24,11 @@ extension TestCluster {
     }
   }
 
+  /// Nobody hears of the stores of others.
+  static func withholdsStates(_ letter: Letter) -> Treatment {
+    if case .storeStates = letter.message.body { .drop } else { .deliver }
+  }
+
   /// Removes one store's directory from the disk of a stopped node.
   func removeStore(_ id: Int, _ store: String) {
     guard var disk = self[id].disk else { return }
