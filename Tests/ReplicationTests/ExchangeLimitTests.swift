@@ -1,3 +1,4 @@
+import Causality
 import Cluster
 import Messages
 import Primitives
