@@ -5,6 +5,18 @@ import Storage
 // the damage again.
 
 struct DamageTable: Sendable {
+  /// Where damage is.
+  struct Place: Hashable, Sendable {
+    let store: StoreID
+    let incarnation: Identity128
+    let fileID: UInt32
+    let offset: UInt64
+
+    init(_ note: DamageNote) {
+      (store, incarnation, fileID, offset) = (note.store, note.incarnation, note.fileID, note.offset)
+    }
+  }
+
   /// A damaged record, and when its owners are asked.
   struct Repair: Sendable {
     let note: DamageNote
@@ -22,7 +34,7 @@ struct DamageTable: Sendable {
   static let pauseMillisecondsMax: UInt64 = 60_000
 
   /// What was told already, of damage that is there.
-  var known: [DamageNote] = []
+  var known: Set<Place> = []
   var repairs: [Repair] = []
 
   /// One whose owners are being asked for this hash.

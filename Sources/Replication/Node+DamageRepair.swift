@@ -37,12 +37,12 @@ extension Node where Disk: ~Copyable {
 
   /// Says what is new, and forgets what is gone.
   private mutating func noteDamages(_ engine: Engine) {
-    var known: [DamageNote] = []
+    var known: Set<DamageTable.Place> = []
     var repairs: [DamageTable.Repair] = []
     for store in engine.storeIDs {
       for (note, state) in engine.damages(store) {
-        known.append(note)
-        if !damages.known.contains(note) { tellDamage(note, state) }
+        known.insert(DamageTable.Place(note))
+        if !damages.known.contains(DamageTable.Place(note)) { tellDamage(note, state) }
         guard state == .fencing else { continue }
         repairs.append(damages.repairs.first { $0.note == note } ?? DamageTable.Repair(note: note))
       }
@@ -120,14 +120,13 @@ extension Node where Disk: ~Copyable {
 }
 
 extension ValidatedPull {
-  /// Nothing more than was answered can come from anybody: every owner has answered, or cannot have the record either,
-  /// because its own is damaged or its store is being filled from the others. At least one knows.
+  /// Nothing more than was answered can come from anybody: every owner has answered, or its own copy is damaged as well.
+  /// One whose store is being filled, or set aside, may have it or get it, and is asked again when it serves.
   var saysAll: Bool {
     var knows = false
     for owner in owners {
       switch owner.answer {
       case .answered, .refused(.damaged): knows = true
-      case .refused(.loading), .refused(.fenced): break
       case .waiting, .refused, .unreachable: return false
       }
     }

@@ -10,7 +10,7 @@ import Storage
 // and no leaf does, every slot of it is asked for with the stamp that we have. A store that is loading does so at once.
 
 extension Node where Disk: ~Copyable {
-  /// Own records that a turn reads for their stamps: half a millisecond or so, for all exchanges together.
+  /// Own records that a turn reads for their stamps, or takes in: half a millisecond or so, for all exchanges together.
   static var looksPerTurn: Int { 256 }
   /// How often the records of one segment are asked for again because purges came between (rule GUARD).
   static var guardTriesMax: Int { 8 }
@@ -175,6 +175,7 @@ extension Node where Disk: ~Copyable {
         } else {
           switch ownStamp(index, first.hash, engine, at: now) {
           case .stamp(let stamp): above = stamp ?? .zero
+          case .damaged: above = nil
           case .wait(let move): return move
           }
         }
@@ -188,6 +189,8 @@ extension Node where Disk: ~Copyable {
 
   private enum OwnStamp {
     case stamp(Stamp?)
+    /// Its repair brings what is newest.
+    case damaged
     case wait(ExchangeMove)
   }
 
@@ -203,7 +206,9 @@ extension Node where Disk: ~Copyable {
       case .cold(let read): return .wait(readForExchange(index, read, at: now))
       }
     } catch {
-      return .wait(.failed(describe(.refused(refusal(of: store, error)), of: own.id)))
+      let refused = refusal(of: store, error)
+      return fencesHashAlone(error, in: store, engine)
+        ? .damaged : .wait(.failed(describe(.refused(refused), of: own.id)))
     }
   }
 

@@ -142,9 +142,8 @@ extension Node where Disk: ~Copyable {
   /// Puts a page together, and sends it when it is full, or all there is.
   mutating func continuePull(_ work: PullWork, warm: WarmBytes?) {
     let pull = work.pull
-    if let refusal = refusal(pull.store, configID: pull.configID, hash: nil) {
-      return refusePull(pull, to: work.node, refusal)
-    }
+    let hindrance = refusal(pull.store, configID: pull.configID, hash: nil)
+    if let hindrance, hindrance != .loading || !pull.isOfOneHash { return refusePull(pull, to: work.node, hindrance) }
     guard let engine else { return refusePull(pull, to: work.node, .notReady) }
     var work = work
     var next: UInt64?
@@ -156,6 +155,8 @@ extension Node where Disk: ~Copyable {
         work.from = max(work.from, from)
         read = try collect(segment: segment, &work, &next, engine, warm)
       }
+      // A store that is being filled may have the record whose copy an owner has lost; of what it lacks it knows nothing.
+      if read == nil, hindrance != nil, work.records.isEmpty { return refusePull(pull, to: work.node, .loading) }
       guard let read else { return sendPage(work, next: next, engine) }
       if !readCold(read, for: .pullAnswer(work)) { refusePull(pull, to: work.node, .overloaded) }
     } catch {
@@ -179,11 +180,16 @@ extension Node where Disk: ~Copyable {
         work.itemsDone += 1
         continue
       }
-      switch try engine.versions(
-        ofHash: item.hash, above: item.above, in: work.pull.store, warm: warm, on: &disk)
-      {
-      case .cold(let read): return read
-      case .records(let records): note(records, &work)
+      do throws(StorageError) {
+        switch try engine.versions(
+          ofHash: item.hash, above: item.above, in: work.pull.store, warm: warm, on: &disk)
+        {
+        case .cold(let read): return read
+        case .records(let records): note(records, &work)
+        }
+      } catch {
+        // Who asked for this one alone is told so; of many, the others are given.
+        guard items.count > 1, fencesHashAlone(error, in: work.pull.store, engine) else { throw error }
       }
       warm = nil
       work.itemsDone += 1
@@ -196,10 +202,17 @@ extension Node where Disk: ~Copyable {
   ) throws(StorageError) -> ColdRead? {
     var warm = warm
     while true {
-      switch try engine.recordPage(
-        in: work.pull.store, segment: segment, from: work.from, bytesMax: ExchangeLimits.pageBytes - work.bytes,
-        warm: warm, on: &disk)
-      {
+      let outcome: RecordPageOutcome
+      do throws(StorageError) {
+        outcome = try engine.recordPage(
+          in: work.pull.store, segment: segment, from: work.from, bytesMax: ExchangeLimits.pageBytes - work.bytes,
+          warm: warm, on: &disk)
+      } catch {
+        // Now that it is known it is passed over.
+        guard fencesHashAlone(error, in: work.pull.store, engine) else { throw error }
+        continue
+      }
+      switch outcome {
       case .cold(let read): return read
       case .page(let records, let rest):
         note(records, &work)
@@ -213,6 +226,11 @@ extension Node where Disk: ~Copyable {
       }
       warm = nil
     }
+  }
+
+  /// Damage that was met leaves the rest of the store in service: its repair is under way elsewhere.
+  func fencesHashAlone(_ error: StorageError, in store: StoreID, _ engine: Engine) -> Bool {
+    if case .damaged = error { engine.role(store) != .fenced } else { false }
   }
 
   private mutating func note(_ records: [PulledRecord], _ work: inout PullWork) {
@@ -230,6 +248,10 @@ extension Node where Disk: ~Copyable {
   mutating func refusePull(_ pull: PeerPull, to node: NodeID, _ refusal: Refusal) {
     send(.pullReply(PeerPullReply(operation: pull.operation, outcome: .refused(refusal))), to: node)
   }
+}
+
+extension PeerPull {
+  fileprivate var isOfOneHash: Bool { if case .items(let items) = subject { items.count == 1 } else { false } }
 }
 
 extension SlotPage {

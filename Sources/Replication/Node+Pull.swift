@@ -17,6 +17,9 @@ extension Node where Disk: ~Copyable {
     guard let index = exchange(asking: reply.operation, node) else { return }
     exchanges.isActive = true
     switch reply.outcome {
+    // Its copy of a record is damaged, and comes back to it from elsewhere.
+    case .refused(.damaged) where exchanges.running[index].asksForItems:
+      exchanges.running[index].take(PullPage(records: [], next: nil, floor: .zero))
     case .refused(let refusal): refused(index, refusal, node, at: now)
     case .page(let page):
       guard isAsked(page, index) else { return failExchange(index, "\(name(node)) answered what was not asked") }
@@ -56,6 +59,8 @@ extension Node where Disk: ~Copyable {
     let store = exchangeStore(index)
     guard let generation = exchanges.running[index].generation else { return .failed("nothing was asked") }
     while exchanges.running[index].nextRecord < exchanges.running[index].records.count {
+      guard exchanges.looksLeft > 0 else { return .hungry }
+      exchanges.looksLeft -= 1
       let record = exchanges.running[index].records[exchanges.running[index].nextRecord]
       let hash = hash(record.key)
       let warm = exchanges.running[index].warm
@@ -74,7 +79,9 @@ extension Node where Disk: ~Copyable {
         case .refused(let disk): return refusedByDisk(index, refusal(disk), at: now)
         }
       } catch {
-        return .failed(describe(.refused(refusal(of: store, error)), of: own.id))
+        let refused = refusal(of: store, error)
+        // The copy here is damaged: its repair brings what is newest.
+        guard fencesHashAlone(error, in: store, engine) else { return .failed(describe(.refused(refused), of: own.id)) }
       }
       exchanges.running[index].nextRecord += 1
     }
@@ -107,6 +114,10 @@ extension Node where Disk: ~Copyable {
 }
 
 extension Exchange {
+  fileprivate var asksForItems: Bool {
+    if case .pull(let pull)? = question?.body, case .items = pull.subject { true } else { false }
+  }
+
   /// What a page answers is not asked for again.
   fileprivate mutating func take(_ page: PullPage) {
     question = nil

@@ -20,6 +20,8 @@ struct Refill: Sendable {
   var repeats = 0
   /// Whom it is read from now.
   var source: NodeID?
+  /// The owner whose answers came to nothing last: the others are asked before it.
+  var failed: NodeID?
   /// Of the source.
   var keysTotal: UInt64 = 0
   var bytesTotal: UInt64 = 0
@@ -77,7 +79,9 @@ extension Node where Disk: ~Copyable {
     if let until = exchanges.refills[refill].pausedUntil, until > now.instant { return }
     exchanges.refills[refill].source = nil
     var waiting: [String] = []
-    for node in owners(store) where node != own.id && !exchanges.refills[refill].hasPassed(node) {
+    let failed = exchanges.refills[refill].failed
+    let others = owners(store).filter { $0 != own.id && $0 != failed } + owners(store).filter { $0 == failed }
+    for node in others where !exchanges.refills[refill].hasPassed(node) {
       let state = genesis.state(of: store, at: node)
       if !peers.isUp(node) {
         waiting.append(describe(.down, of: node))
@@ -141,6 +145,7 @@ extension Node where Disk: ~Copyable {
     let pair = exchanges.pairs[exchange.pair]
     guard let refill = exchanges.refills.firstIndex(where: { $0.store == pair.store }) else { return }
     exchanges.refills[refill].source = nil
+    exchanges.refills[refill].failed = pair.node
     exchanges.refills[refill].waiting = reason
     exchanges.refills[refill].pausedUntil = present.adding(milliseconds: Self.refillPauseMilliseconds)
   }
@@ -219,7 +224,8 @@ extension Node where Disk: ~Copyable {
       let gained = status.bytes - min(status.bytes, refill.bytesBefore)
       if status.waiting == nil, gained > 0 {
         let left = Double(status.bytesTotal - status.bytes)
-        status.etaMilliseconds = UInt64(left / Double(gained) * Double(status.elapsedMilliseconds))
+        // What a peer says of its store is no reason to trap.
+        status.etaMilliseconds = UInt64(min(left / Double(gained) * Double(status.elapsedMilliseconds), 1e15))
       }
       return status
     }

@@ -2,7 +2,7 @@ import Causality
 import Primitives
 
 // What another owner of the store may ask for: the records of one hash, or those of a segment in the order of their
-// hashes. Tombstones are among them, and nothing that does not read back is ever left out.
+// hashes. Tombstones are among them. What does not read back is an error where it is found, and asked for.
 
 extension Bitcask {
   /// Where a version that is offered comes from.
@@ -85,9 +85,9 @@ extension Bitcask {
     while let slot = position {
       let (slotHash, location) = keydir.slot(at: slot)
       if keydir.rotate(slotHash) > range.upperBound { break }
-      if damages.fencing > 0, let note = damages.fencing(slotHash) {
-        if page.isEmpty { throw note.error }
-        return cut(page, to: page.count, next: slotHash)
+      if damages.fencing > 0, damages.fencing(slotHash) != nil {
+        position = keydir.next(after: slot)
+        continue
       }
       // From the second record of a hash on the loop may wait for the disk.
       let mayBlock = slotHash == group

@@ -20,6 +20,8 @@ struct MergeState {
   /// The round waits for hints of files that stay.
   var awaitsHints = false
   var lastCheck: Instant?
+  /// When a merge met a disk without room, or a system without descriptors.
+  var lastShortage: Instant?
   var totals = MergeTotals()
   var merges = 0
   /// Why the last merge was broken off.
@@ -105,6 +107,7 @@ extension Engine {
     } catch {
       guard let store = merge.store else { throw error }
       if error.isShortage {
+        merge.lastShortage = now
         if error.isOutOfSpace { noteOutOfSpace() }
         do throws(StorageError) { try store.undoTornMerge(on: &files) } catch { throw refuse(error, by: store) }
       } else {
@@ -139,7 +142,10 @@ extension Engine {
   private func begin<FS: FileSystem & ~Copyable>(
     at now: Instant, hour: Int, rule: any MergeRule, on files: inout FS
   ) throws(StorageError) -> MergeStep? {
-    if merge.round == nil, beginDamaged(rule: rule) { return nil }
+    let sinceShortage = merge.lastShortage.map { now.milliseconds(since: $0) } ?? .max
+    if merge.round == nil, sinceShortage >= options.merge.checkIntervalMilliseconds, beginDamaged(rule: rule) {
+      return nil
+    }
     if merge.round != nil { return try beginRequested(rule: rule, on: &files) }
     guard options.merge.window.contains(hour: hour) else { return .idle }
     let last = merge.lastCheck ?? now

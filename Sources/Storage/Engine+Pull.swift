@@ -36,7 +36,8 @@ extension Engine {
   /// - Parameters:
   ///   - hash: Where the page begins; 0 for the first one of the segment.
   ///   - bytesMax: Of all records of the page together, as they stand on disk. The records of one hash may be longer.
-  /// - Throws: `damaged` when a record does not read back (the store is fenced then): none is ever left out.
+  /// Hashes that damage fences are passed over: they come back from other owners, and then differ no more.
+  /// - Throws: `damaged` when a record does not read back that was not known to be damaged.
   package func recordPage<FS: FileSystem & ~Copyable>(
     in id: StoreID, segment: Int, from hash: UInt64, bytesMax: Int, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> RecordPageOutcome {
