@@ -215,10 +215,14 @@ extension Node where Disk: ~Copyable {
     guard !handoffs.targets[index].isReading, engine.role(id) == .active else { return }
     for _ in 0..<Self.pagesForAge {
       let warm = handoffs.targets[index].warm
-      guard
-        let page = try? engine.hintPage(
+      let page: HintPageOutcome
+      do throws(StorageError) {
+        page = try engine.hintPage(
           of: id, from: handoffs.targets[index].head, bytesMax: Self.pageBytes, warm: warm, on: &disk)
-      else { return }
+      } catch {
+        _ = refusal(of: id, error)
+        return
+      }
       switch page {
       case .page(let hints, let next):
         if let first = hints.first {

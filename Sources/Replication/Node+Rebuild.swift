@@ -31,12 +31,12 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - What it has promised
 
-  /// A sync in flight may end with acknowledgements of this store's writes, which cannot be taken back. The store has
-  /// taken none since it was found to be fenced.
+  /// A sync in flight may end with acknowledgements of this store's writes, which cannot be taken back, and so may the one
+  /// that follows it. The store has taken no write since it was found to be fenced, so none comes after these.
   private mutating func isBeingAcknowledged(_ store: StoreID, _ engine: Engine) -> Bool {
-    let last = rebuilds.lastPositions[store] ?? engine.appended
-    rebuilds.lastPositions[store] = last
-    return engine.isSyncing && engine.durable < last
+    let begun = rebuilds.syncsBegun[store] ?? engine.syncsBegun
+    rebuilds.syncsBegun[store] = begun
+    return engine.isSyncing && engine.syncsBegun <= begun + 1
   }
 
   /// Nobody hears of what went with the store, and this node does not count its own copies in it.
@@ -73,7 +73,7 @@ extension Node where Disk: ~Copyable {
           at: now)
         return false
       case .steps(let steps, let directory):
-        rebuilds.lastPositions[store] = nil
+        rebuilds.syncsBegun[store] = nil
         withdrawAcknowledgements(of: store, at: now)
         begin(store, engine, steps, directory, hints: hints)
         return true

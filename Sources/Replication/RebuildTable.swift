@@ -21,8 +21,8 @@ struct RebuildTable: Sendable {
   /// Since when each fenced store waits; those of which it was said.
   var waiting: [StoreID: Instant] = [:]
   var told: Set<StoreID> = []
-  /// Of a fenced store that can be made anew: it has taken no write after this position.
-  var lastPositions: [StoreID: LogPosition] = [:]
+  /// Of a fenced store that can be made anew: the syncs that had been begun when that was seen.
+  var syncsBegun: [StoreID: UInt64] = [:]
   /// Directories that are kept, under the node's directory.
   var setAside: [String] = []
 

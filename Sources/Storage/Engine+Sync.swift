@@ -43,6 +43,8 @@ extension Engine {
 
   /// A request is on its way: what waited for it when it was made is told when it is answered.
   package var isSyncing: Bool { sync.inFlight != nil }
+  /// Requests so far, the one on its way among them.
+  package var syncsBegun: UInt64 { sync.lastTicket }
 
   /// The files of the request are durable.
   package func completeSync(_ ticket: SyncTicket) {

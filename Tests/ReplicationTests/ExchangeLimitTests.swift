@@ -107,7 +107,10 @@ struct ExchangeLimitTests {
     cluster.kill(2)
     cluster.removeStore(2, "p000-n3")
     cluster.treat = { letter in
-      if case .compareReply = letter.message.body, letter.to == TestCluster.id(2) { .hold } else { .deliver }
+      guard case .compareReply(let reply) = letter.message.body, letter.to == TestCluster.id(2),
+        case .segments = reply.outcome
+      else { return .deliver }
+      return .hold
     }
     cluster.start(2, life: 1)
     cluster.advance(milliseconds: 2000)
@@ -159,6 +162,7 @@ struct ExchangeLimitTests {
     let report = try #require(cluster.round(1))
     #expect(report.compared == 2 && report.differing == 1 && report.stillDiffering == 1)
     #expect(report.milliseconds >= 30_000 && report.milliseconds < 31_000, "\(report.milliseconds)")
+    cluster.advance(milliseconds: 500)
     #expect(cluster[1].node?.operationsInProgress == 0)
   }
 }
