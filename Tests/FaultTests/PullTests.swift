@@ -200,7 +200,7 @@ struct GuardTests {
     #expect(try rig.purge(key, stamp(10)) == .purged)
     #expect(try rig.pull(rig.old(5), key: key, since: asked) == .guarded)
     #expect(try rig.get("apple") == .absent)
-    // Above the floor it is no copy of what was purged, and one that was asked for now is none either.
+    // What is above the floor, or is asked for after the purge, cannot be a copy of what was purged.
     guard case .applied = try rig.pull(rig.old(11), key: key, since: asked) else {
       Issue.record("above the floor")
       return
