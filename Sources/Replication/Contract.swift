@@ -156,6 +156,14 @@ package struct NodeOptions: Sendable {
   /// Between the beginnings of two readings of all sealed files; 0: none. And bytes read for that in a second, at most.
   package var scrubMilliseconds: UInt64 = 7 * 86_400_000
   package var scrubBytesPerSecond: UInt64 = 8 << 20
+  /// Between two feeds of tombstones with a peer, while there is something to say.
+  package var feedMilliseconds: UInt64 = 1000
+  /// Tombstones of one answer to a feed; what is left follows at once.
+  package var feedEntriesMax: Int = 4096
+  /// A tombstone is kept at least so long, whoever has acknowledged it.
+  package var tombstoneHoldMilliseconds: UInt64 = 60_000
+  /// All of them, but in tests and simulated runs.
+  package var rules = Rules.all
   package var requestTimeoutMilliseconds: UInt64 = 5000
   package var suspectAfterMilliseconds: UInt64 = 1000
   /// Client operations in progress at once; one more is answered `overloaded`.

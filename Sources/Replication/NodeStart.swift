@@ -88,13 +88,15 @@ struct NodeStart {
   }
 
   static func engineOptions(_ options: NodeOptions, own: Member, cluster: ClusterIdentity) -> EngineOptions {
-    EngineOptions(
+    var engine = EngineOptions(
       clusterID: cluster.id, nodeID: own.id, hash: RingHash(seed: cluster.ringSeed),
       ringBits: Int(cluster.partitions).trailingZeroBitCount, sync: options.sync,
       fileBytesMax: options.fileBytesMax, journalSegmentBytes: options.journalSegmentBytes,
       checkpointSeconds: options.checkpointSeconds, checkpointBytes: options.checkpointBytes,
       syncIntervalMilliseconds: options.syncIntervalMilliseconds, reserveBytes: options.reserveBytes,
       openFilesMax: options.openFilesMax, merge: options.merge)
+    engine.rules = options.rules
+    return engine
   }
 
   /// Reads or creates the identity file, and marks it unclean before anything else is done.

@@ -25,6 +25,8 @@ package struct EngineOptions: Sendable {
   /// Sealed data files open at once, over all stores.
   package var openFilesMax: Int
   package var merge: MergePolicy
+  /// All of them, but in tests.
+  package var rules = Rules.all
 
   package init(
     clusterID: Identity128, nodeID: NodeID, hash: RingHash, ringBits: Int, sync: SyncMode = .always,
