@@ -76,6 +76,9 @@ package struct ValueLedger: Sendable {
     return nil
   }
 
+  /// What stands under this stamp.
+  package func describe(_ stamp: Stamp) -> String { entries[stamp].map { describe($0) } ?? "what nobody has seen" }
+
   private func describe(_ entry: Entry) -> String {
     switch entry.content {
     case .value(let operation): "put \(operation) of key \(entry.key)"

@@ -72,18 +72,27 @@ struct Wiretap {
     }
   }
 
-  /// Records that a node sends because it was asked for all that its store has.
+  /// Records that a node sends because it was asked for all that its store has, or for its tombstones.
   func pulled(_ message: PeerMessage) -> [(key: Int, version: StoredVersion)] {
-    guard case .pullReply(let reply) = message.body, case .page(let page) = reply.outcome else { return [] }
-    return page.records.compactMap { record in
-      keys.firstIndex { $0.encoded == record.key }.map { ($0, record.version) }
+    switch message.body {
+    case .pullReply(let reply):
+      guard case .page(let page) = reply.outcome else { return [] }
+      return page.records.compactMap { record in key(record.key).map { ($0, record.version) } }
+    case .storeStatesReply(let reply):
+      return reply.feeds.flatMap(\.entries).compactMap { entry in
+        key(entry.key).map { ($0, StoredVersion(stamp: entry.stamp, isTombstone: true, value: [])) }
+      }
+    default: return []
     }
   }
+
+  private func key(_ encoded: [UInt8]) -> Int? { keys.firstIndex { $0.encoded == encoded } }
 
   /// The versions in a message that node `sender` sends. Told before the network decides whether it arrives.
   mutating func listen(_ message: PeerMessage, from sender: Int, to addressee: Int) -> (
     key: Int, version: StoredVersion
   )? {
+    exchanges.count(message.body)
     switch message.body {
     case .push(let push):
       let key = keys.firstIndex(of: push.key)
@@ -120,11 +129,8 @@ struct Wiretap {
       case .stale, .refused: break
       }
       return nil
-    case .compare, .compareReply, .pull, .pullReply:
-      exchanges.count(message.body)
-      return nil
-    case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .forward, .forwardReply,
-      .list, .listReply:
+    case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .storeStatesReply, .forward,
+      .forwardReply, .list, .listReply, .compare, .compareReply, .pull, .pullReply:
       return nil
     }
   }

@@ -1,0 +1,40 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Replication
+import Storage
+
+// Once all owners are up and nothing goes wrong any more every tombstone goes, by itself, and with it the room that it
+// takes. While an owner is away those of its partitions stay, and the nodes say whom they wait for.
+
+extension Simulator {
+  /// Beyond what tombstones must wait for anyway: the time they are held, a round of anti-entropy, two feeds.
+  private static let collectionGraceMilliseconds: UInt64 = 60_000
+
+  /// All is calm, the owners hold the same values: the tombstones go, within some virtual minutes.
+  func reviewCollection() {
+    guard let convergence else { return }
+    let waited = now.milliseconds(since: convergence.since)
+    let left = machines.compactMap { machine in obstacleToCollection(machine).map { "n\(machine.number): \($0)" } }
+    guard !left.isEmpty else {
+      note(.phase, nil, 11, "=== no tombstone is left")
+      self.convergence?.step = .pausing(until: now.adding(milliseconds: Convergence.pauseMilliseconds))
+      return
+    }
+    let limit =
+      options.deletes.holdMilliseconds + 4 * options.deletes.feedMilliseconds
+      + options.antiEntropy.intervalMilliseconds + Simulator.collectionGraceMilliseconds
+    if waited > limit {
+      report(.notCollected, "all was calm for \(waited) ms, and tombstones are left: \(left.joined(separator: "; "))")
+    }
+  }
+
+  private func obstacleToCollection(_ machine: Machine) -> String? {
+    guard let node = machine.node else { return "it does not run" }
+    let status = node.tombstoneStatus(at: machine.clock.moment(at: now))
+    guard status.pending > 0 else { return nil }
+    let reasons = status.stores.filter { $0.pending > 0 }.map { "\($0.store) \($0.pending), \($0.reason)" }
+    return "\(status.pending) tombstones: \(reasons.joined(separator: ", "))"
+  }
+}
