@@ -124,7 +124,8 @@ extension Node where Disk: ~Copyable {
       free.append(.log(.error, text))
     }
     for store in missing where store.isHints {
-      free.append(.log(.error, "store \(store) is missing: the \(kept(in: store)) in it are lost, and a new one is made"))
+      free.append(
+        .log(.error, "store \(store) is missing: the \(kept(in: store)) in it are lost, and a new one is made"))
     }
     createStores(seeds, lost: lost)
   }

@@ -58,7 +58,8 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Keeps a value that nobody else has. It is gone from where it came only when the position is durable.
-  mutating func quarantine(_ version: StoredVersion, key: [UInt8], hash: UInt64, warm: WarmBytes?) -> QuarantineOutcome {
+  mutating func quarantine(_ version: StoredVersion, key: [UInt8], hash: UInt64, warm: WarmBytes?) -> QuarantineOutcome
+  {
     guard let engine, engine.contains(quarantine) else { return .refused(.notReady) }
     guard engine.role(quarantine) == .active else { return .refused(.damaged) }
     let bytes = RecordHeader.byteCount(
@@ -157,7 +158,8 @@ extension Node where Disk: ~Copyable {
     free.append(.adminDone(.refused("\(Self.coldReadsMax) reads are waiting for the disk"), session: session))
   }
 
-  mutating func quarantineReadFinished(_ work: QuarantineWork, _ session: SessionID, _ warm: WarmBytes, at now: Moment) {
+  mutating func quarantineReadFinished(_ work: QuarantineWork, _ session: SessionID, _ warm: WarmBytes, at now: Moment)
+  {
     switch work {
     case .asked(let request): beginQuarantine(request, session: session, warm: warm, at: now)
     case .forget(let entry, let outcome): forget(entry, then: outcome, session, warm: warm)

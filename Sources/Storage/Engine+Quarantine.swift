@@ -11,7 +11,9 @@ extension Engine {
 
 extension Bitcask {
   fileprivate func forgetTombstones() {
-    guard id.isHints, isOpen, damage == nil, damages.isEmpty, merge == nil, buffer.isEmpty, keysLive == 0 else { return }
+    guard id.isHints, isOpen, damage == nil, damages.isEmpty, merge == nil, buffer.isEmpty, keysLive == 0 else {
+      return
+    }
     var slots: [(hash: UInt64, location: Location)] = []
     keydir.visitAll { hash, location in slots.append((hash, location)) }
     for (hash, location) in slots {
