@@ -87,7 +87,7 @@ extension Node where Disk: ~Copyable {
         let text = error.text(naming: objectName)
         let rest =
           store.isHints
-          ? "its hints are lost, and a new one is made"
+          ? "what it holds is lost to the node, and a new one is made"
           : "a new one is made, and filled from the other owners, when one of them serves"
         free.append(.log(.error, "store \(store) is fenced: \(text): \(rest)"))
       }
@@ -175,6 +175,7 @@ extension Node where Disk: ~Copyable {
     case .scrub: scrubReadFailed()
     case .exchange(let number): exchangeReadFailed(number, refused)
     case .pullAnswer(let work): refusePull(work.pull, to: work.node, refused)
+    case .quarantine(_, let session): free.append(.adminDone(.refused("\(own.name): \(refused)"), session: session))
     }
   }
 }

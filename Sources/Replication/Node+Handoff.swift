@@ -166,6 +166,7 @@ extension Node where Disk: ~Copyable {
       _ = engine.forgetHint(hint.place, of: .hints(for: node))
     case .applied, .haveNewer: break
     case .stale: handoffs.targets[index].obstacle = .purged
+    case .handled, .retry: break
     case .refused(let refusal):
       handoffs.targets[index].obstacle = .refused(refusal)
       if refusal.concernsNode, handoffs.targets[index].pausedUntil.map({ $0 <= now.instant }) ?? true {

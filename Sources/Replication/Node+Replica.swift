@@ -152,6 +152,7 @@ extension Node where Disk: ~Copyable {
     case .merge: merges.warm = warm
     case .exchange(let number): exchangeReadFinished(number, warm)
     case .pullAnswer(let work): continuePull(work, warm: warm)
+    case .quarantine(let work, let session): quarantineReadFinished(work, session, warm, at: now)
     }
   }
 }

@@ -27,6 +27,7 @@ extension Node where Disk: ~Copyable {
     reviewRebuilds(at: now)
     tellClockDoubt(at: now)
     reviewDisk(at: now)
+    if let engine { reviewQuarantine(engine) }
     keepLease(at: now)
     advancePhase(at: now)
     startEngineWork(at: now)

@@ -136,6 +136,8 @@ extension Node where Disk: ~Copyable {
     case .stale(let time):
       if mayBeat { return beat(time, operation, at: now) }
       replicaFailed(operation, node, .purged)
+    // Nobody says that to a client's write.
+    case .handled, .retry: replicaFailed(operation, node, .refused(.unavailable))
     case .refused(let refusal): replicaFailed(operation, node, .refused(refusal))
     }
     settleWrite(operation, write)

@@ -54,6 +54,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var scrubbing = Scrubbing()
   var damages = DamageTable()
   var rebuilds = RebuildTable()
+  var quarantined = QuarantineTable()
   /// Who asked for the snapshot that is being made.
   var snapshotWaiter: SessionID?
   var leaseWaiters: [UInt64] = []

@@ -253,4 +253,6 @@ enum PendingRead: Sendable {
   case exchange(UInt64)
   /// Records that another owner asked for.
   case pullAnswer(PullWork)
+  /// An entry of the quarantine, for an operator.
+  case quarantine(QuarantineWork, SessionID)
 }

@@ -54,6 +54,8 @@ enum AdminDocuments {
     case .snapshot(let report): (snapshot(report), 200)
     case .snapshots(let entries): (.object(["snapshots": .array(entries.map(snapshot))]), 200)
     case .antiEntropy(let report): (round(report), 200)
+    case .quarantine, .quarantineRead, .quarantinePut, .quarantineDiscarded: quarantine(outcome)
+    case .quarantineAbsent: (.object(["error": .string("nothing of this key and stamp is in quarantine here")]), 404)
     case .snapshotRefused(let refusal): (.object(["error": .string("\(refusal)")]), status(refusal))
     case .refused(let reason): (.object(["error": .string(reason)]), 503)
     }
