@@ -189,6 +189,8 @@ package struct History: Sendable {
         : ledger.see(key: key, stamp: version.stamp, payload: version.value, at: time))
   }
 
+  package func isTombstone(_ stamp: Stamp) -> Bool { ledger.isTombstone(stamp) }
+
   // MARK: - What an answer must satisfy
 
   private mutating func note(_ violation: Violation?) {
@@ -208,8 +210,10 @@ package struct History: Sendable {
   }
 
   /// Every hint has reached the owner that it was kept for: what counted as kept by a stand-in is kept by an owner now.
-  package mutating func hintsAreDelivered() {
-    for write in handedOver { writes.acknowledge(key: write.key, stamp: write.stamp, nodes: write.nodes) }
+  package mutating func hintsAreDelivered(but dismissed: (Stamp) -> Bool = { _ in false }) {
+    for write in handedOver where !dismissed(write.stamp) {
+      writes.acknowledge(key: write.key, stamp: write.stamp, nodes: write.nodes)
+    }
     handedOver = []
   }
 

@@ -99,7 +99,7 @@ extension Simulator {
     if core.count == machines.count, !overdue.isEmpty { return awaitOverdue() }
     checkDeliveries()
     guard core.count == machines.count else { return beginProofs() }
-    history.hintsAreDelivered()
+    history.hintsAreDelivered { wiretap.isDismissed($0) }
     beginConvergence()
   }
 

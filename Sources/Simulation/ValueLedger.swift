@@ -76,6 +76,8 @@ package struct ValueLedger: Sendable {
     return nil
   }
 
+  package func isTombstone(_ stamp: Stamp) -> Bool { entries[stamp]?.content == .tombstone }
+
   /// What stands under this stamp.
   package func describe(_ stamp: Stamp) -> String { entries[stamp].map { describe($0) } ?? "what nobody has seen" }
 

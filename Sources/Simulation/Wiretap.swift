@@ -33,6 +33,7 @@ struct Wiretap {
   private var pushed: [Question: Int] = [:]
   /// What has passed since the count began, and what of it all told.
   var exchanges = ExchangeTally()
+  private var dismissed: Set<Stamp> = []
   /// Hints on their way to their owners.
   private var handoffs: [Question: (key: Int, stamp: Stamp)] = [:]
 
@@ -49,13 +50,17 @@ struct Wiretap {
     return lastKept
   }
 
-  /// The hint that was sent with this push, when its owner answers that it has it or something newer.
+  /// The hint that was sent with this push, when its owner answers that it has it or something newer, or that no owner
+  /// has it: then it is an old copy of what was deleted, or the owner keeps it apart.
   func handedOver(_ reply: PushReply, to asker: Int) -> (key: Int, stamp: Stamp)? {
     switch reply.outcome {
-    case .applied, .haveNewer: handoffs[Question(asker: asker, operation: reply.operation)]
-    case .stale, .handled, .retry, .refused: nil
+    case .applied, .haveNewer, .handled: handoffs[Question(asker: asker, operation: reply.operation)]
+    case .stale, .retry, .refused: nil
     }
   }
+
+  /// Whether the owner has said of a hint with this stamp that nobody has it.
+  func isDismissed(_ stamp: Stamp) -> Bool { dismissed.contains(stamp) }
 
   /// The key of which a node says what its store holds, or that it has taken a version of it.
   func keyAnswered(_ message: PeerMessage, to asker: Int) -> Int? {
@@ -126,7 +131,9 @@ struct Wiretap {
         }
         let kept = (askedToKeep[reply.stamp] ?? 0) & (1 << UInt64(sender))
         if kept != 0 { standIns[reply.stamp, default: 0] |= kept }
-      case .stale, .handled, .retry, .refused: break
+      case .handled:
+        if let hint = handoffs[Question(asker: addressee, operation: reply.operation)] { dismissed.insert(hint.stamp) }
+      case .stale, .retry, .refused: break
       }
       return nil
     case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .storeStatesReply, .forward,
