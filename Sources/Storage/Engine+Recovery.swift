@@ -20,7 +20,10 @@ extension Engine {
     let segments = try engine.replayJournal(on: &files)
     try engine.settle(on: &files)
     try engine.fenceDamaged(on: &files)
-    for store in engine.stores { store.notesDamage = true }
+    for store in engine.stores {
+      store.notesDamage = true
+      store.feedHead.open(at: store.manifest.tsnHead)
+    }
     let journal = StorePath.journal(directory)
     for step in Journal.dropSteps(segments, in: journal) { try step.perform(on: &files) }
     if options.sync == .always {
@@ -171,7 +174,8 @@ extension Engine {
     do throws(StorageError) {
       let tsn = header.isTombstone ? header.tsn : nil
       let outcome = try store.apply(
-        version, key: key, hash: options.hash(key), tsn: tsn, origin: frame.isPulled ? .journaledPull : .push,
+        version, key: key, hash: options.hash(key), tsn: tsn,
+        origin: frame.isPulled || !options.rules.hold(.replayFloor) ? .journaledPull : .push,
         warm: nil, mayBlock: true, on: &files)
       if case .appended(let range, _) = outcome { touch(store, byteCount: range.count) }
     } catch {
@@ -202,6 +206,7 @@ extension Engine {
       let bytes = store.manifestBytes(afterSyncing: targets)
       try DiskStep.replace(path: StorePath.manifest(store.directory), bytes: bytes).perform(on: &files)
       store.markSynced(targets, named: true)
+      store.noteWritten(store.settledFloor)
       store.hasStaleManifest = false
     }
     checkpoint.bytes = 0
