@@ -54,12 +54,37 @@ extension SystemTests {
         try cluster.expectNothingLeft()
         #expect(try cluster.counter(3, "regressions") > 0)
         #expect(try cluster.quarantined(3) == Self.keys, "what nobody else has is kept aside")
+        try cluster.useQuarantine(Self.keys)
       }
     }
   }
 }
 
 extension TestCluster {
+  /// What operators can do with values in quarantine on node 3.
+  fileprivate func useQuarantine(_ count: Int) throws {
+    let url = url(3)
+    let listed = try cairn("quarantine", "--data", data)
+    #expect(listed.code == 0 && listed.outputText.contains("\nn3    test/k"), "\(listed.outputText)")
+    #expect(listed.outputText.contains("\ntotal: \(count) values, "))
+    let shown = try cairn("quarantine", "test", "k7", "--url", url)
+    #expect(shown.code == 0 && shown.outputText.contains("\nvalue 7 "), "\(shown.outputText)\(shown.errors)")
+
+    let again = try cairn("quarantine", "test", "k7", "--put", "--url", url)
+    #expect(again.code == 0 && again.outputText == "wrote 1 value anew\n", "\(again.errors)")
+    var client = try client(1)
+    #expect(try client.get("k7").status == 200)
+    #expect(try cairn("quarantine", "test", "k8", "--discard", "--url", url).code == 0)
+    #expect(try client.get("k8").status == 404)
+    #expect(try quarantined(3) == count - 2)
+    let none = try cairn("quarantine", "test", "k8", "--url", url)
+    #expect(none.code == 1 && none.errors == "cairn: test/k8 is not in quarantine on any of these nodes\n")
+    let unclear = try cairn("quarantine", "--put", "--url", url)
+    #expect(unclear.code == 2 && unclear.errors.hasPrefix("cairn: --put needs BUCKET and KEY, or --all\n"))
+    #expect(try cairn("quarantine", "--all", "--discard", "--data", data).code == 0)
+    #expect(try cairn("quarantine", "--data", data).outputText == "nothing is in quarantine\n")
+  }
+
   func write(_ count: Int, bytes: Int, through node: Int) throws {
     var client = try client(node)
     for key in 0..<count {
