@@ -365,7 +365,7 @@ extension Refusal {
   /// It will refuse everything else as well for a while; otherwise some of it goes through.
   fileprivate var concernsNode: Bool {
     switch self {
-    case .overloaded, .notReady, .unavailable, .clockInDoubt, .hintsFull: true
+    case .overloaded, .notReady, .unavailable, .clockInDoubt, .hintsFull, .unvalidated: true
     // A full disk takes tombstones all the same, and needs them.
     case .loading, .fenced, .wrongConfig, .notOwner, .damaged, .full: false
     }
