@@ -1,8 +1,8 @@
 import Causality
 import Cluster
 import Messages
-import Primitives
-import Storage
+package import Primitives
+package import Storage
 
 // Whether a store is what it was (rule IDENT, Docs/Delete.md). Every owner remembers how far the others' stores were. One
 // that tells of less has forgotten what it promised: a restored backup, a lost sync, a copy of a running node. It is told
@@ -59,14 +59,14 @@ extension Node where Disk: ~Copyable {
   // MARK: - Whom this node has found whole
 
   /// True when this node has found the promises of that owner's store whole, in its current boot.
-  func isValidated(_ store: StoreID, with node: NodeID) -> Bool {
+  package func isValidated(_ store: StoreID, with node: NodeID) -> Bool {
     if node == own.id || !options.rules.hold(.validation) { return true }
     guard let pair = feeds.index(store, node), let judged = feeds.pairs[pair].judged else { return false }
     return judged.judgement == .ok
   }
 
   /// The owners for which that is so: bit i is owner i of `owners(store)`, and this node's own bit is set.
-  func validatedWith(_ store: StoreID) -> UInt16 {
+  package func validatedWith(_ store: StoreID) -> UInt16 {
     var mask: UInt16 = 0
     for (index, node) in owners(store).enumerated() where index < 16 && isValidated(store, with: node) {
       mask |= 1 << UInt16(index)

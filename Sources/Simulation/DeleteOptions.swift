@@ -1,4 +1,5 @@
 import Primitives
+import Storage
 
 // How tombstones of one run travel and how long they stay, and the conditions under which a rule that keeps a deleted key
 // deleted has most to do: files of a few records that are merged after each write, owners that compare all the time, room

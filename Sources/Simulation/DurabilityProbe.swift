@@ -92,7 +92,7 @@ extension Simulator {
       for machine in machines where holders < nodes {
         let key = workload.keys[operation.key]
         let found = DurabilityProbe.stamp(of: key, on: machine.platter.disk, losesPower: losesPower)
-        if reached(found, operation.key) >= stamp { holders += 1 }
+        if self.reached(found, operation.key) >= stamp { holders += 1 }
       }
       guard holders < nodes else { continue }
       report(

@@ -31,8 +31,9 @@ extension Simulator {
   }
 
   private func obstacleToCollection(_ machine: Machine) -> String? {
-    guard let node = machine.node else { return "it does not run" }
-    let status = node.tombstoneStatus(at: machine.clock.moment(at: now))
+    guard let status = machine.node?.tombstoneStatus(at: machine.clock.moment(at: now)) else {
+      return "it does not run"
+    }
     guard status.pending > 0 else { return nil }
     let reasons = status.stores.filter { $0.pending > 0 }.map { "\($0.store) \($0.pending), \($0.reason)" }
     return "\(status.pending) tombstones: \(reasons.joined(separator: ", "))"

@@ -71,10 +71,14 @@ extension Simulator {
 
   /// A machine that may be what it was earlier counts when all owners have looked at what it says.
   private func mayBeLookedAt(_ machine: Machine, _ key: Int) -> Bool {
-    guard let node = machine.node, let role = node.role(of: workload.keys[key]), role == .active else { return false }
+    let name = workload.keys[key]
+    guard machine.node?.role(of: name) == .active else { return false }
     guard history.rules.nodesThatForget > 0, machine.index == forgetful.index else { return true }
-    let owners = node.owners(of: workload.keys[key])
-    return node.validatedWith(node.store(of: workload.keys[key])).nonzeroBitCount == owners.count
+    guard let store = machine.node?.store(of: name), let owners = machine.node?.owners(of: name) else { return false }
+    return owners.allSatisfy { owner in
+      let other = machines[Int(owner.rawValue) - 1]
+      return other === machine || other.node?.isValidated(store, with: machine.member.id) == true
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import Cluster
 import Primitives
 import Replication
 import Storage

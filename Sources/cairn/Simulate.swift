@@ -12,11 +12,8 @@ let simulateCommand = Subcommand(
     "A run is decided by its seed alone: cluster, clients, faults. Failures are printed as the command that repeats them;",
     "with --trace a run tells what happens: virtual seconds, node, event. --shrink leaves out of a failing run what the",
     "failure does not need, until nothing more can go, and prints the smaller command.",
-    "Faults that can be left out: \(Fault.allCases.prefix(10).map(\.rawValue).joined(separator: ", ")),",
-    "\(Fault.allCases.dropFirst(10).map(\.rawValue).joined(separator: ", ")).",
-    "Rules of the delete protocol: \(Rule.allCases.prefix(9).map(\.name).joined(separator: ", ")),",
-    "\(Rule.allCases.dropFirst(9).map(\.name).joined(separator: ", ")).",
-  ],
+  ] + wrapped("Faults that can be left out:", Fault.allCases.map(\.rawValue))
+    + wrapped("Rules of the delete protocol:", Rule.allCases.map(\.name)),
   options: [
     Option("--seed", "S", help: "run this seed"),
     Option("--trace", help: "print every event (with --seed)"),
@@ -69,6 +66,20 @@ let simulateCommand = Subcommand(
     minutes: try arguments.integer("--minutes", in: 1...100_000), printsJSON: arguments.has("--json"),
     omissions: omissions)
   return try campaign.run()
+}
+
+/// A list of words after its title, in lines that fit a terminal.
+private func wrapped(_ title: String, _ words: [String]) -> [String] {
+  var lines = [title]
+  for (index, word) in words.enumerated() {
+    let text = word + (index + 1 < words.count ? "," : ".")
+    if lines[lines.count - 1].utf8.count + 1 + text.utf8.count > 118 {
+      lines.append(text)
+    } else {
+      lines[lines.count - 1] += " " + text
+    }
+  }
+  return lines
 }
 
 /// `A..<B` or `A..B`, B excluded in the first form only; nil when it is neither, or empty.
