@@ -106,7 +106,7 @@ extension TestCluster {
       for r in 1...3 {
         for key in 0..<count {
           let status: Int
-          do { status = try client.get("k\(key)", query: "?r=\(r)").status } catch where mayRefuse { continue }
+          do { status = try client.get("k\(key)", query: "?r=\(r)").status } catch  where mayRefuse { continue }
           if mayRefuse, status >= 500 { continue }
           #expect(status == 404, "k\(key) at r=\(r) through n\(node)")
         }
