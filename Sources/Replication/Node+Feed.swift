@@ -63,12 +63,10 @@ extension Node where Disk: ~Copyable {
     listFeeds(engine)
     let states = announced.states.filter { engine.contains($0.store) && feeds.index($0.store, node) != nil }
     var verdicts: [StoreVerdict] = []
-    var isFirst = false
     for state in states {
       guard let pair = feeds.index(state.store, node) else { continue }
       let verdict = StoreVerdict(
         store: state.store, incarnation: state.incarnation, judgement: judge(state, of: node, engine))
-      if feeds.pairs[pair].judged == nil { isFirst = true }
       feeds.pairs[pair].judged = verdict
       verdicts.append(verdict)
     }
@@ -78,8 +76,6 @@ extension Node where Disk: ~Copyable {
           bootID: bootID, yourBootID: announced.bootID, answers: announced.sequence, verdicts: verdicts, feeds: [])),
       to: node)
     noteStates(states, from: node, index: index, at: now)
-    // Until it had this word it took nothing.
-    if isFirst, peers.isUp(node) { handoffPeerIsUp(node, at: now) }
   }
 
   // MARK: - Being answered

@@ -99,8 +99,22 @@ extension Engine {
     }
     let token = PromisesToken(changes: promisesState.changes)
     promisesState.inFlight = (token, contents)
-    let file = PromisesFile(cluster: options.clusterID, node: options.nodeID, entries: entries)
-    return (file.encoded(), token)
+    return (promisesBytes(entries), token)
+  }
+
+  private func promisesBytes(_ entries: [PromisesFile.Entry]) -> [UInt8] {
+    PromisesFile(cluster: options.clusterID, node: options.nodeID, entries: entries).encoded()
+  }
+
+  /// The same for a snapshot of these stores, in which everything is durable that they hold now: what is on disk of
+  /// cursors and promises, for nothing else was told to anybody.
+  func promisesBytes(ofSnapshot chosen: [Bitcask]) -> [UInt8] {
+    promisesBytes(
+      chosen.filter { !$0.id.isHints }.map { store in
+        PromisesFile.Entry(
+          store: store.id, incarnation: store.manifest.incarnation, role: store.role,
+          tsnHead: store.manifest.tsnHead, cursors: store.durableCursors, promises: store.durablePromises)
+      })
   }
 
   /// The file with this token is on disk: what it says is durable.
@@ -115,5 +129,60 @@ extension Engine {
       let promises = isMarked ? entry.promises : entry.promises.filter { $0.peer != options.nodeID }
       entry.store.durablePromises = PeerPromise.joined(promises, over: entry.store.durablePromises, own: options.nodeID)
     }
+  }
+
+  // MARK: Opening
+
+  /// Takes what the file says over what the manifests say. Without the file the cursors begin at nothing and the promises
+  /// are those of the manifests: if more was told to others, they find this node's stores regressed, and it makes them
+  /// anew.
+  func loadPromises<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
+    let path = StorePath.promises(directory)
+    do throws(StorageError) {
+      guard try files.exists(path) else {
+        // A node that has never served has nothing to lose there.
+        guard stores.contains(where: { !$0.id.isHints && $0.role == .active }) else { return }
+        throw .missing(path: path, reason: "what this node and its peers have promised each other is in it")
+      }
+      let bytes = try Engine.contents(of: path, byteCountMax: PromisesFile.byteCountMax, on: &files)
+      let file = try PromisesFile(decoding: bytes, path: path)
+      guard file.cluster == options.clusterID, file.node == options.nodeID else {
+        throw .incompatible(path: path, reason: "it belongs to another node or cluster")
+      }
+      for entry in file.entries { take(entry) }
+    } catch {
+      switch error {
+      case .damaged, .missing: recovery.promisesProblem = error
+      case .io, .locked, .incompatible, .regressed: throw error
+      }
+      for store in stores { (store.cursors, store.durableCursors) = ([], []) }
+      promisesState.changes += 1
+    }
+  }
+
+  private func take(_ entry: PromisesFile.Entry) {
+    guard !entry.store.isHints, let index = find(entry.store) else { return }
+    let store = stores[index]
+    guard store.manifest.incarnation == entry.incarnation else { return }
+    // Roles change by manifests alone, and what was agreed upon then stands in them.
+    let isManifestNewer = store.manifest.role != entry.role
+    let known = store.promises
+    let mark = known.filter { $0.peer == options.nodeID }
+    let told = entry.promises.filter { $0.peer != options.nodeID }
+    store.promises =
+      isManifestNewer
+      ? PeerPromise.joined(known, over: told, own: options.nodeID)
+      : PeerPromise.joined(told + mark, over: known, own: options.nodeID)
+    store.cursors =
+      isManifestNewer
+      ? FeedCursor.joined(store.cursors, over: entry.cursors) : FeedCursor.joined(entry.cursors, over: store.cursors)
+    (store.durablePromises, store.durableCursors) = (store.promises, store.cursors)
+    guard store.isOpen, store.damage == nil, entry.tsnHead > store.manifest.tsnHead, options.rules.hold(.feedHead)
+    else { return }
+    let error = StorageError.regressed(
+      path: store.directory,
+      reason: "its tombstone feed ends at \(store.manifest.tsnHead), and \(entry.tsnHead) was promised; "
+        + "it may have been copied while the node ran")
+    recovery.damaged.append(StoreDamage(store.id, store.fence(error)))
   }
 }

@@ -18,6 +18,7 @@ extension Engine {
     try engine.makeDirectories(on: &files)
     for seed in expected.sorted(by: { $0.id < $1.id }) { try engine.openStore(seed, on: &files) }
     let segments = try engine.replayJournal(on: &files)
+    try engine.loadPromises(on: &files)
     try engine.settle(on: &files)
     try engine.fenceDamaged(on: &files)
     for store in engine.stores {
@@ -87,18 +88,18 @@ extension Engine {
   }
 
   static func contents<FS: FileSystem & ~Copyable>(
-    of path: String, on files: inout FS
+    of path: String, byteCountMax: UInt64 = Engine.manifestBytesMax, on files: inout FS
   ) throws(StorageError) -> [UInt8] {
     let file = try files.open(path, .read)
     defer { files.close(file) }
     let size = try files.size(of: file)
-    guard size <= Engine.manifestBytesMax,
+    guard size <= byteCountMax,
       case .bytes(let bytes) = try files.read(file, at: 0, count: Int(size), mayBlock: true)
     else { throw .damaged(path: path, offset: 0, reason: "it is too long, or cannot be read") }
     return bytes
   }
 
-  private static let manifestBytesMax: UInt64 = 4 << 20
+  static let manifestBytesMax: UInt64 = 4 << 20
 
   // MARK: Journal
 

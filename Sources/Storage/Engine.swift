@@ -39,6 +39,7 @@ package final class Engine {
   var scrub = ScrubState()
   var feedPages = FeedPageCache()
   var promisesState = PromisesState()
+  var salvage: SalvageRun?
 
   init(_ directory: String, options: EngineOptions) {
     self.directory = directory
