@@ -184,6 +184,8 @@ package enum Refusal: UInt8, Sendable {
   case unavailable
   /// It keeps as many hints as it may.
   case hintsFull
+  /// An owner that is up has not found the store's promises whole yet.
+  case unvalidated
 }
 
 extension Refusal: CustomStringConvertible {
@@ -201,6 +203,7 @@ extension Refusal: CustomStringConvertible {
     case .full: "its disk is full"
     case .unavailable: "its disk does not answer as it should"
     case .hintsFull: "it keeps as many hints as hints_max allows"
+    case .unvalidated: "its store is not validated by the other owners yet"
     }
   }
 }
