@@ -72,7 +72,7 @@ extension Node where Disk: ~Copyable {
   /// that cannot be read; a device that refuses a write ends the node.
   mutating func refusal(of store: StoreID, _ error: StorageError) -> Refusal {
     switch error {
-    case .damaged, .missing, .incompatible:
+    case .damaged, .missing, .incompatible, .regressed:
       // Where a record alone is fenced, that is told when it is noted, once.
       if engine?.role(store) == .fenced {
         free.append(.log(.error, "store \(store) is fenced: \(error.text(naming: objectName))"))
