@@ -162,7 +162,7 @@ extension Node where Disk: ~Copyable {
     }
     switch waiting.waiter {
     case .write(let operation): refuseWrite(operation, refused, detail: error.description, at: now)
-    case .get(let operation): getAnswered(operation, own.id, .refused(refused), at: now)
+    case .get(let operation): ownCopyRefused(operation, refused, at: now)
     case .push(let push, let node): replyToPush(push, to: node, .refused(refused))
     case .peerRead(let read, let node): replyToRead(read, to: node, .refused(refused))
     case .list(let question): ownPageRefused(question, refused, at: now)
@@ -175,6 +175,7 @@ extension Node where Disk: ~Copyable {
     case .scrub: scrubReadFailed()
     case .exchange(let number): exchangeReadFailed(number, refused)
     case .pullAnswer(let work): refusePull(work.pull, to: work.node, refused)
+    case .stalePush(let number): stalePushRefused(number)
     case .quarantine(_, let session): free.append(.adminDone(.refused("\(own.name): \(refused)"), session: session))
     }
   }
