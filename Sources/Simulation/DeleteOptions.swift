@@ -33,7 +33,7 @@ extension SimulationOptions {
     let hasTinyHints = generator.chance(1, in: 8)
     let percent = generator.pick([15, 30, 45])
     let keys = generator.pick([1, 2, 4, 8])
-    if isContinuous { antiEntropy.intervalMilliseconds = 100 }
+    if isContinuous { antiEntropy.intervalMilliseconds = 300 }
     if isMergedAtOnce {
       merge.window = .always
       merge.checkIntervalMilliseconds = 10

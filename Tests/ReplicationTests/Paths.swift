@@ -111,8 +111,6 @@ extension TestCluster {
     advance(milliseconds: 300)
   }
 
-  func counters(_ id: Int) -> NodeCounters { status(id)?.counters ?? NodeCounters() }
-
   func sum(_ path: KeyPath<NodeCounters, UInt64>) -> UInt64 {
     (1...nodes.count).reduce(0) { $0 + counters($1)[keyPath: path] }
   }
