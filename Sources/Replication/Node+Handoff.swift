@@ -22,6 +22,8 @@ extension Node where Disk: ~Copyable {
   private static var patienceMilliseconds: UInt64 { 5000 }
   /// Pauses grow from `hint_retry_interval` to this many times as much.
   private static var pausesMax: Int { 5 }
+  /// What a node that has just come up needs until the other owners have found its stores whole, and it takes hints.
+  private static var validationMilliseconds: UInt64 { 50 }
 
   // MARK: - A turn
 
@@ -138,11 +140,12 @@ extension Node where Disk: ~Copyable {
 
   /// Tries again later, and ever later as long as nothing is taken.
   private mutating func pause(_ index: Int, _ obstacle: Obstacle?, at now: Moment) {
+    let isUnvalidated = obstacle == .refused(.unvalidated)
     let exponent = min(handoffs.targets[index].pauses, Self.pausesMax)
     handoffs.targets[index].pausedUntil = now.instant.adding(
-      milliseconds: options.hintRetryMilliseconds << UInt64(exponent))
+      milliseconds: isUnvalidated ? Self.validationMilliseconds : options.hintRetryMilliseconds << UInt64(exponent))
     handoffs.targets[index].obstacle = obstacle
-    if obstacle != nil { handoffs.targets[index].pauses += 1 }
+    if obstacle != nil, !isUnvalidated { handoffs.targets[index].pauses += 1 }
     // What was refused stands behind the cursor.
     handoffs.targets[index].cursor = .start
     handoffs.targets[index].isAtEnd = false
@@ -259,7 +262,7 @@ extension Node where Disk: ~Copyable {
   mutating func handoffPeerIsUp(_ node: NodeID, at now: Moment) {
     guard let index = handoffs.index(node) else { return }
     handoffs.targets[index].rewind()
-    handoffs.targets[index].pausedUntil = nil
+    handoffs.targets[index].pausedUntil = now.instant.adding(milliseconds: Self.validationMilliseconds)
     handoffs.targets[index].pauses = 0
     handoffs.targets[index].obstacle = nil
     handoffs.isActive = true

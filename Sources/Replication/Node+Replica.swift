@@ -20,7 +20,8 @@ extension Node where Disk: ~Copyable {
     guard engine.contains(store), !store.isHints, hash.map({ storeID($0) == store }) ?? true else { return .notOwner }
     guard configID == self.configID(store) else { return .wrongConfig }
     switch engine.role(store) {
-    case .active: return nil
+    // Rule IDENT: what it has forgotten is not known yet.
+    case .active: return isValidated(store) ? nil : .unvalidated
     case .loading: return .loading
     case .fenced: return .fenced
     case .retired: return .notOwner
@@ -119,6 +120,7 @@ extension Node where Disk: ~Copyable {
   /// What this node's store holds; damage is a refusal, never "absent".
   mutating func readStore(_ key: ObjectKey, hash: UInt64, store: StoreID, warm: WarmBytes?) -> StoreAnswer {
     guard let engine, engine.contains(store), engine.role(store) == .active else { return .done(.refused(.loading)) }
+    guard isValidated(store) else { return .done(.refused(.unvalidated)) }
     counters.vnodeGets += 1
     do throws(StorageError) {
       switch try engine.lookup(key: key.encoded, hash: hash, in: store, warm: warm, on: &disk) {

@@ -21,6 +21,7 @@ extension Node where Disk: ~Copyable {
     reviewPeers(at: now)
     greetAndProbe(at: now)
     reviewLists(at: now)
+    reviewFeeds(at: now)
     reviewHandoffs(at: now)
     reviewExchanges(at: now)
     reviewDamage(at: now)

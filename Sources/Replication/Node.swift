@@ -30,6 +30,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   // Whom we know
   var peers: PeerTable
   var genesis = GenesisTable()
+  var feeds = FeedTable()
   /// Pings for other nodes that are not answered yet.
   var relays: [PingRelay] = []
 
@@ -80,7 +81,6 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var free: [Effect] = []
   var stopReason: StopReason?
   package internal(set) var counters = NodeCounters()
-  var statesSequence: UInt64 = 0
   /// Of the event or the flush in progress.
   var present: Instant
   var nextProbes: Instant
