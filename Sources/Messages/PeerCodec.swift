@@ -8,7 +8,7 @@ import Storage
 
 extension PeerMessage {
   /// The version of this encoding; what `Hello` offers and agrees on.
-  package static let wireVersion: UInt16 = 3
+  package static let wireVersion: UInt16 = 4
 
   private enum Tag: UInt8 {
     case hello = 1
@@ -16,6 +16,7 @@ extension PeerMessage {
     // 3 was the heartbeat of version 1.
     case storeStates = 4
     case ping, pingReply, pingRequest, pingRelayed
+    case storeStatesReply
     case push = 16
     case pushReply, read, readReply, forward, forwardReply, list, listReply
     case compare = 32
@@ -46,6 +47,7 @@ extension PeerMessage {
     case .pingRequest(let request): request.append(to: &bytes)
     case .pingRelayed(let relayed): relayed.append(to: &bytes)
     case .storeStates(let announced): announced.append(to: &bytes)
+    case .storeStatesReply(let reply): reply.append(to: &bytes)
     }
   }
 
@@ -73,6 +75,7 @@ extension PeerMessage {
     case .pingRequest: body = .pingRequest(try PingRequest(from: &reader))
     case .pingRelayed: body = .pingRelayed(try PingRelayed(from: &reader))
     case .storeStates: body = .storeStates(try StoreStates(from: &reader))
+    case .storeStatesReply: body = .storeStatesReply(try StoreStatesReply(from: &reader))
     }
     guard reader.remaining == 0 else { throw .trailingBytes(reader.remaining) }
   }
@@ -86,6 +89,7 @@ extension PeerMessage {
     case .pingRequest: .pingRequest
     case .pingRelayed: .pingRelayed
     case .storeStates: .storeStates
+    case .storeStatesReply: .storeStatesReply
     case .push: .push
     case .pushReply: .pushReply
     case .read: .read
@@ -115,6 +119,7 @@ extension PeerMessage {
     case .list(let list): list.pattern.parts.reduce(0) { $0 + $1.bytes.count }
     case .listReply(let reply): if case .page(let page) = reply.outcome { page.bytes.count } else { 0 }
     case .storeStates(let announced): announced.states.count * StoreState.byteCount
+    case .storeStatesReply(let reply): reply.longFieldBytes
     case .pullReply(let reply):
       if case .page(let page) = reply.outcome { page.records.reduce(0) { $0 + $1.byteCount } } else { 0 }
     // Bounded (`ExchangeLimits`).

@@ -159,28 +159,8 @@ extension Node where Disk: ~Copyable {
     return !genesis.isRefused(store, incarnation: engine.incarnation(store), others: others)
   }
 
-  mutating func sendStoreStates(to node: NodeID) {
-    guard let engine else { return }
-    var states: [StoreState] = []
-    for store in engine.storeIDs where ring.owners(of: Int(store.partition)).contains(node) {
-      states.append(
-        StoreState(
-          store: store, incarnation: engine.incarnation(store), role: engine.role(store), isNew: isNew(store, engine),
-          recognizes: engine.promises(store).first { $0.peer == node }?.incarnation ?? .none))
-    }
-    guard !states.isEmpty, let index = peers.index(node), let hello = peers[index].hello else { return }
-    statesSequence += 1
-    let announced = StoreStates(
-      bootID: bootID, yourBootID: hello.bootID, sequence: statesSequence, states: states)
-    send(.storeStates(announced), to: node)
-  }
-
-  mutating func receiveStoreStates(_ announced: StoreStates, from node: NodeID, index: Int, at now: Moment) {
-    guard announced.yourBootID == bootID, announced.bootID == peers[index].hello?.bootID,
-      announced.sequence > peers[index].lastStatesSequence
-    else { return }
-    peers[index].lastStatesSequence = announced.sequence
-    let states = announced.states.filter { engine?.contains($0.store) == true }
+  /// What other owners say of their stores decides what becomes of ours that do not serve.
+  mutating func noteStates(_ states: [StoreState], from node: NodeID, index: Int, at now: Moment) {
     let servesAgain = states.contains { state in
       state.role == .active && genesis.state(of: state.store, at: node).map { $0.role != .active } ?? false
     }

@@ -123,8 +123,8 @@ struct Wiretap {
     case .compare, .compareReply, .pull, .pullReply:
       exchanges.count(message.body)
       return nil
-    case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .forward, .forwardReply,
-      .list, .listReply:
+    case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .storeStatesReply, .forward,
+      .forwardReply, .list, .listReply:
       return nil
     }
   }
