@@ -1,7 +1,7 @@
 import Causality
 import Cluster
 import Messages
-package import Primitives
+import Primitives
 package import Storage
 
 // Whether a store is what it was (rule IDENT, Docs/Delete.md). Every owner remembers how far the others' stores were. One
@@ -59,16 +59,25 @@ extension Node where Disk: ~Copyable {
   // MARK: - Whom this node has found whole
 
   /// True when this node has found the promises of that owner's store whole, in its current boot.
-  package func isValidated(_ store: StoreID, with node: NodeID) -> Bool {
+  func isValidated(_ store: StoreID, with node: NodeID) -> Bool {
     if node == own.id || !options.rules.hold(.validation) { return true }
     guard let pair = feeds.index(store, node), let judged = feeds.pairs[pair].judged else { return false }
     return judged.judgement == .ok
   }
 
-  /// The owners for which that is so: bit i is owner i of `owners(store)`, and this node's own bit is set.
+  /// The owners that have found this store of ours whole: bit i is owner i of `owners(store)`, and this node's own bit is
+  /// set. It is their word that counts: a store that has forgotten something does not know it.
   package func validatedWith(_ store: StoreID) -> UInt16 {
+    guard options.rules.hold(.validation), let engine, engine.contains(store) else { return .max }
     var mask: UInt16 = 0
-    for (index, node) in owners(store).enumerated() where index < 16 && isValidated(store, with: node) {
+    for (index, node) in owners(store).enumerated() where index < 16 {
+      guard node != own.id else {
+        mask |= 1 << UInt16(index)
+        continue
+      }
+      guard let pair = feeds.index(store, node), let verdict = feeds.pairs[pair].verdict,
+        verdict.judgement == .ok, verdict.incarnation == engine.incarnation(store)
+      else { continue }
       mask |= 1 << UInt16(index)
     }
     return mask

@@ -74,11 +74,10 @@ extension Simulator {
     let name = workload.keys[key]
     guard machine.node?.role(of: name) == .active else { return false }
     guard history.rules.nodesThatForget > 0, machine.index == forgetful.index else { return true }
-    guard let store = machine.node?.store(of: name), let owners = machine.node?.owners(of: name) else { return false }
-    return owners.allSatisfy { owner in
-      let other = machines[Int(owner.rawValue) - 1]
-      return other === machine || other.node?.isValidated(store, with: machine.member.id) == true
-    }
+    guard let store = machine.node?.store(of: name), let owners = machine.node?.owners(of: name),
+      let found = machine.node?.validatedWith(store)
+    else { return false }
+    return found.nonzeroBitCount >= owners.count
   }
 }
 
