@@ -154,6 +154,9 @@ extension Node where Disk: ~Copyable {
     case .merge: merges.warm = warm
     case .exchange(let number): exchangeReadFinished(number, warm)
     case .pullAnswer(let work): continuePull(work, warm: warm)
+    case .feed(let node): feedReadFinished(node, warm)
+    case .feedAnswer(let node): feedAnswerReadFinished(node, warm)
+    case .purge(let store): purgeReadFinished(store, warm)
     }
   }
 }

@@ -253,4 +253,10 @@ enum PendingRead: Sendable {
   case exchange(UInt64)
   /// Records that another owner asked for.
   case pullAnswer(PullWork)
+  /// A tombstone of this peer's feed.
+  case feed(NodeID)
+  /// Tombstones that this peer asked for.
+  case feedAnswer(NodeID)
+  /// A tombstone of this store that may be forgotten.
+  case purge(StoreID)
 }
