@@ -38,4 +38,25 @@ extension Simulator {
     let reasons = status.stores.filter { $0.pending > 0 }.map { "\($0.store) \($0.pending), \($0.reason)" }
     return "\(status.pending) tombstones: \(reasons.joined(separator: ", "))"
   }
+
+  // MARK: - At rest
+
+  func beginResting() {
+    let rest = Convergence.pauseMilliseconds + 2 * options.deletes.feedMilliseconds
+    convergence?.step = .resting(before: wiretap.exchanges, until: now.adding(milliseconds: rest))
+  }
+
+  /// Nobody pushes anything and nobody has anything to say of tombstones: soon, because a floor that has become durable
+  /// with a checkpoint is told once more. What two owners hand to each other for ever never rests.
+  func reviewRest(since before: ExchangeTally, _ waited: UInt64) {
+    let pushes = wiretap.exchanges.pushes - before.pushes
+    let feeds = wiretap.exchanges.feeds - before.feeds
+    if pushes + feeds == 0 { return askAll(.secondRound(before: before), convergence?.isScrubbed ?? false) }
+    if waited > 2 * options.checkpointSeconds * 1000 + Simulator.collectionGraceMilliseconds {
+      report(
+        .roundMovesData,
+        "all was equal and no tombstone left for \(waited) ms, and there are \(pushes) pushes and \(feeds) feeds still")
+    }
+    beginResting()
+  }
 }

@@ -69,7 +69,7 @@ extension Simulator {
     convergence = Convergence(step: .alone(next: next), since: now, isScrubbed: isScrubbed)
   }
 
-  private func askAll(_ step: Convergence.Step, _ isScrubbed: Bool) {
+  func askAll(_ step: Convergence.Step, _ isScrubbed: Bool) {
     convergence = Convergence(step: step, since: now, waiting: machines.count, isScrubbed: isScrubbed)
     for machine in machines { deliver(.admin(.antiEntropy, session: Convergence.session), to: machine) }
   }
@@ -100,12 +100,9 @@ extension Simulator {
       self.convergence?.step = .alone(next: now.adding(milliseconds: max(1000, interval)))
     case .collecting: reviewCollection()
     case .pausing(let until):
-      let rest = Convergence.pauseMilliseconds + 2 * options.deletes.feedMilliseconds
-      if now >= until {
-        self.convergence?.step = .resting(before: wiretap.exchanges, until: now.adding(milliseconds: rest))
-      }
+      if now >= until { beginResting() }
     case .resting(let before, let until):
-      if now >= until { askAll(.secondRound(before: before), convergence.isScrubbed) }
+      if now >= until { reviewRest(since: before, waited) }
     case .firstRound, .secondRound:
       guard waited > 2 * Convergence.graceMilliseconds else { return }
       report(.notConverged, "\(convergence.waiting) nodes have not answered who asked for a round")
@@ -138,11 +135,6 @@ extension Simulator {
       let deeper = wiretap.exchanges.deeper - before.deeper
       if deeper > 0 {
         report(.roundMovesData, "all was equal, and the next rounds asked \(deeper) times for more than roots")
-      }
-      let pushes = wiretap.exchanges.pushes - before.pushes
-      let feeds = wiretap.exchanges.feeds - before.feeds
-      if pushes + feeds > 0 {
-        report(.roundMovesData, "all was equal and no tombstone left, and there were \(pushes) pushes, \(feeds) feeds")
       }
       beginProofs()
     case .scrubbing, .alone, .collecting, .pausing, .resting: break
