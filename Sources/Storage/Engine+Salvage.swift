@@ -172,7 +172,9 @@ extension SalvageRun {
           continue
         }
         if isPast(total) { check = .damaged("") }
-        if case .short = check {} else if case .whole = check {} else {
+        if case .short = check {
+        } else if case .whole = check {
+        } else {
           at += 8
           continue
         }
