@@ -145,6 +145,7 @@ extension Node where Disk: ~Copyable {
       return
     }
     listSetAside()
+    noteStoresAnew()
     for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
   }
 

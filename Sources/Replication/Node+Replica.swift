@@ -159,6 +159,9 @@ extension Node where Disk: ~Copyable {
     case .pullAnswer(let work): continuePull(work, warm: warm)
     case .stalePush(let number): stalePushRead(number, warm)
     case .quarantine(let work, let session): quarantineReadFinished(work, session, warm, at: now)
+    case .feed(let node): feedReadFinished(node, warm)
+    case .feedAnswer(let node): feedAnswerReadFinished(node, warm)
+    case .purge(let store): purgeReadFinished(store, warm)
     }
   }
 }

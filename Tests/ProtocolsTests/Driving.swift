@@ -10,6 +10,7 @@ enum Seen: Equatable, CustomStringConvertible {
   case request(ClientRequest, closes: Bool, answer: String)
   case admin(AdminRoute, closes: Bool)
   case snapshot(name: String?, store: String?)
+  case quarantine(String, [String?])
   case send(String)
   case reply(String, close: Bool)
 
