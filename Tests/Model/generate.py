@@ -7,7 +7,7 @@ Replicas are unrolled because Spin packs scalars into bits and not arrays: the s
 is Promela with these additions:
 
   @each i          the lines up to @end once for each replica; with "i j" for each ordered pair, with "i j k" for each triple
-  @each x in 1 3   the same, for the numbers that are listed
+  @each i j in 1 2 the same, for the numbers that are listed alone
   @if part         the lines up to @end only where the part is chosen; "@if !part" where it is not
   name[i,j]        the variable of that replica or pair; $i is its number
   all q { e }      e for every replica q, "any q { e }" for one, "count q { e }" for how many; "others" and "another"
@@ -62,8 +62,9 @@ class Template:
             return self.expand(body, bound) if (part in self.parts) != words[1].startswith("!") else []
         out = []
         if "in" in words:
-            for number in words[3:]:
-                out += self.expand(body, {**bound, words[1]: int(number)})
+            names, numbers = words[1:words.index("in")], words[words.index("in") + 1:]
+            for chosen in permutations(map(int, numbers), len(names)):
+                out += self.expand(body, {**bound, **dict(zip(names, chosen))})
             return out
         # A variable that is bound already keeps its replica; the new ones are other replicas.
         names = words[1:]
