@@ -14,16 +14,18 @@ unsigned mem : 3;        /* what the keydir says, 0 absent */
 unsigned flo : 3;
 unsigned dflo : 3;
 unsigned always : 1;     /* this run of the process writes the journal */
+unsigned dead : 3;       /* the highest tombstone that was purged here, ever */
 unsigned found : 3;      /* what a start makes of the disk */
 
+#define tombstone(x) (x == 2 || x == 4)
 #define higher(x, y) (x > y -> x : y)
-/* OVERLAP: no version below x stands in file f, nor in the journal, which is a live file. */
+/* OVERLAP: no version below x, be it a value or an older tombstone, stands in file f, nor in the journal, a live file too. */
 @each f in 1 2
 #define nothingBelow2[f] (!on[f,1] || !rule(overlap.files))
-#define nothingBelow4[f] (!(on[f,1] || on[f,3]) || !rule(overlap.files))
+#define nothingBelow4[f] (!(on[f,1] || on[f,3] || (on[f,2] && rule(overlap.tombstones))) || !rule(overlap.files))
 @end
 #define notInLog2 (!log[1] || !rule(overlap.journal))
-#define notInLog4 (!(log[1] || log[3]) || !rule(overlap.journal))
+#define notInLog4 (!(log[1] || log[3] || (log[2] && rule(overlap.tombstones))) || !rule(overlap.journal))
 /* Whether a tombstone counts no more, and the floor there covers it where it was purged. */
 #define gone(x) (mem != x && (x > flo || x <= dflo || !rule(durableFloor)))
 
@@ -32,13 +34,15 @@ active proctype store() { do
 @each x in 1 2 3 4
 /* An append, to the file that is written now, and to the journal. */
 @each f in 1 2
-:: d_step { $x > mem && !(mem == 0 && $x <= flo) && !on[f,x] -> mem = $x; on[f,x] = 1; log[x] = always }
+:: d_step { $x > mem && !(mem == 0 && $x <= flo) && !on[f,x] ->
+     assert(tombstone($x) || $x > dead);
+     mem = $x; on[f,x] = 1; log[x] = always }
 @end
 @end
 
 /* PURGE. */
 @each x in 2 4
-:: d_step { mem == $x -> mem = 0; flo = higher(flo, $x) }
+:: d_step { mem == $x -> mem = 0; flo = higher(flo, $x); dead = higher(dead, $x) }
 @end
 :: d_step { dflo < flo -> dflo = flo }
 
@@ -47,11 +51,12 @@ active proctype store() { do
 :: d_step { on[f,1] && mem != 1 -> on[f,1] = 0 }
 :: d_step { on[f,3] && mem != 3 -> on[f,3] = 0 }
 :: d_step { on[f,2] && gone(2) && nothingBelow2[g] && notInLog2 -> on[f,2] = 0; on[f,1] = 0 }
-:: d_step { on[f,4] && gone(4) && nothingBelow4[g] && notInLog4 -> on[f,4] = 0; on[f,1] = 0; if :: mem != 3 -> on[f,3] = 0 :: else fi }
+:: d_step { on[f,4] && gone(4) && nothingBelow4[g] && notInLog4 ->
+     on[f,4] = 0; on[f,1] = 0; on[f,2] = 0; if :: mem != 3 -> on[f,3] = 0 :: else fi }
 @end
 :: d_step { (on[1,2] || on[2,2]) && gone(2) && notInLog2 -> on[1,2] = 0; on[2,2] = 0; on[1,1] = 0; on[2,1] = 0 }
 :: d_step { (on[1,4] || on[2,4]) && gone(4) && notInLog4 ->
-     on[1,4] = 0; on[2,4] = 0; on[1,1] = 0; on[2,1] = 0;
+     on[1,4] = 0; on[2,4] = 0; on[1,1] = 0; on[2,1] = 0; on[1,2] = 0; on[2,2] = 0;
      if :: mem != 3 -> on[1,3] = 0; on[2,3] = 0 :: else fi }
 
 /* The journal is dropped from its oldest end, what is in it being in the files. */
@@ -74,7 +79,7 @@ active proctype store() { do
 @end
      /* Nothing of what counted is gone, and no value is back that was deleted. */
      assert(found >= mem);
-     assert(mem != 0 || !(found == 1 || found == 3) || found > flo);
+     assert(tombstone(found) || found == 0 || found > dead);
      mem = found; found = 0 }
 @end
 
