@@ -20,6 +20,11 @@ unsigned asking : 2;     /* the one open question: who asks, 0 for nobody, else 
 unsigned told : 3;       /* what it is about to be told */
 unsigned moved : 1;      /* it has purged something since it asked */
 @end
+@if slowfeed
+unsigned pageTo : 2;     /* the one answer of a feed that is on its way: to whom (its number and 1), from whom, the entry */
+unsigned pageFrom : 2;
+unsigned page : 3;
+@end
 @if crash
 unsigned crashes : 2;
 @end
@@ -71,17 +76,31 @@ active proctype owners() { do
 @each i j
 :: d_step { tombstone(mem[j]) && (!rule(durableFeed) || disk[j] == mem[j]) && !ack[j,i] &&
      mem[i] < mem[j] && (rule(storeAbsent) || mem[i] != 0) -> mem[i] = mem[j]; newEntry[i] }
-/* The cursor is said when what makes the state at least the tombstone is durable, be it a newer value (FEED FSYNC). */
+/* The cursor is said when what makes the state at least the tombstone is durable, be it a newer value (FEED FSYNC). An
+ * answer to an earlier question is ignored from then on (STATE ORDER). */
 :: d_step { tombstone(mem[j]) && (!rule(durableFeed) || disk[j] == mem[j]) && !ack[j,i] &&
      (mem[i] >= mem[j] || (!rule(storeAbsent) && mem[i] == 0)) &&
      (disk[i] >= mem[j] || !rule(durableCursor) || (!rule(durableCursor.newer) && mem[i] > mem[j]) ||
-       (!rule(storeAbsent) && mem[i] == 0)) -> ack[j,i] = 1 }
+       (!rule(storeAbsent) && mem[i] == 0)) -> ack[j,i] = 1;
+@if slowfeed
+     if :: rule(stateOrder) && pageTo == $i + 1 && pageFrom == $j -> pageTo = 0; pageFrom = 0; page = 0 :: else fi;
+@end
+     }
+@if slowfeed
+:: d_step { pageTo == 0 && tombstone(mem[j]) && disk[j] == mem[j] && !ack[j,i] -> pageTo = $i + 1; pageFrom = $j; page = mem[j] }
+:: d_step { pageTo == $i + 1 && pageFrom == $j ->
+     if :: mem[i] < page -> mem[i] = page; newEntry[i] :: else fi; pageTo = 0; pageFrom = 0; page = 0 }
+@end
 @end
 
 /* PURGE: exactly the record that everybody has acknowledged; the floor rises in the same step. */
 @each i
 :: d_step { (tombstone(mem[i]) || (!rule(exactPurge) && mem[i] != 0)) &&
      (!rule(durableFeed) || disk[i] == mem[i]) &&
+@if slowfeed
+     /* ECHO: what the others have in their feeds has been seen. */
+     others q { !rule(echo) || !tombstone(mem[q]) || ack[q,i] } &&
+@end
      (others q { ack[i,q] } || (!rule(acknowledgements) && (another q { ack[i,q] }))) ->
      flo[i] = higher(flo[i], (tombstone(mem[i]) -> mem[i] : mem[i] - 1));
      dead = higher(dead, flo[i]);
@@ -120,6 +139,9 @@ active proctype owners() { do
      /* Another record than the one in memory: what is known about that one's entry is not about this one's. */
      if :: tombstone(mem[i]) && mem[i] != disk[i] -> for q { ack[i,q] = 0 } :: else fi;
      mem[i] = disk[i]; flo[i] = dflo[i];
+@if slowfeed
+     if :: pageTo == $i + 1 -> pageTo = 0; pageFrom = 0; page = 0 :: else fi;
+@end
 @if pulls
      if :: asking == $i + 1 -> asking = 0; told = 0; moved = 0 :: else fi;
 @end
