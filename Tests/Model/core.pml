@@ -33,10 +33,10 @@ unsigned acked : 1;      /* w was durable at two owners, and its client was told
 @end
 @if read
 unsigned reading : 2;    /* 1: a read with r = 2 that began after the delete was acknowledged, 2: it has ended */
-unsigned returned : 1;   /* it returned v */
+unsigned returned : 1;   /* it returned a value */
 @each i
-unsigned said[i] : 2;    /* 0 nothing yet, 1 absent, 2 the value, 3 a tombstone */
-unsigned covered[i] : 1; /* it said absent, and that its floor is not below v */
+unsigned said[i] : 3;    /* 0 nothing yet, else the version and 1 */
+unsigned saidFloor[i] : 3;  /* the floor that came with "absent" */
 unsigned twice[i] : 1;   /* it was asked once more */
 @end
 @end
@@ -51,6 +51,17 @@ unsigned returned : 1;   /* a read that met a hint has returned v */
 /* A tombstone that is stored is a new entry of the feed, that nobody has passed: an acknowledgement is never of a key. */
 @each i
 #define newEntry[i] if :: rule(acknowledgements.newEntry) || mem[i] == 2 -> for q { ack[i,q] = 0 } :: else fi
+@end
+
+@if read
+#define saidValue(x) (x == 2 || x == 4)
+#define doubted(said, other, floor, twice) (saidValue(said) && other == 1 && said - 1 <= floor && rule(reAsk) && !twice)
+@if again
+#define lastDelete 4
+@end
+@if !again
+#define lastDelete 2
+@end
 @end
 
 active proctype owners() { do
@@ -156,21 +167,19 @@ active proctype owners() { do
 @end
 
 @if read
-/* READ with r = 2: two owners answer one after the other, and may be asked once more. It begins when the delete is
- * acknowledged, and nobody writes the value w. */
-:: d_step { reading == 0 && (count q { disk[q] >= 2 }) >= 2 -> reading = 1 }
+/* READ with r = 2: two owners answer one after the other, and may be asked once more. It begins when the last delete that
+ * there is has been acknowledged; nobody writes after that. */
+:: d_step { reading == 0 && (count q { disk[q] >= lastDelete }) >= 2 -> reading = 1 }
 @each i
 :: d_step { reading == 1 && said[i] == 0 && (count q { said[q] != 0 }) < 2 ->
-     said[i] = (mem[i] < 2 -> mem[i] + 1 : 3); covered[i] = (rule(readFloor) && mem[i] == 0 && flo[i] >= 1) }
+     said[i] = mem[i] + 1; saidFloor[i] = (rule(readFloor) && mem[i] == 0 -> flo[i] : 0) }
 @end
 @each i j
 /* A value at or below the floor of an owner that has nothing: its owner is asked once more, and that answer is taken. */
-:: d_step { reading == 1 && said[i] == 2 && covered[j] && rule(reAsk) && !twice[i] ->
-     said[i] = (mem[i] < 2 -> mem[i] + 1 : 3); twice[i] = 1 }
-:: d_step { reading == 1 && said[i] == 2 && said[j] != 0 && said[j] != 3 && !(covered[j] && rule(reAsk) && !twice[i]) ->
-     reading = 2; returned = 1 }
+:: d_step { reading == 1 && doubted(said[i], said[j], saidFloor[j], twice[i]) -> said[i] = mem[i] + 1; twice[i] = 1 }
+:: d_step { reading == 1 && saidValue(said[i]) && said[j] != 0 && said[j] <= said[i] &&
+     !doubted(said[i], said[j], saidFloor[j], twice[i]) -> reading = 2; returned = 1 }
 @end
-:: d_step { reading == 1 && (count q { said[q] != 0 }) == 2 && (any q { said[q] == 3 } || all q { said[q] != 2 }) -> reading = 2 }
 :: d_step { returned -> assert(false) }
 @end
 

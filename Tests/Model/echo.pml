@@ -29,7 +29,7 @@ active proctype owners() { do
 @each i
 /* PUSH and FLOOR: at the floor is not above it. */
 :: d_step { !calm && mem[i] == 0 && !flo[i] -> mem[i] = 1 }
-:: d_step { !calm && mem[i] < 2 && !(mem[i] == 0 && flo[i] && rule(floor)) ->
+:: d_step { !calm && mem[i] < 2 && !(mem[i] == 0 && flo[i] && rule(floor.equal)) ->
 @if !live
      assert(!bounced[i]);
 @end
@@ -44,8 +44,9 @@ active proctype owners() { do
      assert(!bounced[i]);
 @end
      store[i] }
-:: d_step { mem[j] == 2 && disk[j] == 2 && !ack[j,i] && mem[i] == 2 && disk[i] == 2 ->
+:: d_step { mem[j] == 2 && disk[j] == 2 && !ack[j,i] && mem[i] == 2 && disk[i] == 2 && rule(equal) ->
      ack[j,i] = 1; owed[i,j] = 0; owed[j,i] = !ack[i,j] }
+/* EQUAL: who has this very tombstone has it, and says so. */
 /* What was purged meanwhile is passed as well. */
 :: d_step { owed[i,j] && mem[j] == 0 -> owed[i,j] = 0 }
 /* AAE: values alone are compared and pulled. */
@@ -70,6 +71,8 @@ active proctype owners() { do
 
 @if live
 :: d_step { !calm && (any q { disk[q] == 2 && mem[q] == 2 }) -> calm = 1 }
+/* Where nothing can be done any more, nothing is done for ever. */
+:: else -> true
 @end
 
 od }
