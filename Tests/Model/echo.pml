@@ -1,4 +1,5 @@
 /* Whether tombstones go away: one key at three owners, the feed and purges, and what could give a forgotten tombstone back.
+ * Without part "live" it is checked that no store which has forgotten the tombstone is given it again.
  *
  * Part "live": at some moment pushes and power cuts stop, and from then on only what the nodes do by themselves goes on.
  * Every such step makes progress, so that a run that never ends is one in which a tombstone goes round. */
@@ -21,6 +22,17 @@ unsigned calm : 1;
 #define store[i] mem[i] = 2; for q { ack[i,q] = 0 }
 /* ECHO and FEED both: t is stored where it had been purged. */
 #define bounced[i] (mem[i] == 0 && flo[i])
+@end
+@each i
+/* i has passed everything that the others have in their feeds. */
+#define caughtUp[i] (others q { mem[q] != 2 || ack[q,i] })
+@end
+/* HOLD: long enough for every entry to have reached everybody before anybody purges. */
+@if pulledback
+#define held (!rule(hold) || all q { caughtUp[q] })
+@end
+@if !pulledback
+#define held true
 @end
 #define settled (all q { mem[q] == 0 })
 
@@ -58,9 +70,17 @@ active proctype owners() { do
      store[i] }
 @end
 
+@if pulledback
+/* A validated pull finds t at an owner that has not purged it, or a store that was made anew is filled with it. */
+@each i j
+:: d_step { !calm && mem[i] == 0 && flo[i] && mem[j] == 2 -> store[i] }
+@end
+@end
+
 /* PURGE and ECHO: what is still on its way from the others' feeds has been seen. */
 @each i
-:: d_step { mem[i] == 2 && disk[i] == 2 && others q { ack[i,q] && !(rule(echo) && owed[i,q]) } -> mem[i] = 0; flo[i] = 1 }
+:: d_step { mem[i] == 2 && disk[i] == 2 && others q { ack[i,q] && !(rule(echo) && owed[i,q]) } && held ->
+     mem[i] = 0; flo[i] = 1 }
 :: d_step { flo[i] && !dflo[i] -> dflo[i] = 1 }
 :: d_step { mem[i] == 0 && disk[i] == 2 && dflo[i] -> disk[i] = 0 }
 /* A power cut; a tombstone that comes back by it has its old place. */
