@@ -347,7 +347,7 @@ extension ByteReader {
   }
 
   /// A 16-bit count and that many entries of at least this size.
-  fileprivate mutating func takeList<T>(
+  mutating func takeList<T>(
     max: Int, byteCount: Int, _ field: String, _ take: (inout ByteReader) throws(CodecError) -> T
   ) throws(CodecError) -> [T] {
     let count = Int(try takeUInt16())

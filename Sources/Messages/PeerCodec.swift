@@ -8,7 +8,7 @@ import Storage
 
 extension PeerMessage {
   /// The version of this encoding; what `Hello` offers and agrees on.
-  package static let wireVersion: UInt16 = 3
+  package static let wireVersion: UInt16 = 4
 
   private enum Tag: UInt8 {
     case hello = 1
@@ -16,6 +16,7 @@ extension PeerMessage {
     // 3 was the heartbeat of version 1.
     case storeStates = 4
     case ping, pingReply, pingRequest, pingRelayed
+    case storeStatesReply
     case push = 16
     case pushReply, read, readReply, forward, forwardReply, list, listReply
     case compare = 32
@@ -46,6 +47,7 @@ extension PeerMessage {
     case .pingRequest(let request): request.append(to: &bytes)
     case .pingRelayed(let relayed): relayed.append(to: &bytes)
     case .storeStates(let announced): announced.append(to: &bytes)
+    case .storeStatesReply(let reply): reply.append(to: &bytes)
     }
   }
 
@@ -73,6 +75,7 @@ extension PeerMessage {
     case .pingRequest: body = .pingRequest(try PingRequest(from: &reader))
     case .pingRelayed: body = .pingRelayed(try PingRelayed(from: &reader))
     case .storeStates: body = .storeStates(try StoreStates(from: &reader))
+    case .storeStatesReply: body = .storeStatesReply(try StoreStatesReply(from: &reader))
     }
     guard reader.remaining == 0 else { throw .trailingBytes(reader.remaining) }
   }
@@ -86,6 +89,7 @@ extension PeerMessage {
     case .pingRequest: .pingRequest
     case .pingRelayed: .pingRelayed
     case .storeStates: .storeStates
+    case .storeStatesReply: .storeStatesReply
     case .push: .push
     case .pushReply: .pushReply
     case .read: .read
@@ -115,6 +119,7 @@ extension PeerMessage {
     case .list(let list): list.pattern.parts.reduce(0) { $0 + $1.bytes.count }
     case .listReply(let reply): if case .page(let page) = reply.outcome { page.bytes.count } else { 0 }
     case .storeStates(let announced): announced.states.count * StoreState.byteCount
+    case .storeStatesReply(let reply): reply.longFieldBytes
     case .pullReply(let reply):
       if case .page(let page) = reply.outcome { page.records.reduce(0) { $0 + $1.byteCount } } else { 0 }
     // Bounded (`ExchangeLimits`).
@@ -207,7 +212,7 @@ extension Push {
 extension PushReply {
   private enum Tag: UInt8 {
     case applied = 1
-    case haveNewer, stale, refused
+    case haveNewer, stale, refused, handled, retry
   }
 
   fileprivate func append(to bytes: inout [UInt8]) {
@@ -224,6 +229,8 @@ extension PushReply {
     case .stale(let floor):
       bytes.append(Tag.stale.rawValue)
       bytes.appendLittleEndian(floor.rawValue)
+    case .handled: bytes.append(Tag.handled.rawValue)
+    case .retry: bytes.append(Tag.retry.rawValue)
     case .refused(let refusal):
       bytes.append(Tag.refused.rawValue)
       bytes.append(refusal.rawValue)
@@ -240,6 +247,8 @@ extension PushReply {
       let newer = try reader.takeStamp()
       outcome = .haveNewer(newer, synced: try reader.takeBool("synced"))
     case .stale: outcome = .stale(try reader.takeTime())
+    case .handled: outcome = .handled
+    case .retry: outcome = .retry
     case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
     }
     self.init(operation: operation, stamp: stamp, outcome: outcome)
@@ -272,6 +281,7 @@ extension PeerReadReply {
 
   fileprivate func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(operation)
+    bytes.appendLittleEndian(validatedWith)
     switch outcome {
     case .found(let version):
       bytes.append(Tag.found.rawValue)
@@ -291,6 +301,7 @@ extension PeerReadReply {
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
     let operation = try reader.takeUInt64()
+    let validatedWith = try reader.takeUInt16()
     let outcome: ReadOutcome
     switch try reader.takeEnum(Tag.self, "read outcome") {
     case .found: outcome = .found(try StoredVersion(from: &reader))
@@ -300,7 +311,7 @@ extension PeerReadReply {
     case .absent: outcome = .absent(floor: try reader.takeStamp())
     case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
     }
-    self.init(operation: operation, outcome: outcome)
+    self.init(operation: operation, outcome: outcome, validatedWith: validatedWith)
   }
 }
 

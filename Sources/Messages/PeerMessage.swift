@@ -22,6 +22,7 @@ package enum PeerBody: Equatable, Sendable {
   case pingRequest(PingRequest)
   case pingRelayed(PingRelayed)
   case storeStates(StoreStates)
+  case storeStatesReply(StoreStatesReply)
   case push(Push)
   case pushReply(PushReply)
   case read(PeerRead)
@@ -38,8 +39,8 @@ package enum PeerBody: Equatable, Sendable {
 
 /// The first message on every connection, and again whenever its facts change.
 package struct Hello: Equatable, Sendable {
-  package static let versionMin: UInt16 = 3
-  package static let versionMax: UInt16 = 3
+  package static let versionMin: UInt16 = 4
+  package static let versionMax: UInt16 = 4
 
   package var versions: ClosedRange<UInt16> = versionMin...versionMax
   package var node: NodeID
@@ -74,6 +75,8 @@ package struct Hello: Equatable, Sendable {
 package enum HelloRefusal: UInt8, Sendable {
   case version = 1
   case otherCluster, otherMembers, unknownNode, actorTaken, nameMismatch
+  /// Another process of this member runs, and is heard.
+  case clone
 }
 
 package struct HelloReply: Equatable, Sendable {
@@ -83,40 +86,6 @@ package struct HelloReply: Equatable, Sendable {
   package init(yourBootID: UInt64, refusal: HelloRefusal?) {
     self.yourBootID = yourBootID
     self.refusal = refusal
-  }
-}
-
-/// What an owner says of the stores that it shares with the addressee. One that is not newer than the last seen of that
-/// boot, or of another boot than the accepted one, is ignored (rule STATE ORDER, Docs/Delete.md).
-package struct StoreStates: Equatable, Sendable {
-  package var bootID: UInt64
-  /// The boot of the addressee that this is said to: what was said to an earlier one says nothing of this one's stores.
-  package var yourBootID: UInt64
-  package var sequence: UInt64
-  package var states: [StoreState]
-  package init(bootID: UInt64, yourBootID: UInt64, sequence: UInt64, states: [StoreState]) {
-    self.bootID = bootID
-    self.yourBootID = yourBootID
-    self.sequence = sequence
-    self.states = states
-  }
-}
-
-/// What an owner says of one of its stores (DELETE protocol, GENESIS).
-package struct StoreState: Equatable, Sendable {
-  package var store: StoreID
-  package var incarnation: Identity128
-  package var role: StoreRole
-  /// Loading, empty, and holding no promise of anybody.
-  package var isNew: Bool
-  /// The incarnation of the addressee that this store has recorded, `Identity128.none` where it has none.
-  package var recognizes: Identity128
-  package init(store: StoreID, incarnation: Identity128, role: StoreRole, isNew: Bool, recognizes: Identity128) {
-    self.store = store
-    self.incarnation = incarnation
-    self.role = role
-    self.isNew = isNew
-    self.recognizes = recognizes
   }
 }
 
@@ -166,6 +135,11 @@ package enum PushOutcome: Equatable, Sendable {
   case haveNewer(Stamp, synced: Bool)
   /// Not above the replica's floor on an absent key.
   case stale(HybridTime)
+  /// Of a repair or a hint that was below the floor: every other owner was asked, and what they hold is durable here, or
+  /// they hold nothing. The offered version is needed no more.
+  case handled
+  /// The same, and some owner could not be asked, or too much waits: keep the version and offer it later.
+  case retry
   case refused(Refusal)
 }
 
@@ -179,6 +153,8 @@ package enum Refusal: UInt8, Sendable {
   case unavailable
   /// It keeps as many hints as it may.
   case hintsFull
+  /// An owner that is up has not found the store's promises whole yet.
+  case unvalidated
 }
 
 extension Refusal: CustomStringConvertible {
@@ -196,6 +172,7 @@ extension Refusal: CustomStringConvertible {
     case .full: "its disk is full"
     case .unavailable: "its disk does not answer as it should"
     case .hintsFull: "it keeps as many hints as hints_max allows"
+    case .unvalidated: "its store is not validated by the other owners yet"
     }
   }
 }
@@ -250,9 +227,12 @@ package enum ReadOutcome: Equatable, Sendable {
 package struct PeerReadReply: Equatable, Sendable {
   package var operation: UInt64
   package var outcome: ReadOutcome
-  package init(operation: UInt64, outcome: ReadOutcome) {
+  /// The owners of the store, by their place among them, with which the sender's store is validated; of a fallback 0.
+  package var validatedWith: UInt16
+  package init(operation: UInt64, outcome: ReadOutcome, validatedWith: UInt16 = 0) {
     self.operation = operation
     self.outcome = outcome
+    self.validatedWith = validatedWith
   }
 }
 

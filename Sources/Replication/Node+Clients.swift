@@ -81,6 +81,7 @@ extension Node where Disk: ~Copyable {
     let store = storeID(hash)
     guard engine.contains(store) else { return .notOwner }
     guard engine.role(store) == .active else { return engine.role(store) == .fenced ? .fenced : .loading }
+    guard isValidated(store) else { return .unvalidated }
     if peers.clockIsInDoubt(at: now) { return .clockInDoubt }
     if case .put = request, engine.refusesValues { return .full }
     return nil
@@ -139,7 +140,7 @@ extension Node where Disk: ~Copyable {
     guard node == own.id else { return peers.isUp(node) ? nil : .down }
     guard let engine, engine.contains(store) else { return nil }
     switch engine.role(store) {
-    case .active: return nil
+    case .active: return isValidated(store) ? nil : .refused(.unvalidated)
     case .loading: return .refused(.loading)
     case .fenced: return .refused(.fenced)
     case .retired: return .refused(.notOwner)
@@ -154,6 +155,7 @@ extension Node where Disk: ~Copyable {
   // MARK: - Answering
 
   mutating func respond(_ response: ClientResponse, to session: SessionID) {
+    if !quarantined.puts.isEmpty, takePutAnew(response, session) { return }
     if case .failed(let failure) = response { counters.failures.count(failure) }
     free.append(.respond(response, session: session))
   }

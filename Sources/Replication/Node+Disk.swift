@@ -72,7 +72,7 @@ extension Node where Disk: ~Copyable {
   /// that cannot be read; a device that refuses a write ends the node.
   mutating func refusal(of store: StoreID, _ error: StorageError) -> Refusal {
     switch error {
-    case .damaged, .missing, .incompatible:
+    case .damaged, .missing, .incompatible, .regressed:
       // Where a record alone is fenced, that is told when it is noted, once.
       if engine?.role(store) == .fenced {
         free.append(.log(.error, "store \(store) is fenced: \(error.text(naming: objectName))"))
@@ -87,7 +87,7 @@ extension Node where Disk: ~Copyable {
         let text = error.text(naming: objectName)
         let rest =
           store.isHints
-          ? "its hints are lost, and a new one is made"
+          ? "what it holds is lost to the node, and a new one is made"
           : "a new one is made, and filled from the other owners, when one of them serves"
         free.append(.log(.error, "store \(store) is fenced: \(text): \(rest)"))
       }
@@ -162,7 +162,7 @@ extension Node where Disk: ~Copyable {
     }
     switch waiting.waiter {
     case .write(let operation): refuseWrite(operation, refused, detail: error.description, at: now)
-    case .get(let operation): getAnswered(operation, own.id, .refused(refused), at: now)
+    case .get(let operation): ownCopyRefused(operation, refused, at: now)
     case .push(let push, let node): replyToPush(push, to: node, .refused(refused))
     case .peerRead(let read, let node): replyToRead(read, to: node, .refused(refused))
     case .list(let question): ownPageRefused(question, refused, at: now)
@@ -175,6 +175,8 @@ extension Node where Disk: ~Copyable {
     case .scrub: scrubReadFailed()
     case .exchange(let number): exchangeReadFailed(number, refused)
     case .pullAnswer(let work): refusePull(work.pull, to: work.node, refused)
+    case .stalePush(let number): stalePushRefused(number)
+    case .quarantine(_, let session): free.append(.adminDone(.refused("\(own.name): \(refused)"), session: session))
     }
   }
 }

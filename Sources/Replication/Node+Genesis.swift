@@ -71,14 +71,15 @@ extension Node where Disk: ~Copyable {
   }
 
   private func members(withoutHintsIn seeds: [StoreSeed]) -> [NodeID] {
-    ring.members.map(\.id).filter { node in node != own.id && !seeds.contains { $0.id == .hints(for: node) } }
+    ring.members.map(\.id).filter { node in !seeds.contains { $0.id == .hints(for: node) } }
   }
 
   private mutating func hintSeed(_ node: NodeID) -> StoreSeed {
     StoreSeed(id: .hints(for: node), incarnation: drawIdentity(), configID: 0)
   }
 
-  /// Creates the stores of every partition that this node owns, and one for the hints of each other member.
+  /// Creates the stores of every partition that this node owns, and one for the hints of each member: for itself a node
+  /// keeps what is in quarantine.
   mutating func createOwnStores() {
     guard let cluster = identity.manifest.cluster else { return }
     var seeds: [StoreSeed] = []
@@ -123,7 +124,8 @@ extension Node where Disk: ~Copyable {
       free.append(.log(.error, text))
     }
     for store in missing where store.isHints {
-      free.append(.log(.error, "store \(store) is missing: the hints in it are lost, and a new one is made"))
+      free.append(
+        .log(.error, "store \(store) is missing: the \(kept(in: store)) in it are lost, and a new one is made"))
     }
     createStores(seeds, lost: lost)
   }
@@ -157,28 +159,8 @@ extension Node where Disk: ~Copyable {
     return !genesis.isRefused(store, incarnation: engine.incarnation(store), others: others)
   }
 
-  mutating func sendStoreStates(to node: NodeID) {
-    guard let engine else { return }
-    var states: [StoreState] = []
-    for store in engine.storeIDs where ring.owners(of: Int(store.partition)).contains(node) {
-      states.append(
-        StoreState(
-          store: store, incarnation: engine.incarnation(store), role: engine.role(store), isNew: isNew(store, engine),
-          recognizes: engine.promises(store).first { $0.peer == node }?.incarnation ?? .none))
-    }
-    guard !states.isEmpty, let index = peers.index(node), let hello = peers[index].hello else { return }
-    statesSequence += 1
-    let announced = StoreStates(
-      bootID: bootID, yourBootID: hello.bootID, sequence: statesSequence, states: states)
-    send(.storeStates(announced), to: node)
-  }
-
-  mutating func receiveStoreStates(_ announced: StoreStates, from node: NodeID, index: Int, at now: Moment) {
-    guard announced.yourBootID == bootID, announced.bootID == peers[index].hello?.bootID,
-      announced.sequence > peers[index].lastStatesSequence
-    else { return }
-    peers[index].lastStatesSequence = announced.sequence
-    let states = announced.states.filter { engine?.contains($0.store) == true }
+  /// What other owners say of their stores decides what becomes of ours that do not serve.
+  mutating func noteStates(_ states: [StoreState], from node: NodeID, index: Int, at now: Moment) {
     let servesAgain = states.contains { state in
       state.role == .active && genesis.state(of: state.store, at: node).map { $0.role != .active } ?? false
     }

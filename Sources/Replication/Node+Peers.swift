@@ -41,6 +41,7 @@ extension Node where Disk: ~Copyable {
     case .pingRequest(let request): receivePingRequest(request, from: index, at: now)
     case .pingRelayed(let relayed): receivePingRelayed(relayed, from: index, at: now)
     case .storeStates(let states): receiveStoreStates(states, from: node, index: index, at: now)
+    case .storeStatesReply(let reply): receiveStoreStatesReply(reply, from: node, index: index, at: now)
     case .push(let push): receivePush(push, from: node, warm: nil)
     case .pushReply(let reply): receivePushReply(reply, from: node, at: now)
     case .read(let read): receiveRead(read, from: node, warm: nil)
@@ -106,6 +107,7 @@ extension Node where Disk: ~Copyable {
     } else {
       if peers[index].hello?.bootID != hello.bootID {
         genesis.forget(node)
+        feeds.forget(node)
         endExchanges(with: node, "\(name(node)) was started anew")
         peers[index].lastPingSequence = 0
         peers[index].lastStatesSequence = 0
@@ -176,8 +178,8 @@ extension Node where Disk: ~Copyable {
       switch change {
       case .up(let node):
         free.append(.log(.info, "\(name(node)) is up"))
-        handoffPeerIsUp(node, at: now)
         sendStoreStates(to: node)
+        handoffPeerIsUp(node, at: now)
       case .down(let node, let reason):
         free.append(.log(.warning, "\(name(node)) is down: \(reason)"))
         goOnWithout(node, .wentDown, at: now)
@@ -188,6 +190,7 @@ extension Node where Disk: ~Copyable {
         free.append(.log(.warning, "\(name(node)) is down: \(reason)"))
       case .reconnect(let node): free.append(.disconnect(node))
       }
+      reviewValidation()
     }
   }
 

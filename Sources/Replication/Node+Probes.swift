@@ -25,7 +25,7 @@ extension PeerBody {
     case .push(let push): push.wantsApplied || push.wantsSynced ? .question : .other
     case .read, .forward, .list, .compare, .pull: .question
     case .pushReply, .readReply, .forwardReply, .listReply, .compareReply, .pullReply: .answer
-    case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates: .other
+    case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .storeStatesReply: .other
     }
   }
 }

@@ -26,6 +26,12 @@ extension Node where Disk: ~Copyable {
           .warning,
           "\(which) fenced since an earlier start or repair: nothing is served until it is filled again\(more)"))
     }
+    if let problem = recovery.promisesProblem {
+      free.append(
+        .log(
+          .error,
+          "\(problem); peers that were told more than the stores say will find them regressed, and they are made anew"))
+    }
     if recovery.bytesCut > 0 {
       let journal = recovery.journalRecords > 0 ? "; writes taken from the journal: \(recovery.journalRecords)" : ""
       free.append(

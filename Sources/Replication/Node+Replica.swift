@@ -20,7 +20,8 @@ extension Node where Disk: ~Copyable {
     guard engine.contains(store), !store.isHints, hash.map({ storeID($0) == store }) ?? true else { return .notOwner }
     guard configID == self.configID(store) else { return .wrongConfig }
     switch engine.role(store) {
-    case .active: return nil
+    // Rule IDENT: what it has forgotten is not known yet.
+    case .active: return isValidated(store) ? nil : .unvalidated
     case .loading: return .loading
     case .fenced: return .fenced
     case .retired: return .notOwner
@@ -49,6 +50,7 @@ extension Node where Disk: ~Copyable {
         acknowledge(push, in: push.store, to: node, position) { .applied(synced: $0) }
       case .newer(let stamp, let position):
         acknowledge(push, in: push.store, to: node, position) { .haveNewer(stamp, synced: $0) }
+      case .belowFloor where push.kind != .write: settleStale(push, from: node, at: present)
       case .belowFloor:
         counters.stalePushesRefused += 1
         replyToPush(push, to: node, .stale(identity.clock.last))
@@ -110,12 +112,15 @@ extension Node where Disk: ~Copyable {
   }
 
   mutating func replyToRead(_ read: PeerRead, to node: NodeID, _ outcome: ReadOutcome) {
-    send(.readReply(PeerReadReply(operation: read.operation, outcome: outcome)), to: node)
+    let validated = read.subject == .hint ? 0 : validatedWith(read.store)
+    send(
+      .readReply(PeerReadReply(operation: read.operation, outcome: outcome, validatedWith: validated)), to: node)
   }
 
   /// What this node's store holds; damage is a refusal, never "absent".
   mutating func readStore(_ key: ObjectKey, hash: UInt64, store: StoreID, warm: WarmBytes?) -> StoreAnswer {
     guard let engine, engine.contains(store), engine.role(store) == .active else { return .done(.refused(.loading)) }
+    guard isValidated(store) else { return .done(.refused(.unvalidated)) }
     counters.vnodeGets += 1
     do throws(StorageError) {
       switch try engine.lookup(key: key.encoded, hash: hash, in: store, warm: warm, on: &disk) {
@@ -152,6 +157,8 @@ extension Node where Disk: ~Copyable {
     case .merge: merges.warm = warm
     case .exchange(let number): exchangeReadFinished(number, warm)
     case .pullAnswer(let work): continuePull(work, warm: warm)
+    case .stalePush(let number): stalePushRead(number, warm)
+    case .quarantine(let work, let session): quarantineReadFinished(work, session, warm, at: now)
     }
   }
 }

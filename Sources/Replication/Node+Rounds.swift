@@ -217,7 +217,8 @@ extension Node where Disk: ~Copyable {
 extension ExchangeQuestion {
   /// A refusal that passes: the question is asked again, as often as one that is lost. - Returns: Whether it is.
   mutating func postpone(_ refusal: Refusal, at now: Instant) -> Bool {
-    guard refusal == .overloaded || refusal == .notReady, tries < Self.triesMax else { return false }
+    let passes = refusal == .overloaded || refusal == .notReady || refusal == .unvalidated
+    guard passes, tries < Self.triesMax else { return false }
     pausedUntil = now.adding(milliseconds: Self.pauseMilliseconds)
     return true
   }

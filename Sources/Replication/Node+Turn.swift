@@ -21,12 +21,14 @@ extension Node where Disk: ~Copyable {
     reviewPeers(at: now)
     greetAndProbe(at: now)
     reviewLists(at: now)
+    reviewFeeds(at: now)
     reviewHandoffs(at: now)
     reviewExchanges(at: now)
     reviewDamage(at: now)
     reviewRebuilds(at: now)
     tellClockDoubt(at: now)
     reviewDisk(at: now)
+    if let engine { reviewQuarantine(engine) }
     keepLease(at: now)
     advancePhase(at: now)
     startEngineWork(at: now)
@@ -38,7 +40,7 @@ extension Node where Disk: ~Copyable {
     case .write: wakeWrite(operation, at: now)
     case .get: wakeGet(operation, at: now)
     case .forward: wakeForward(operation, at: now)
-    case .list, .handoff, .exchange, nil: break
+    case .list, .handoff, .exchange, .secondRead, nil: break
     }
   }
 
@@ -167,7 +169,7 @@ extension Node where Disk: ~Copyable {
       switch OperationKind(of: operation) {
       case .write: coordinateWrite(operation, warm: nil, at: now)
       case .forward: sendForward(operation, at: now)
-      case .get, .list, .handoff, .exchange, nil: break
+      case .get, .list, .handoff, .exchange, .secondRead, nil: break
       }
     }
   }

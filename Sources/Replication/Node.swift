@@ -30,6 +30,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   // Whom we know
   var peers: PeerTable
   var genesis = GenesisTable()
+  var feeds = FeedTable()
   /// Pings for other nodes that are not answered yet.
   var relays: [PingRelay] = []
 
@@ -38,6 +39,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Of `writes`, those whose client has its answer: what is left to do is for replicas that have not answered.
   var answeredWrites = 0
   var gets: [UInt64: GetOperation] = [:]
+  /// By the number of a question that a read asks for the second time, the read.
+  var secondReads: [UInt64: UInt64] = [:]
   var readLatency: ReadLatency
   var forwards: [UInt64: ForwardOperation] = [:]
   var lists: [ListOperation] = []
@@ -54,6 +57,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var scrubbing = Scrubbing()
   var damages = DamageTable()
   var rebuilds = RebuildTable()
+  var quarantined = QuarantineTable()
+  var stalePushes = StalePushTable()
   /// Who asked for the snapshot that is being made.
   var snapshotWaiter: SessionID?
   var leaseWaiters: [UInt64] = []
@@ -76,7 +81,6 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var free: [Effect] = []
   var stopReason: StopReason?
   package internal(set) var counters = NodeCounters()
-  var statesSequence: UInt64 = 0
   /// Of the event or the flush in progress.
   var present: Instant
   var nextProbes: Instant
@@ -183,6 +187,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     if stopReason == nil, continueMerge(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueHandoff(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueExchanges(at: now) { batch.wantsTurn = true }
+    if stopReason == nil, continueStalePushes(at: now) { batch.wantsTurn = true }
     if stopReason == nil { continueScrub(at: now) }
     if stopReason == nil, let engine {
       do throws(StorageError) {
@@ -217,7 +222,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Operations that the driver should tick for.
   package var operationsInProgress: Int {
     clientOperations + answeredWrites + (merges.isActive ? 1 : 0) + (snapshotWaiter == nil ? 0 : 1)
-      + (handoffs.isActive ? 1 : 0) + (exchanges.isActive ? 1 : 0)
+      + (handoffs.isActive ? 1 : 0) + (exchanges.isActive ? 1 : 0) + (stalePushes.entries.isEmpty ? 0 : 1)
   }
 
   /// Of them those that somebody waits for.

@@ -196,6 +196,7 @@ extension HelloRefusal {
     case .unknownNode: "it is not in --initial-cluster"
     case .actorTaken: "its actor id is in use by another node"
     case .nameMismatch: "its --name does not fit its place in --initial-cluster"
+    case .clone: "another process of this member runs: stop one of them, and never start a copy of a data directory"
     }
   }
 }

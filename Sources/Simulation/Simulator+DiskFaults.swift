@@ -92,7 +92,7 @@ extension Simulator {
   func isDamage(_ error: StorageError, on machine: Machine) -> Bool {
     guard machine.isDamaged else { return false }
     switch error {
-    case .damaged, .incompatible, .missing: return true
+    case .damaged, .incompatible, .missing, .regressed: return true
     case .io, .locked: return false
     }
   }

@@ -152,6 +152,7 @@ extension Simulator {
     case .pingRequest(let request): "ping request \(request.sequence) for \(describe([request.target]))"
     case .pingRelayed(let relayed): "ping relayed \(relayed.sequence) of \(describe([relayed.target]))"
     case .storeStates(let states): "states: \(states.states.map { describe($0) }.joined(separator: ", "))"
+    case .storeStatesReply(let reply): "states reply \(reply.answers): \(describe(reply))"
     case .push(let push): "\(describe(push.kind)) \(push.operation) of \(name(push.key)) \(describe(push.version))"
     case .pushReply(let reply): "push reply \(reply.operation): \(reply.outcome)"
     case .read(let read): "read \(read.operation) of \(name(read.key)), \(read.subject)"
@@ -225,6 +226,12 @@ extension Simulator {
 
   private func describe(_ state: StoreState) -> String {
     "\(state.store) \(state.role)\(state.isNew ? ", new" : "")\(state.recognizes == .none ? "" : ", knows you")"
+  }
+
+  private func describe(_ reply: StoreStatesReply) -> String {
+    let verdicts = reply.verdicts.map { "\($0.store) \($0.judgement)" }
+    let feeds = reply.feeds.map { "\($0.entries.count) tombstones of \($0.store) to \($0.next) of \($0.head)" }
+    return (verdicts + feeds).joined(separator: ", ")
   }
 
   private func name(_ key: ObjectKey) -> String { String(decoding: key.key, as: UTF8.self) }

@@ -100,7 +100,9 @@ extension Bitcask {
     _ error: StorageError
   ) -> DamageNote {
     let file = dataFiles[index]
-    let record = entry.map { DamageNote.Record(hash: $0.hash, stamp: $0.stamp, isTombstone: $0.isTombstone) }
+    let record = entry.map {
+      DamageNote.Record(hash: $0.hash, stamp: $0.stamp, isTombstone: $0.isTombstone, tsn: $0.tsn)
+    }
     let note = DamageNote(
       store: id, incarnation: manifest.incarnation, fileID: file.id, offset: offset, byteCount: byteCount,
       record: record, error: error)
@@ -176,8 +178,8 @@ extension Bitcask {
       file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: best.version.isTombstone,
       digest: best.version.stamp.digest)
     removeLive(Int(note.byteCount), from: keydir.location(at: slot).file)
-    uncount(record.hash, record.stamp, isTombstone: record.isTombstone)
-    count(record.hash, best.version.stamp, isTombstone: best.version.isTombstone)
+    uncount(record.hash, record.stamp, tsn: record.tsn, isTombstone: record.isTombstone)
+    count(record.hash, best.version.stamp, tsn: tsn, isTombstone: best.version.isTombstone)
     keydir.replace(at: slot, with: location)
     self.note(best.version, tsn: tsn, byteCount: byteCount, in: file)
     damages.settle(note, isWhole ? .repaired : .lost)
@@ -186,7 +188,7 @@ extension Bitcask {
 
   private func giveUp(_ slot: Keydir.Position, _ record: DamageNote.Record, _ note: DamageNote) {
     removeLive(Int(note.byteCount), from: keydir.location(at: slot).file)
-    uncount(record.hash, record.stamp, isTombstone: record.isTombstone)
+    uncount(record.hash, record.stamp, tsn: record.tsn, isTombstone: record.isTombstone)
     keydir.remove(at: slot)
     hasStaleManifest = true
   }

@@ -1,3 +1,4 @@
+import Causality
 import Primitives
 
 // What the store says of itself on disk, and what a checkpoint makes durable. A manifest is a snapshot: it claims
@@ -39,8 +40,10 @@ extension Bitcask {
   func manifestBytes(afterSyncing targets: [SyncTarget]) -> [UInt8] {
     guard isOpen else { return manifest.encoded() }
     var snapshot = manifest
-    if buffer.isEmpty && targets == syncTargets { settleFloor() }
+    if buffer.isEmpty && targets == syncTargets && options.rules.hold(.durableFloor) { settleFloor() }
     snapshot.floor = settledFloor
+    snapshot.cursors = durableCursors
+    if manifestsAsked.isEmpty { snapshot.promises = durablePromises }
     let synced = Dictionary(uniqueKeysWithValues: targets.map { ($0.fileID, $0.length) })
     snapshot.files = dataFiles.indices.filter { !dataFiles[$0].isRetired }.map { index in
       let file = dataFiles[index]
@@ -50,6 +53,26 @@ extension Bitcask {
     }
     return snapshot.encoded()
   }
+
+  /// The step that makes a role durable, with promises that count as soon as it is performed.
+  func askManifest(
+    _ role: StoreRole, promises: [PeerPromise], afterSyncing targets: [SyncTarget] = []
+  ) -> [DiskStep] {
+    invariant(promises.count <= StorageLimits.peersMax, "store \(id) has promises of \(promises.count) peers")
+    manifest.role = role
+    manifest.promises = PeerPromise.joined(promises, over: durablePromises, own: options.nodeID)
+    // Before the bytes are made: they say these promises then.
+    manifestsAsked.append(.zero)
+    let bytes = manifestBytes(afterSyncing: targets)
+    manifestsAsked[manifestsAsked.count - 1] = isOpen ? settledFloor : .zero
+    return [.replace(path: StorePath.manifest(directory), bytes: bytes)]
+  }
+
+  /// The first of the manifests that were asked for is written, or never will be. - Returns: Its floor.
+  func takeAskedManifest() -> Stamp { manifestsAsked.isEmpty ? .zero : manifestsAsked.removeFirst() }
+
+  /// A manifest with this floor is written.
+  func noteWritten(_ floor: Stamp?) { durableFloor = max(durableFloor, floor ?? .zero) }
 
   func markSynced(_ targets: [SyncTarget], named: Bool) {
     openFiles.noteSynced()

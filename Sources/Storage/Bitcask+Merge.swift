@@ -216,6 +216,7 @@ extension Bitcask {
       case .drop:
         isDropped = true
         if slot != nil { moves.forgotten.append((hash, offset, header)) }
+      case .dropUnlessOverlapping where !options.rules.hold(.overlap): isDropped = true
       case .dropUnlessOverlapping:
         switch try holders(of: hash, below: header.stamp, &run, warm: warm, on: &files) {
         case .cold(let read): return read
@@ -258,7 +259,7 @@ extension Bitcask {
     // Last, because removing a slot may move others.
     for gone in moves.forgotten {
       if let slot = keydir.position(of: gone.hash, file: input, offset: gone.offset) {
-        forget(slot, gone.hash, gone.header)
+        forget(slot, Forgotten(gone.header, hash: gone.hash))
       }
     }
   }

@@ -11,17 +11,21 @@ extension Bitcask {
     case push
     /// It was asked for then: the floor is not in its way, unless its key may have been purged since (rule GUARD).
     case pull(since: PullGeneration)
-    /// A frame of the journal: a pull that was no longer guarded when it was applied.
+    /// A tombstone of another owner's feed (rule FEED): the floor is not in its way, because to acknowledge it is to say
+    /// that it is here.
+    case feed
+    /// A frame of the journal: what had been let past the floor when it was applied.
     case journaledPull
   }
 
   /// Whether a version at or below the floor may create its key.
   func mayCreate(_ hash: UInt64, _ origin: Origin) -> Bool {
     switch origin {
-    case .push: false
+    case .push: !options.rules.hold(.floor)
     case .pull(let since):
-      since.incarnation == manifest.incarnation && !purges.hasMoved(hash, since: since.purges)
-    case .journaledPull: true
+      since.incarnation == manifest.incarnation
+        && (!purges.hasMoved(hash, since: since.purges) || !options.rules.hold(.guardPulls))
+    case .feed, .journaledPull: true
     }
   }
 

@@ -6,6 +6,31 @@ import Primitives
 // then is purged again.
 
 extension Bitcask {
+  /// A record that is to be forgotten: a tombstone, as long as rule exactPurge holds.
+  struct Forgotten {
+    let hash: UInt64
+    let stamp: Stamp
+    let tsn: UInt64
+    let byteCount: Int
+    let isTombstone: Bool
+
+    init(_ header: RecordHeader, hash: UInt64) {
+      self.hash = hash
+      stamp = header.stamp
+      tsn = header.tsn
+      byteCount = header.byteCount
+      isTombstone = header.isTombstone
+    }
+
+    init(_ entry: FeedIndex.Entry, byteCount: Int) {
+      hash = entry.hash
+      stamp = entry.stamp
+      tsn = entry.tsn
+      self.byteCount = byteCount
+      isTombstone = true
+    }
+  }
+
   /// Forgets the tombstone if it is exactly this one. The conditions of the rule are the caller's.
   func purge<FS: FileSystem & ~Copyable>(
     _ key: [UInt8], hash: UInt64, stamp: Stamp, warm: WarmBytes?, on files: inout FS
@@ -15,18 +40,18 @@ extension Bitcask {
     case .absent: return .isNotThere
     case .record(let position, _, let header):
       guard header.isTombstone, header.stamp == stamp else { return .isNotThere }
-      forget(position, hash, header)
+      forget(position, Forgotten(header, hash: hash))
       return .purged
     }
   }
 
-  /// Takes the tombstone out of the keydir and raises the floor above it.
-  func forget(_ position: Keydir.Position, _ hash: UInt64, _ header: RecordHeader) {
-    removeLive(header.byteCount, from: keydir.location(at: position).file)
-    uncount(hash, header.stamp, isTombstone: true)
+  /// Takes the tombstone out of the keydir and the feed, and raises the floor above it.
+  func forget(_ position: Keydir.Position, _ record: Forgotten) {
+    removeLive(record.byteCount, from: keydir.location(at: position).file)
+    uncount(record.hash, record.stamp, tsn: record.tsn, isTombstone: record.isTombstone)
     keydir.remove(at: position)
-    purges.note(hash)
-    manifest.floor = max(manifest.floor, header.stamp)
+    purges.note(record.hash)
+    manifest.floor = max(manifest.floor, record.stamp)
     hasStaleManifest = true
   }
 }

@@ -19,6 +19,7 @@ extension Bitcask {
   /// Opens the files of the store and fills the keydir. Damage fences the store; what is thrown concerns more than it.
   func recover<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> StoreRecovery {
     var recovery = StoreRecovery()
+    if !options.rules.hold(.feedHead) { manifest.tsnHead = 0 }
     do throws(StorageError) {
       let listed = manifest.files.sorted { $0.id < $1.id }
       for file in listed {
@@ -31,12 +32,13 @@ extension Bitcask {
         try load(index, &recovery, on: &files)
       }
       if keydir.isSparse { keydir.rebuild(for: keydir.count) }
+      feed.settle()
       for index in dataFiles.indices { try cutTail(index, &recovery, on: &files) }
       try settle(on: &files)
     } catch {
       // A device that refuses a read may do better at the next start: that is no reason to give up what it holds.
       switch error {
-      case .damaged, .missing: giveUp(error, on: &files)
+      case .damaged, .missing, .regressed: giveUp(error, on: &files)
       case .io, .locked, .incompatible: throw error
       }
     }
@@ -292,7 +294,7 @@ extension Bitcask {
         guard entry.stamp > header.stamp else { return }
         let file = keydir.location(at: candidate).file
         removeLive(header.byteCount, from: file)
-        uncount(entry.hash, header.stamp, isTombstone: header.isTombstone)
+        uncount(entry.hash, header.stamp, tsn: header.tsn, isTombstone: header.isTombstone)
         return place(entry, in: index, replacing: candidate)
       }
       position = keydir.next(after: candidate, entry.hash)
@@ -313,7 +315,7 @@ extension Bitcask {
       keydir.insert(entry.hash, location(entry, in: index))
     }
     addLive(entry.byteCount, to: index)
-    count(entry.hash, entry.stamp, isTombstone: entry.isTombstone)
+    count(entry.hash, entry.stamp, tsn: entry.tsn, isTombstone: entry.isTombstone)
   }
 
   // MARK: What is cut

@@ -5,12 +5,13 @@ import Primitives
 
 extension Bitcask {
   /// A word per leaf of the segment, 2^`bits` of them.
-  func leafHashes(segment: Int, bits: Int) -> [UInt32] {
+  func leafHashes(segment: Int, bits: Int, valuesOnly: Bool) -> [UInt32] {
     var words = [UInt64](repeating: 0, count: 1 << bits)
     let shift = UInt64(64 - HashTree.segmentBits - bits)
     let mask = UInt64(words.count - 1)
     let ringBits = UInt64(options.ringBits)
     keydir.visit(HashTree.range(segment: segment, leaf: 0, bits: 0)) { hash, location in
+      if valuesOnly && location.isTombstone { return }
       let leaf = Int(truncatingIfNeeded: (hash &<< ringBits) &>> shift & mask)
       words[leaf] ^= HashTree.slotHash(SlotDigest(hash, location))
     }
@@ -18,15 +19,19 @@ extension Bitcask {
   }
 
   /// The slots of one leaf, ascending by hash.
-  func slotDigests(segment: Int, leaf: Int, bits: Int) -> [SlotDigest] {
+  func slotDigests(segment: Int, leaf: Int, bits: Int, valuesOnly: Bool) -> [SlotDigest] {
     var slots: [SlotDigest] = []
-    keydir.visit(HashTree.range(segment: segment, leaf: leaf, bits: bits)) { slots.append(SlotDigest($0, $1)) }
+    keydir.visit(HashTree.range(segment: segment, leaf: leaf, bits: bits)) {
+      if !valuesOnly || !$1.isTombstone { slots.append(SlotDigest($0, $1)) }
+    }
     return slots
   }
 
-  func slotCount(segment: Int) -> Int {
+  func slotCount(segment: Int, valuesOnly: Bool) -> Int {
     var count = 0
-    keydir.visit(HashTree.range(segment: segment, leaf: 0, bits: 0)) { _, _ in count += 1 }
+    keydir.visit(HashTree.range(segment: segment, leaf: 0, bits: 0)) {
+      if !valuesOnly || !$1.isTombstone { count += 1 }
+    }
     return count
   }
 }

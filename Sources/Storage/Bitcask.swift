@@ -18,15 +18,23 @@ package final class Bitcask {
   private(set) var settledFloor: Stamp
   /// What the store is now; a role that is on its way to disk is in `manifest` already.
   var role: StoreRole
+  /// What the other owners have promised, and how far this store has applied their feeds: as of now, and as it is known
+  /// to be on disk.
   var promises: [PeerPromise]
+  var cursors: [FeedCursor]
+  var durablePromises: [PeerPromise]
+  var durableCursors: [FeedCursor]
+  /// The floor of the last manifest that is known to be written.
+  var durableFloor: Stamp
   /// Why the store is fenced, when its bytes are the reason.
   @safe @exclusivity(unchecked) var damage: StorageError?
   /// False when recovery gave up: the files stay as they are, and the manifest goes on listing them.
   var isOpen = true
   /// Something was flushed that the last manifest does not know.
   @safe @exclusivity(unchecked) var hasStaleManifest = false
-  /// Manifests that `setRole` and `loadSteps` gave steps for and that are not known to be written.
-  var manifestsAsked = 0
+  /// The floors of manifests that `setRole`, `loadSteps` and `fence` gave steps for and that are not known to be written,
+  /// in their order.
+  var manifestsAsked: [Stamp] = []
   /// What the steps of `loadSteps` make durable.
   var loadTargets: [SyncTarget] = []
   /// In the engine's list of stores to flush.
@@ -49,6 +57,9 @@ package final class Bitcask {
   @safe @exclusivity(unchecked) var tombstones = 0
   /// Over the records that count. That of a store of hints is empty: nobody compares it.
   @safe @exclusivity(unchecked) var tree: HashTree
+  /// The tombstones that count, in the order of the feed. That of a store of hints is empty: nobody is told of it.
+  @safe @exclusivity(unchecked) var feed = FeedIndex()
+  var feedHead = FeedHead()
   /// What was forgotten lately, for pulls that are under way.
   var purges = PurgeRing()
   /// Of the records that count, in all data files.
@@ -62,7 +73,9 @@ package final class Bitcask {
     self.manifest = manifest
     settledFloor = manifest.floor
     role = manifest.role
-    promises = manifest.promises
+    (promises, cursors) = (manifest.promises, manifest.cursors)
+    (durablePromises, durableCursors) = (manifest.promises, manifest.cursors)
+    durableFloor = manifest.floor
     keydir = Keydir(ringBits: id.isHints ? 0 : options.ringBits)
     tree = id.isHints ? HashTree() : HashTree(ringBits: options.ringBits)
   }
@@ -99,6 +112,7 @@ package final class Bitcask {
     case .cold(let read): return .cold(read)
     case .absent:
       if version.stamp <= manifest.floor && !mayCreate(hash, origin) { return .belowFloor(manifest.floor) }
+      if case .feed = origin, !options.rules.hold(.storeAbsent) { return .equal(isSynced: true) }
     case .record(let position, _, let header):
       let location = keydir.location(at: position)
       let isSynced = location.offset < dataFiles[location.file].syncedLength
@@ -117,12 +131,12 @@ package final class Bitcask {
       digest: version.stamp.digest)
     if let (position, old, header) = replaced {
       removeLive(header.byteCount, from: old.file)
-      uncount(hash, header.stamp, isTombstone: header.isTombstone)
+      uncount(hash, header.stamp, tsn: header.tsn, isTombstone: header.isTombstone)
       keydir.replace(at: position, with: location)
     } else {
       keydir.insert(hash, location)
     }
-    count(hash, version.stamp, isTombstone: version.isTombstone)
+    count(hash, version.stamp, tsn: tsn, isTombstone: version.isTombstone)
     note(version, tsn: tsn, byteCount: byteCount, in: file)
     return .appended(start..<buffer.count, fileID: dataFiles[file].id)
   }
@@ -179,14 +193,26 @@ package final class Bitcask {
   private static let keptBufferBytes = 16 << 10
 
   /// A record counts from now on.
-  func count(_ hash: UInt64, _ stamp: Stamp, isTombstone: Bool) {
-    if isTombstone { tombstones += 1 } else { keysLive += 1 }
+  /// - Parameter tsn: Of a tombstone.
+  @inline(__always) func count(_ hash: UInt64, _ stamp: Stamp, tsn: UInt64, isTombstone: Bool) {
+    if isTombstone {
+      tombstones += 1
+      if !id.isHints { feed.insert(tsn: tsn, hash: hash, stamp: stamp) }
+    } else {
+      keysLive += 1
+    }
     tree.toggle(hash, stamp, isTombstone: isTombstone)
   }
 
   /// A record counts no more.
-  func uncount(_ hash: UInt64, _ stamp: Stamp, isTombstone: Bool) {
-    if isTombstone { tombstones -= 1 } else { keysLive -= 1 }
+  @inline(__always) func uncount(_ hash: UInt64, _ stamp: Stamp, tsn: UInt64, isTombstone: Bool) {
+    if isTombstone {
+      tombstones -= 1
+      // Without the rule the feed goes on knowing what was superseded, and forgets whatever has taken its place.
+      if options.rules.hold(.exactPurge) { feed.remove(tsn: tsn, hash: hash, stamp: stamp) }
+    } else {
+      keysLive -= 1
+    }
     tree.toggle(hash, stamp, isTombstone: isTombstone)
   }
 
@@ -206,6 +232,8 @@ package final class Bitcask {
   func forgetFiles() {
     dataFiles.removeAll()
     damages.removeAll()
+    feed = FeedIndex()
+    feed.settle()
     active = nil
     liveBytes = 0
   }

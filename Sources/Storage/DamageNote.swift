@@ -12,6 +12,8 @@ package struct DamageNote: Equatable, Sendable {
     package let hash: UInt64
     package let stamp: Stamp
     package let isTombstone: Bool
+    /// A tombstone's place in the feed.
+    let tsn: UInt64
   }
 
   package let store: StoreID

@@ -1,3 +1,4 @@
+import Causality
 package import Primitives
 
 // Background work: making the stores' own files durable, dropping the journal that they make superfluous, preparing the
@@ -6,8 +7,8 @@ package import Primitives
 
 struct CheckpointState {
   struct Job {
-    /// What the job makes durable, per store.
-    var targets: [(store: Bitcask, targets: [SyncTarget])] = []
+    /// What the job makes durable, per store: lengths, and the floor of the manifest when it writes one.
+    var targets: [(store: Bitcask, targets: [SyncTarget], floor: Stamp?)] = []
     /// Everything up to here is durable afterwards.
     var position: UInt64?
     var spare: UInt32?
@@ -85,7 +86,10 @@ extension Engine {
   }
 
   func complete(_ job: CheckpointState.Job) {
-    for (store, targets) in job.targets where store.isOpen { store.markSynced(targets, named: true) }
+    for (store, targets, floor) in job.targets where store.isOpen {
+      store.markSynced(targets, named: true)
+      store.noteWritten(floor)
+    }
     if let position = job.position {
       checkpointedCount = max(checkpointedCount, position)
       durableCount = max(durableCount, position)
@@ -111,7 +115,7 @@ extension Engine {
     abandonSnapshot(error)
     if error.isOutOfSpace { noteOutOfSpace() }
     checkpoint.pausedUntil = now.adding(milliseconds: Engine.pauseMilliseconds)
-    for (store, _) in job.targets { store.hasStaleManifest = true }
+    for (store, _, _) in job.targets { store.hasStaleManifest = true }
     checkpoint.bytes += job.bytes
     checkpoint.isUrgent = checkpoint.isUrgent || job.isUrgent
     checkpoint.hasRolled = checkpoint.hasRolled || job.hasRolled
@@ -173,7 +177,7 @@ extension Engine {
           .replace(path: StorePath.manifest(store.directory), bytes: store.manifestBytes(afterSyncing: targets)))
         store.hasStaleManifest = false
       }
-      job.targets.append((store: store, targets: targets))
+      job.targets.append((store: store, targets: targets, floor: withManifests ? store.settledFloor : nil))
     }
     job.position = flushedCount
     guard withManifests else { return }

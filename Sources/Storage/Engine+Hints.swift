@@ -61,7 +61,7 @@ extension Engine {
       guard !ids.isEmpty else { continue }
       let targets = store.syncTargets
       steps += store.removalSteps(of: ids, syncing: targets)
-      job.targets.append((store: store, targets: targets))
+      job.targets.append((store: store, targets: targets, floor: store.settledFloor))
       job.removed.append((store: store, files: ids))
     }
     if !steps.isEmpty { checkpoint.lastHintRemoval = now }

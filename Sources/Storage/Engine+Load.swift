@@ -13,14 +13,10 @@ extension Engine {
     invariant(promises.count <= StorageLimits.peersMax, "store \(id) has promises of \(promises.count) peers")
     guard store.isOpen, store.damage == nil, store.buffer.isEmpty else { return nil }
     let targets = store.syncTargets
-    store.manifest.role = .active
-    store.manifest.promises = promises
-    store.manifestsAsked += 1
     store.loadTargets = targets
     var steps: [DiskStep] = targets.map { .sync(path: $0.path) }
     steps.append(.syncDirectory(store.directory))
-    steps.append(
-      .replace(path: StorePath.manifest(store.directory), bytes: store.manifestBytes(afterSyncing: targets)))
+    steps += store.askManifest(.active, promises: promises, afterSyncing: targets)
     return steps
   }
 
@@ -37,9 +33,8 @@ extension Engine {
   package func abandonLoad(_ id: StoreID) {
     let store = store(id)
     store.loadTargets = []
-    store.manifestsAsked = max(0, store.manifestsAsked - 1)
+    _ = store.takeAskedManifest()
     store.manifest.role = store.role
-    store.manifest.promises = store.promises
     store.hasStaleManifest = true
   }
 }

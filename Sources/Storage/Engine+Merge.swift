@@ -272,7 +272,7 @@ extension Engine {
     if let journal { steps += journal.syncSteps(above: sync.journalDurable) }
     let targets = store.syncTargets
     steps += store.removalSteps(of: run.inputs, syncing: targets)
-    job.targets.append((store: store, targets: targets))
+    job.targets.append((store: store, targets: targets, floor: store.settledFloor))
     job.merged = (store: store, run: run)
   }
 

@@ -18,9 +18,13 @@ extension Engine {
     try engine.makeDirectories(on: &files)
     for seed in expected.sorted(by: { $0.id < $1.id }) { try engine.openStore(seed, on: &files) }
     let segments = try engine.replayJournal(on: &files)
+    try engine.loadPromises(on: &files)
     try engine.settle(on: &files)
     try engine.fenceDamaged(on: &files)
-    for store in engine.stores { store.notesDamage = true }
+    for store in engine.stores {
+      store.notesDamage = true
+      store.feedHead.open(at: store.manifest.tsnHead)
+    }
     let journal = StorePath.journal(directory)
     for step in Journal.dropSteps(segments, in: journal) { try step.perform(on: &files) }
     if options.sync == .always {
@@ -84,18 +88,18 @@ extension Engine {
   }
 
   static func contents<FS: FileSystem & ~Copyable>(
-    of path: String, on files: inout FS
+    of path: String, byteCountMax: UInt64 = Engine.manifestBytesMax, on files: inout FS
   ) throws(StorageError) -> [UInt8] {
     let file = try files.open(path, .read)
     defer { files.close(file) }
     let size = try files.size(of: file)
-    guard size <= Engine.manifestBytesMax,
+    guard size <= byteCountMax,
       case .bytes(let bytes) = try files.read(file, at: 0, count: Int(size), mayBlock: true)
     else { throw .damaged(path: path, offset: 0, reason: "it is too long, or cannot be read") }
     return bytes
   }
 
-  private static let manifestBytesMax: UInt64 = 4 << 20
+  static let manifestBytesMax: UInt64 = 4 << 20
 
   // MARK: Journal
 
@@ -171,7 +175,8 @@ extension Engine {
     do throws(StorageError) {
       let tsn = header.isTombstone ? header.tsn : nil
       let outcome = try store.apply(
-        version, key: key, hash: options.hash(key), tsn: tsn, origin: frame.isPulled ? .journaledPull : .push,
+        version, key: key, hash: options.hash(key), tsn: tsn,
+        origin: frame.isPulled || !options.rules.hold(.replayFloor) ? .journaledPull : .push,
         warm: nil, mayBlock: true, on: &files)
       if case .appended(let range, _) = outcome { touch(store, byteCount: range.count) }
     } catch {
@@ -202,6 +207,7 @@ extension Engine {
       let bytes = store.manifestBytes(afterSyncing: targets)
       try DiskStep.replace(path: StorePath.manifest(store.directory), bytes: bytes).perform(on: &files)
       store.markSynced(targets, named: true)
+      store.noteWritten(store.settledFloor)
       store.hasStaleManifest = false
     }
     checkpoint.bytes = 0

@@ -37,7 +37,7 @@ extension Engine {
 
   /// Something under way names files of the store, or would write its manifest later.
   private func isNamed(_ store: Bitcask) -> Bool {
-    if checkpoint.job != nil || store.manifestsAsked > 0 { return true }
+    if checkpoint.job != nil || !store.manifestsAsked.isEmpty { return true }
     if sync.inFlight?.targets.contains(where: { $0.store === store }) ?? false { return true }
     switch snapshot.phase {
     case .idle, .requested, .failed: return false

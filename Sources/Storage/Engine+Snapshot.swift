@@ -179,6 +179,7 @@ extension Engine {
     steps += [
       .syncDirectory(StorePath.stores(partial)),
       .replace(path: partial + "/snapshot", bytes: contents.encoded()),
+      .replace(path: StorePath.promises(partial), bytes: promisesBytes(ofSnapshot: chosen)),
       .replace(path: NodeContents.manifestPath(partial), bytes: node.encoded()),
       .rename(partial, to: path), .syncDirectory(root),
     ]

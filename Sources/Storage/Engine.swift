@@ -37,6 +37,9 @@ package final class Engine {
   var merge = MergeState()
   var snapshot = SnapshotState()
   var scrub = ScrubState()
+  var feedPages = FeedPageCache()
+  var promisesState = PromisesState()
+  var salvage: SalvageRun?
 
   init(_ directory: String, options: EngineOptions) {
     self.directory = directory
@@ -53,7 +56,6 @@ package final class Engine {
   package func floor(_ id: StoreID) -> Stamp { store(id).manifest.floor }
   package func incarnation(_ id: StoreID) -> Identity128 { store(id).manifest.incarnation }
   package func configID(_ id: StoreID) -> UInt64 { store(id).manifest.configID }
-  package func promises(_ id: StoreID) -> [PeerPromise] { store(id).promises }
   package func status(_ id: StoreID) -> StoreStatus { store(id).status }
   /// Nil without a journal.
   package var journalStatus: JournalStatus? {
@@ -96,25 +98,9 @@ package final class Engine {
       }
       if let index = find(seed.id) { giveUp(stores[index], on: &files) }
       store.notesDamage = true
+      store.feed.settle()
       insert(store)
     }
-  }
-
-  /// Steps that make role and promises durable; call `adoptRole` when they were performed.
-  package func setRole(_ id: StoreID, _ role: StoreRole, promises: [PeerPromise]) -> [DiskStep] {
-    let store = store(id)
-    invariant(promises.count <= StorageLimits.peersMax, "store \(id) has promises of \(promises.count) peers")
-    store.manifest.role = role
-    store.manifest.promises = promises
-    store.manifestsAsked += 1
-    return [.replace(path: StorePath.manifest(store.directory), bytes: store.manifestBytes(afterSyncing: []))]
-  }
-
-  package func adoptRole(_ id: StoreID, _ role: StoreRole, promises: [PeerPromise]) {
-    let store = store(id)
-    store.manifestsAsked = max(0, store.manifestsAsked - 1)
-    store.role = store.damage == nil ? role : .fenced
-    store.promises = promises
   }
 
   func insert(_ store: Bitcask) {
@@ -193,7 +179,10 @@ package final class Engine {
       case .appended(let range, let fileID):
         // Behind the floor: what brings it back after a crash must not meet the floor then either.
         var isPulled = false
-        if case .pull = origin { isPulled = version.stamp <= store.manifest.floor }
+        switch origin {
+        case .pull, .feed: isPulled = version.stamp <= store.manifest.floor
+        case .push, .journaledPull: break
+        }
         noteAppend(range, fileID: fileID, in: store, isPulled: isPulled)
         return .applied(appended)
       case .equal(let isSynced): return .equal(isSynced ? durable : appended)
@@ -269,6 +258,7 @@ package final class Engine {
       }
       while let store = touched.last {
         try store.flush(on: &files)
+        store.feedHead.noteFlush(store.manifest.tsnHead, position: appendedCount)
         store.isTouched = false
         touched.removeLast()
       }
@@ -295,6 +285,7 @@ package final class Engine {
   package var flushed: LogPosition { LogPosition(flushedCount) }
   /// Everything applied up to here survives the loss of power.
   package var durable: LogPosition { LogPosition(durableCount) }
+  package func isDurable(_ position: LogPosition) -> Bool { position.rawValue <= durableCount }
 
   /// Keeps the buffers bounded, and writes what is buffered before a store begins another file. False when there is no
   /// room for that.
@@ -350,7 +341,7 @@ package final class Engine {
     case .io where error.isRefusal: break
     case .io(.read, _, _): store.fence(error)
     case .io: if isReading { store.fence(error) } else { failure = error }
-    case .locked, .damaged, .incompatible, .missing: break
+    case .locked, .damaged, .incompatible, .missing, .regressed: break
     }
     return error
   }

@@ -66,6 +66,8 @@ package enum StorePath {
     snapshots(directory) + "/" + name.rawValue
   }
   package static func journal(_ directory: String) -> String { directory + "/journal" }
+  /// The file of cursors and promises.
+  package static func promises(_ directory: String) -> String { directory + "/promises" }
   package static func manifest(_ store: String) -> String { store + "/manifest" }
   package static func data(_ store: String, _ id: UInt32) -> String { store + "/" + padded(id, 6) + ".data" }
   package static func hint(_ store: String, _ id: UInt32) -> String { store + "/" + padded(id, 6) + ".hint" }

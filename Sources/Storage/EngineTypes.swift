@@ -290,6 +290,8 @@ package struct RecoveryReport: Equatable, Sendable {
   package var missingHints: [StoreID] = []
   /// Stores that are damaged.
   package var damaged: [StoreDamage] = []
+  /// Why the file of cursors and promises was not read, where it should have been.
+  package var promisesProblem: StorageError?
   package init() {}
 }
 

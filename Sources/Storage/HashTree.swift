@@ -10,8 +10,8 @@ import Primitives
 // All hashes here are part of what nodes say to each other, and fixed (test vectors: Docs/Formats.md). They need not be
 // keyed: the hash of a key is.
 
-/// One node of the tree. Tombstones have a word of their own as long as they have no feed to travel by; when they have,
-/// it goes, here and in `HashTree`.
+/// One node of the tree. Rounds compare values alone: tombstones travel by the feed. Refills, which need both, compare
+/// both.
 package struct TreeHash: Hashable, Sendable {
   /// Of live values.
   package var values: UInt64

@@ -17,6 +17,8 @@ package enum StorageError: Error, Equatable, Sendable {
   case incompatible(path: String, reason: String)
   /// Something the manifest names is not there.
   case missing(path: String, reason: String)
+  /// A store is not what it was: what it has promised, or what others know that it held, is not in it (rule IDENT).
+  case regressed(path: String, reason: String)
 }
 
 // What a number means for the caller. Which operation met it matters as much: a sync that fails has lost bytes, whatever
@@ -34,7 +36,7 @@ extension StorageError {
   package var isOutOfSpace: Bool {
     switch self {
     case .io(let operation, _, Number.noSpace), .io(let operation, _, Number.quota): operation.mayLackSpace
-    case .io, .locked, .damaged, .incompatible, .missing: false
+    case .io, .locked, .damaged, .incompatible, .missing, .regressed: false
     }
   }
 
@@ -43,7 +45,7 @@ extension StorageError {
     switch self {
     case .io(let operation, _, Number.tooManyFiles), .io(let operation, _, Number.tooManyFilesInSystem):
       operation == .open || operation == .read
-    case .io, .locked, .damaged, .incompatible, .missing: false
+    case .io, .locked, .damaged, .incompatible, .missing, .regressed: false
     }
   }
 
@@ -87,6 +89,7 @@ extension StorageError: CustomStringConvertible {
         + (key.map { "; key hit, probably: " + StorageError.shortened(name($0)) } ?? "")
     case .incompatible(let path, let reason): "\(path): \(reason)"
     case .missing(let path, let reason): "\(path) is missing: \(reason)"
+    case .regressed(let path, let reason): "\(path) has gone back to an earlier state: \(reason)"
     }
   }
 

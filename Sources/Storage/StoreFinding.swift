@@ -46,6 +46,8 @@ package struct StoreFinding: Equatable, Sendable {
     case .damaged(let path, let offset, let reason, let key):
       self.init(.error, path, at: offset, reason, keys: key.map { NearbyKeys(hit: $0) })
     case .missing(let path, let reason): self.init(.error, path, "it is missing: \(reason)")
+    case .regressed(let path, let reason):
+      self.init(.error, path, "it has gone back to an earlier state: \(reason)")
     case .incompatible(let path, let reason): self.init(.error, path, reason)
     case .io(_, let path, _), .locked(let path): self.init(.error, path, "\(error)")
     }

@@ -68,11 +68,7 @@ package struct StoreManifest: Equatable, Sendable {
     body.appendLittleEndian(UInt32(role.rawValue))
     for count in [files.count, cursors.count, promises.count] { body.appendLittleEndian(UInt32(count)) }
     for file in files { file.append(to: &body) }
-    for cursor in cursors {
-      body.appendLittleEndian(cursor.peer.rawValue)
-      body.append(cursor.incarnation)
-      body.appendLittleEndian(cursor.tsn)
-    }
+    for cursor in cursors { cursor.append(to: &body) }
     for promise in promises { promise.append(to: &body) }
     return Envelope.seal(body, magic: StoreManifest.magic)
   }
@@ -102,10 +98,8 @@ package struct StoreManifest: Equatable, Sendable {
       self.files.append(file)
     }
     for _ in 0..<cursors {
-      guard let peer = reader.read(UInt32.self), let incarnation = reader.readIdentity(),
-        let tsn = reader.read(UInt64.self)
-      else { return nil }
-      self.cursors.append(FeedCursor(peer: NodeID(peer), incarnation: incarnation, tsn: tsn))
+      guard let cursor = FeedCursor(from: &reader) else { return nil }
+      self.cursors.append(cursor)
     }
     for _ in 0..<promises {
       guard let promise = PeerPromise(from: &reader) else { return nil }
@@ -132,8 +126,24 @@ extension ManifestFile {
   }
 }
 
+// Also part of the file `promises`.
+extension FeedCursor {
+  func append(to body: inout [UInt8]) {
+    body.appendLittleEndian(peer.rawValue)
+    body.append(incarnation)
+    body.appendLittleEndian(tsn)
+  }
+
+  init?(from reader: inout ByteReader) {
+    guard let peer = reader.read(UInt32.self), let incarnation = reader.readIdentity(),
+      let tsn = reader.read(UInt64.self)
+    else { return nil }
+    self.init(peer: NodeID(peer), incarnation: incarnation, tsn: tsn)
+  }
+}
+
 extension PeerPromise {
-  fileprivate func append(to body: inout [UInt8]) {
+  func append(to body: inout [UInt8]) {
     body.appendLittleEndian(peer.rawValue)
     body.append(incarnation)
     body.appendLittleEndian(configID)
@@ -142,7 +152,7 @@ extension PeerPromise {
     body.appendLittleEndian(cursorOnMe)
   }
 
-  fileprivate init?(from reader: inout ByteReader) {
+  init?(from reader: inout ByteReader) {
     guard let peer = reader.read(UInt32.self), let incarnation = reader.readIdentity(),
       let configID = reader.read(UInt64.self), let tsnHead = reader.read(UInt64.self),
       let floor = reader.readStamp(), let cursor = reader.read(UInt64.self)

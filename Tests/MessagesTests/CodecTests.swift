@@ -58,8 +58,10 @@ import Testing
     let states = PeerMessage(
       time: .zero, body: .storeStates(StoreStates(bootID: 1, yourBootID: 2, sequence: 1, states: [])))
     var bytes = states.encoded
-    bytes.setLittleEndian(UInt32.max, at: bytes.count - 4)
+    bytes.setLittleEndian(UInt32(FeedLimits.storesMax), at: bytes.count - 4)
     #expect(throws: CodecError.truncated) { try PeerMessage(decoding: bytes) }
+    bytes.setLittleEndian(UInt32(FeedLimits.storesMax + 1), at: bytes.count - 4)
+    #expect(throws: CodecError.malformed("states")) { try PeerMessage(decoding: bytes) }
   }
 
   @Test func aPingNamesSoManySuspectsAndNoMore() throws {

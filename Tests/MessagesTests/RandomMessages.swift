@@ -12,7 +12,7 @@ struct RandomMessages {
 
   init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
-  static let cases = 19
+  static let cases = 20
 
   mutating func below(_ bound: Int) -> Int { random.below(bound) }
 
@@ -23,13 +23,16 @@ struct RandomMessages {
   private mutating func body(_ kind: Int) -> PeerBody {
     switch kind {
     case 0: .hello(hello())
-    case 1: .helloReply(HelloReply(yourBootID: random.next(), refusal: HelloRefusal(rawValue: UInt8(random.below(7)))))
+    case 1: .helloReply(HelloReply(yourBootID: random.next(), refusal: HelloRefusal(rawValue: UInt8(random.below(8)))))
     case 2: .ping(ping())
     case 3: .storeStates(storeStates())
     case 4: .push(push())
     case 5: .pushReply(PushReply(operation: random.next(), stamp: stamp(), outcome: pushOutcome()))
     case 6: .read(PeerRead(subject(), operation: random.next(), store: store(), configID: random.next(), key: key()))
-    case 7: .readReply(PeerReadReply(operation: random.next(), outcome: readOutcome()))
+    case 7:
+      .readReply(
+        PeerReadReply(
+          operation: random.next(), outcome: readOutcome(), validatedWith: UInt16(truncatingIfNeeded: u32())))
     case 8: .forward(forward())
     case 9:
       .forwardReply(
@@ -50,6 +53,7 @@ struct RandomMessages {
     case 15: .compareReply(PeerCompareReply(operation: random.next(), outcome: compareOutcome()))
     case 16:
       .pull(PeerPull(operation: random.next(), store: store(), configID: random.next(), subject: pullSubject()))
+    case 18: .storeStatesReply(storeStatesReply())
     case 17: .pullReply(PeerPullReply(operation: random.next(), outcome: pullAnswer()))
     default: .listReply(PeerListReply(operation: random.next(), sequence: u32(), outcome: listOutcome()))
     }
@@ -68,7 +72,7 @@ struct RandomMessages {
   private mutating func store() -> StoreID {
     StoreID(partition: UInt16(truncatingIfNeeded: u32()), replicas: UInt8(1 + random.below(5)))
   }
-  private mutating func refusal() -> Refusal { Refusal(rawValue: UInt8(1 + random.below(10))) ?? .loading }
+  private mutating func refusal() -> Refusal { Refusal(rawValue: UInt8(1 + random.below(12))) ?? .loading }
 
   private mutating func key() -> ObjectKey {
     let type = random.chance(1, in: 3) ? bytes(1 + random.below(8)) : []
@@ -192,8 +196,34 @@ struct RandomMessages {
 
   private mutating func storeState() -> StoreState {
     StoreState(
-      store: store(), incarnation: identity(), role: StoreRole(rawValue: UInt8(1 + random.below(4))) ?? .active,
-      isNew: flag(), recognizes: identity())
+      store: store(), incarnation: identity(), configID: random.next(),
+      role: StoreRole(rawValue: UInt8(1 + random.below(4))) ?? .active, isNew: flag(), recognizes: identity(),
+      tsnHead: random.next(), floor: stamp(), cursor: StoreState.Cursor(incarnation: identity(), tsn: random.next()))
+  }
+
+  private mutating func storeStatesReply() -> StoreStatesReply {
+    StoreStatesReply(
+      bootID: random.next(), yourBootID: random.next(), answers: random.next(),
+      verdicts: (0..<random.below(5)).map { _ in
+        StoreVerdict(
+          store: store(), incarnation: identity(),
+          judgement: StoreVerdict.Judgement(rawValue: UInt8(1 + random.below(7))) ?? .ok)
+      },
+      feeds: (0..<random.below(3)).map { _ in storeFeed() })
+  }
+
+  private mutating func storeFeed() -> StoreFeed {
+    let after = random.next() >> 2
+    var entries: [FeedEntry] = []
+    var tsn = after
+    for _ in 0..<random.below(4) {
+      tsn += 1 + UInt64(random.below(3))
+      entries.append(FeedEntry(tsn: tsn, key: key().encoded, stamp: stamp()))
+    }
+    let next = tsn + UInt64(random.below(3))
+    return StoreFeed(
+      store: store(), incarnation: identity(), after: after, next: next, head: next + UInt64(random.below(3)),
+      entries: entries)
   }
 
   private mutating func version() -> StoredVersion {
@@ -219,10 +249,12 @@ struct RandomMessages {
   private mutating func subject() -> ReadSubject { ReadSubject(rawValue: UInt8(1 + random.below(3))) ?? .value }
 
   private mutating func pushOutcome() -> PushOutcome {
-    switch random.below(4) {
+    switch random.below(6) {
     case 0: .applied(synced: flag())
     case 1: .haveNewer(stamp(), synced: flag())
     case 2: .stale(time())
+    case 3: .handled
+    case 4: .retry
     default: .refused(refusal())
     }
   }

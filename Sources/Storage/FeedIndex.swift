@@ -1,0 +1,160 @@
+import Causality
+import Primitives
+
+// Which tombstones of a store wait to be forgotten, by their place in its feed (rule FEED): the others are told of them
+// in this order, and in this order they go. It says nothing of where they stand: the keydir does. Invariant: an entry is
+// here exactly as long as its record counts.
+
+struct FeedIndex {
+  struct Entry: Equatable {
+    fileprivate var word: UInt64
+    let hash: UInt64
+    let stamp: Stamp
+
+    var tsn: UInt64 { word & ~FeedIndex.removedBit }
+    fileprivate var isRemoved: Bool { word & FeedIndex.removedBit != 0 }
+
+    init(tsn: UInt64, hash: UInt64, stamp: Stamp) {
+      word = tsn
+      self.hash = hash
+      self.stamp = stamp
+    }
+  }
+
+  /// Nobody ever gives so high a position.
+  fileprivate static let removedBit: UInt64 = 1 << 63
+
+  /// Ascending by tsn, except while the store is opened. Those that were removed stay until there are many of them.
+  private var entries: [Entry] = []
+  /// Those before it are removed.
+  private var first = 0
+  /// Entries that are not removed.
+  private(set) var count = 0
+  /// Counts removals: whoever kept something of the feed sees whether it still holds.
+  private(set) var generation: UInt64 = 0
+  /// What was removed while the store is opened; nil afterwards.
+  private var removedEarly: [Entry]? = []
+
+  /// The tombstone that waits longest.
+  var oldest: Entry? { count > 0 ? entries[first] : nil }
+
+  /// Bytes allocated.
+  var byteCount: Int { entries.capacity * MemoryLayout<Entry>.stride }
+
+  mutating func insert(tsn: UInt64, hash: UInt64, stamp: Stamp) {
+    let entry = Entry(tsn: tsn, hash: hash, stamp: stamp)
+    count += 1
+    if removedEarly != nil || entries.last.map({ $0.tsn < tsn }) ?? true { return entries.append(entry) }
+    // Replay of a journal alone comes here.
+    let place = lowerBound(tsn)
+    entries.insert(entry, at: place)
+    first = min(first, place)
+  }
+
+  mutating func remove(tsn: UInt64, hash: UInt64, stamp: Stamp) {
+    let entry = Entry(tsn: tsn, hash: hash, stamp: stamp)
+    guard removedEarly == nil else {
+      removedEarly?.append(entry)
+      count -= 1
+      return
+    }
+    var place = lowerBound(tsn)
+    while place < entries.count, entries[place] != entry {
+      if entries[place].tsn > tsn { return }
+      place += 1
+    }
+    if place < entries.count { remove(at: place) }
+  }
+
+  private mutating func remove(at place: Int) {
+    entries[place].word |= FeedIndex.removedBit
+    count -= 1
+    generation &+= 1
+    while first < entries.count, entries[first].isRemoved { first += 1 }
+    if count == 0 {
+      entries = []
+      first = 0
+    } else if entries.count >= 2 * count + FeedIndex.slack {
+      var kept: [Entry] = []
+      kept.reserveCapacity(count + FeedIndex.slack / 2)
+      for entry in entries[first...] where !entry.isRemoved { kept.append(entry) }
+      entries = kept
+      first = 0
+    }
+  }
+
+  /// Removed entries that are always let be.
+  private static let slack = 32
+
+  /// The store is open: from now on the entries are in order.
+  mutating func settle() {
+    guard let removed = removedEarly?.sorted(by: FeedIndex.isBefore) else { return }
+    removedEarly = nil
+    guard !entries.isEmpty else { return }
+    entries.sort(by: FeedIndex.isBefore)
+    var kept: [Entry] = []
+    kept.reserveCapacity(count)
+    var next = 0
+    for entry in entries {
+      if next < removed.count, removed[next] == entry { next += 1 } else { kept.append(entry) }
+    }
+    invariant(next == removed.count && kept.count == count, "a feed of \(count) entries has \(kept.count)")
+    entries = kept
+  }
+
+  private static func isBefore(_ a: Entry, _ b: Entry) -> Bool {
+    (a.word, a.hash, a.stamp) < (b.word, b.hash, b.stamp)
+  }
+
+  /// The entry that follows a position, as long as it is not above `last`.
+  func next(after tsn: UInt64, upTo last: UInt64) -> Entry? {
+    var place = max(first, lowerBound(tsn &+ 1))
+    while place < entries.count, entries[place].isRemoved { place += 1 }
+    guard place < entries.count, entries[place].tsn <= last else { return nil }
+    return entries[place]
+  }
+
+  /// The first place whose tsn is not below this one.
+  private func lowerBound(_ tsn: UInt64) -> Int {
+    var range = 0..<entries.count
+    while !range.isEmpty {
+      let middle = range.lowerBound + range.count / 2
+      range = entries[middle].tsn < tsn ? middle + 1..<range.upperBound : range.lowerBound..<middle
+    }
+    return range.lowerBound
+  }
+}
+
+/// How far the feed of a store is durable, in positions that were given.
+struct FeedHead {
+  /// Everything given up to here survives the loss of power.
+  private(set) var durable: UInt64 = 0
+  /// Heads that were flushed and are not known to be durable, each with what had been appended to the engine then.
+  private var marks: [(tsn: UInt64, position: UInt64)] = []
+  /// With more of them, the last ones count as one: where nobody syncs for long, a head that is a little late does no harm.
+  static let marksMax = 64
+
+  /// Everything given so far is durable.
+  mutating func open(at tsn: UInt64) {
+    durable = tsn
+    marks = []
+  }
+
+  /// The feed stands at this head, all of it handed to the file system with everything else up to `position`.
+  mutating func noteFlush(_ tsn: UInt64, position: UInt64) {
+    guard tsn > marks.last?.tsn ?? durable else { return }
+    if marks.count < FeedHead.marksMax {
+      marks.append((tsn, position))
+    } else {
+      marks[marks.count - 1] = (tsn, position)
+    }
+  }
+
+  /// Everything up to this position is durable.
+  mutating func settle(_ position: UInt64) {
+    guard let first = marks.first, first.position <= position else { return }
+    let count = marks.firstIndex { $0.position > position } ?? marks.count
+    durable = marks[count - 1].tsn
+    marks.removeFirst(count)
+  }
+}
