@@ -1,5 +1,6 @@
-/* What a client was told, without any purge. One key at three owners: a put v, another client's value u, a delete t, all stamped
- * in that order. Versions are their stamps: 1 v, 2 u, 3 t, 4 whatever is stamped after the delete was acknowledged.
+/* What a client was told, without any purge. One key at three owners: a put v, another client's value u, a delete t,
+ * stamped in that order. Versions are their stamps: 1 v, 2 u, 3 t, 4 whatever is stamped after the delete was
+ * acknowledged.
  *
  * Checked: once a delete was acknowledged, nothing that it deleted comes back. Nobody writes after it. */
 

@@ -21,7 +21,7 @@ unsigned told : 3;       /* what it is about to be told */
 unsigned moved : 1;      /* it has purged something since it asked */
 @end
 @if slowfeed
-unsigned pageTo : 2;     /* the one answer of a feed that is on its way: to whom (its number and 1), from whom, the entry */
+unsigned pageTo : 2;     /* the one answer of a feed that is on its way: its owner and 1, its source, the entry */
 unsigned pageFrom : 2;
 unsigned page : 3;
 @end
@@ -46,9 +46,9 @@ unsigned returned : 1;   /* a read that met a hint has returned v */
 
 #define tombstone(x) (x == 2 || x == 4)
 #define higher(x, y) (x > y -> x : y)
-/* PUSH and FLOOR: what comes from anywhere creates no key at or below the floor. EQUAL: what is here is not taken again. */
+/* PUSH and FLOOR: what comes from anywhere creates no key at or below the floor. EQUAL: what is here stays. */
 #define refused(x, mem, flo) (x <= mem || (rule(floor) && mem == 0 && x <= flo))
-/* A tombstone that is stored is a new entry of the feed, that nobody has passed: an acknowledgement is never of a key. */
+/* A tombstone that is stored is a new entry of the feed, that nobody has passed: an entry is acknowledged, no key. */
 @each i
 #define newEntry[i] if :: rule(acknowledgements.newEntry) || mem[i] == 2 -> for q { ack[i,q] = 0 } :: else fi
 @end
@@ -98,7 +98,8 @@ active proctype owners() { do
 @end
      }
 @if slowfeed
-:: d_step { pageTo == 0 && tombstone(mem[j]) && disk[j] == mem[j] && !ack[j,i] -> pageTo = $i + 1; pageFrom = $j; page = mem[j] }
+:: d_step { pageTo == 0 && tombstone(mem[j]) && disk[j] == mem[j] && !ack[j,i] ->
+     pageTo = $i + 1; pageFrom = $j; page = mem[j] }
 :: d_step { pageTo == $i + 1 && pageFrom == $j ->
      if :: mem[i] < page -> mem[i] = page; newEntry[i] :: else fi; pageTo = 0; pageFrom = 0; page = 0 }
 @end
@@ -127,7 +128,7 @@ active proctype owners() { do
 @end
 
 @if pulls
-/* PULL: i asks j, and j answers; that one comes later than the other changes nothing that GUARD would not throw away. */
+/* PULL: i asks j, and j answers; what lies between changes nothing but that GUARD may discard more. */
 @each i j
 :: d_step { asking == 0 && mem[j] != 0 -> asking = $i + 1; told = mem[j]; moved = 0 }
 @end
@@ -167,15 +168,15 @@ active proctype owners() { do
 @end
 
 @if read
-/* READ with r = 2: two owners answer one after the other, and may be asked once more. It begins when the last delete that
- * there is has been acknowledged; nobody writes after that. */
+/* READ with r = 2: two owners answer one after the other, and may be asked once more. It begins when the last delete
+ * that there is has been acknowledged; nobody writes after that. */
 :: d_step { reading == 0 && (count q { disk[q] >= lastDelete }) >= 2 -> reading = 1 }
 @each i
 :: d_step { reading == 1 && said[i] == 0 && (count q { said[q] != 0 }) < 2 ->
      said[i] = mem[i] + 1; saidFloor[i] = (rule(readFloor) && mem[i] == 0 -> flo[i] : 0) }
 @end
 @each i j
-/* A value at or below the floor of an owner that has nothing: its owner is asked once more, and that answer is taken. */
+/* A value at or below the floor of an owner that has nothing: its owner is asked again, and that answer is taken. */
 :: d_step { reading == 1 && doubted(said[i], said[j], saidFloor[j], twice[i]) -> said[i] = mem[i] + 1; twice[i] = 1 }
 :: d_step { reading == 1 && saidValue(said[i]) && said[j] != 0 && said[j] <= said[i] &&
      !doubted(said[i], said[j], saidFloor[j], twice[i]) -> reading = 2; returned = 1 }
@@ -184,10 +185,11 @@ active proctype owners() { do
 @end
 
 @if fallback
-/* READ with r = 2 of an owner and a fallback, whose hint of v nobody wants any more: a version that is not above the floor
- * of an owner that has nothing does not count. Asked for when t has been purged somewhere. */
+/* READ with r = 2 of an owner and a fallback, whose hint of v nobody wants any more: a version that is not above the
+ * floor of an owner that has nothing does not count. Asked for when t has been purged somewhere. */
 @each i
-:: d_step { dead >= 2 && !returned && (mem[i] == 1 || (mem[i] == 0 && !(rule(readFloor) && flo[i] >= 1))) -> returned = 1 }
+:: d_step { dead >= 2 && !returned && (mem[i] == 1 || (mem[i] == 0 && !(rule(readFloor) && flo[i] >= 1))) ->
+     returned = 1 }
 @end
 :: d_step { returned -> assert(false) }
 @end

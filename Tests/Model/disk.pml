@@ -1,8 +1,9 @@
-/* The disk of one owner: two files that are merged in any way, a journal that is written only in some runs of the process
- * (sync = always), power cuts at any time. Versions are their stamps: 1 and 3 values, 2 and 4 the tombstones of each.
+/* The disk of one owner: two files that are merged in any way, a journal that is written only in some runs of the
+ * process (sync = always), power cuts at any time. Versions are their stamps: 1 and 3 values, 2 and 4 the tombstones
+ * of each.
  *
- * What was acknowledged is assumed to be: any tombstone may be purged at any time. Records are durable at once, the floor is
- * not. Which file is older means nothing: a value may stand in either of them. */
+ * What was acknowledged is assumed to be: any tombstone may be purged at any time. Records are durable at once, the
+ * floor is not. Which file is older means nothing: a value may stand in either of them. */
 
 @each x in 1 2 3 4
 @each f in 1 2
@@ -19,7 +20,7 @@ unsigned found : 3;      /* what a start makes of the disk */
 
 #define tombstone(x) (x == 2 || x == 4)
 #define higher(x, y) (x > y -> x : y)
-/* OVERLAP: no version below x, be it a value or an older tombstone, stands in file f, nor in the journal, a live file too. */
+/* OVERLAP: no version below x, a value or an older tombstone, stands in file f, nor in the journal, a file too. */
 @each f in 1 2
 #define nothingBelow2[f] (!on[f,1] || !rule(overlap.files))
 #define nothingBelow4[f] (!(on[f,1] || on[f,3] || (on[f,2] && rule(overlap.tombstones))) || !rule(overlap.files))

@@ -1,8 +1,8 @@
-/* Whether tombstones go away: one key at three owners, the feed and purges, and what could give a forgotten tombstone back.
- * Without part "live" it is checked that no store which has forgotten the tombstone is given it again.
+/* Whether tombstones go away: one key at three owners, the feed and purges, and what could give a forgotten tombstone
+ * back. Without part "live" it is checked that no store which has forgotten the tombstone is given it again.
  *
- * Part "live": at some moment pushes and power cuts stop, and from then on only what the nodes do by themselves goes on.
- * Every such step makes progress, so that a run that never ends is one in which a tombstone goes round. */
+ * Part "live": at some moment pushes and power cuts stop, and from then on only what the nodes do by themselves goes
+ * on. Every such step makes progress, so that a run that never ends is one in which a tombstone goes round. */
 
 @each i
 unsigned mem[i] : 2;    /* 0 absent, 1 the value v, 2 its tombstone t */

@@ -1,7 +1,8 @@
-/* The feed as numbers: one owner whose tombstones get places 1, 2, 3, and two others whose cursors are numbers too. Of two keys:
- * k, whose value v the others may have, and any other keys, of which only tombstones matter here.
+/* The feed as numbers: one owner whose tombstones get places 1, 2, 3, and two others whose cursors are numbers too.
+ * There are the key k, whose value v the others may have, and any other keys, of which only tombstones matter here.
  *
- * The owner loses power, merges, and (part "anew") its store is made anew once. The others lose nothing; they never purge. */
+ * The owner loses power and merges, and (part "anew") its store is made anew once. The others lose nothing and never
+ * purge. */
 
 @each n in 1 2 3
 unsigned what[n] : 2;   /* the entry at this place: 0 none, 1 another key's tombstone, 2 that of k */

@@ -3,15 +3,15 @@
 
 usage: generate.py TEMPLATE [--with PART,...] [--without RULE,...] [--rules Rules.swift]
 
-Replicas are unrolled because Spin packs scalars into bits and not arrays: the same model takes half the memory. A template
-is Promela with these additions:
+Replicas are unrolled because Spin packs scalars into bits and not arrays: it halves the memory. A template is Promela
+with these additions:
 
-  @each i          the lines up to @end once for each replica; with "i j" for each ordered pair, with "i j k" for each triple
+  @each i          the lines up to @end once for each replica; with "i j" for each ordered pair, and so on
   @each i j in 1 2 the same, for the numbers that are listed alone
   @if part         the lines up to @end only where the part is chosen; "@if !part" where it is not
   name[i,j]        the variable of that replica or pair; $i is its number
   all q { e }      e for every replica q, "any q { e }" for one, "count q { e }" for how many; "others" and "another"
-                   are all and any but for the replica that was bound first, and "for q { s }" is a statement for each of those
+                   are all and any but for the replica that was bound first, "for q { s }" a statement for each of those
   rule(name)       1, or 0 where the rule is left out; "rule(name.part)" where only a part of it can be
 
 A rule is named as in `enum Rule` of the code. `unswitched` are those that it has no case for.
@@ -122,7 +122,7 @@ def main():
     parser.add_argument("template")
     parser.add_argument("--with", dest="parts", default="")
     parser.add_argument("--without", default="")
-    parser.add_argument("--rules", help="the file with enum Rule: a rule of the model that it does not have is an error")
+    parser.add_argument("--rules", help="the file with enum Rule: what is not there is no rule")
     arguments = parser.parse_args()
     parts = set(filter(None, arguments.parts.split(",")))
     without = set(filter(None, arguments.without.split(",")))

@@ -1,9 +1,10 @@
-/* A store that goes back in time, or is gone: one key at three owners, of which number 0 has its directory put back from a
- * copy (part "restore") or wiped (part "wipe"). It might be any of them; owners differ in nothing else.
+/* A store that goes back in time, or is gone: one key at three owners, of which number 0 has its directory put back
+ * from a copy (part "restore") or wiped (part "wipe"). It might be any of them; owners differ in nothing else.
  *
  * Everything is durable at once here (crashes are in core.pml), but for what owner 1 remembers of owner 0 (part
- * "forgetful"). The others meet owner 0 one by one; until then they go on with what they have been told. Versions: 0 absent,
- * 1 the value v, 2 its tombstone t. The only entries of a feed are those of t; each store stores t at most twice. */
+ * "forgetful"). The others meet owner 0 one by one; until then they go on with what they have been told. Versions: 0
+ * absent, 1 the value v, 2 its tombstone t. The only entries of a feed are those of t; each store stores t at most
+ * twice. */
 
 @each i
 unsigned mem[i] : 2;
@@ -44,6 +45,8 @@ unsigned cut : 1;        /* owner 1 has lost power once */
 /* Whether owner 0 and j take anything from each other. VALIDATION: not before j has judged this boot. */
 @each j in 1 2
 #define open[j] (!loading && (!boots || whole[j] || !rule(validation)))
+/* A store that loads follows the feeds as well, once its new incarnation is known. */
+#define follows[j] (open[j] || (loading && noted[j]))
 /* IDENT: something that j was told is not true any more. */
 #define regressed[j] (cursor[j] < ack[j,0] || head[0] < passed[j] || flo[0] < knows[j])
 @end
@@ -78,7 +81,7 @@ active proctype owners() { do
 :: d_step { mem[j] < 2 && !(mem[j] == 0 && flo[j]) && head[j] < 2 -> store[j] }
 @end
 
-/* FEED between the other two, and between each of them and owner 0. What is applied is durable, then the cursor is said. */
+/* FEED between the other two, and between each of them and owner 0. What is applied is durable at once. */
 @each i j in 1 2
 :: d_step { mem[j] == 2 && ack[j,i] < head[j] && mem[i] < 2 && head[i] < 2 -> store[i] }
 :: d_step { mem[j] == 2 && ack[j,i] < head[j] && mem[i] == 2 -> ack[j,i] = head[j] }
@@ -87,11 +90,10 @@ active proctype owners() { do
 :: d_step { open[j] && mem[0] == 2 && passed[j] < head[0] && mem[j] < 2 && head[j] < 2 -> store[j] }
 :: d_step { open[j] && mem[0] == 2 && passed[j] < head[0] && mem[j] == 2 -> passed[j] = head[0] }
 :: d_step { open[j] && ack[0,j] < passed[j] -> ack[0,j] = passed[j] }
-/* A store that loads takes entries as well, once its new incarnation is known. */
-:: d_step { (open[j] || (loading && noted[j])) && mem[j] == 2 && cursor[j] < head[j] && mem[0] < 2 && head[0] < 2 -> store[0] }
-:: d_step { (open[j] || (loading && noted[j])) && mem[j] == 2 && cursor[j] < head[j] && mem[0] == 2 -> cursor[j] = head[j] }
+:: d_step { follows[j] && mem[j] == 2 && cursor[j] < head[j] && mem[0] < 2 && head[0] < 2 -> store[0] }
+:: d_step { follows[j] && mem[j] == 2 && cursor[j] < head[j] && mem[0] == 2 -> cursor[j] = head[j] }
 /* What is told is remembered: its cursor, and its floor. */
-:: d_step { (open[j] || (loading && noted[j])) && ack[j,0] < cursor[j] -> ack[j,0] = cursor[j] }
+:: d_step { follows[j] && ack[j,0] < cursor[j] -> ack[j,0] = cursor[j] }
 :: d_step { open[j] && knows[j] < flo[0] -> knows[j] = 1 }
 @end
 

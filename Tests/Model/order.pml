@@ -1,5 +1,6 @@
-/* STATE ORDER: a healthy store says again and again how far its feed goes, and the messages overtake each other. Nobody may take
- * it for one that went back in time. The n-th message says that the head is n: a message needs no more than to have been sent. */
+/* STATE ORDER: a healthy store says again and again how far its feed goes, and the messages overtake each other.
+ * Nobody may take it for one that went back in time. The n-th message says that the head is n; it may arrive once the
+ * head was n. */
 
 unsigned head : 3;
 unsigned promise : 3;   /* the highest head that the other one was told */
