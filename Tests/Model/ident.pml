@@ -141,9 +141,14 @@ active proctype owners() { do
      pulled[j] = 1; flo[0] = flo[0] || flo[j];
      if :: mem[j] > mem[0] -> if :: mem[j] == 2 -> store[0] :: else -> mem[0] = mem[j] fi :: else fi }
 @end
-/* What nobody else has, and is at or below the floor, goes into quarantine; what is above it stays. */
+/* What the set-aside directory has newer than the others is taken, as any newer version is. What nobody else has at all goes
+ * into quarantine at or below the floor, and stays above it. */
 :: d_step { loading && pulled[1] && pulled[2] ->
-     if :: mem[0] == 0 && kept == 1 && !(flo[0] && rule(quarantine)) -> mem[0] = 1 :: else fi;
+     if
+     :: kept > mem[0] && (mem[0] != 0 || !flo[0] || (kept == 1 && !rule(quarantine))) && (kept == 1 || head[0] < 2) ->
+          if :: kept == 2 -> store[0] :: else -> mem[0] = kept fi
+     :: else
+     fi;
      kept = 0; loading = 0; whole[1] = 1; whole[2] = 1 }
 
 @if forgetful
