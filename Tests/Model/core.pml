@@ -53,6 +53,13 @@ unsigned returned : 1;   /* a read that met a hint has returned v */
 #define newEntry[i] if :: rule(acknowledgements.newEntry) || mem[i] == 2 -> for q { ack[i,q] = 0 } :: else fi
 @end
 
+/* Whether a tombstone at or below the floor is left to the feed, which brings it where it is news. */
+@if newsOnly
+#define ignored(told) tombstone(told)
+@end
+@if !newsOnly
+#define ignored(told) false
+@end
 @if read
 #define saidValue(x) (x == 2 || x == 4)
 #define doubted(said, other, floor, twice) (saidValue(said) && other == 1 && said - 1 <= floor && rule(reAsk) && !twice)
@@ -136,7 +143,7 @@ active proctype owners() { do
 @each i
 :: d_step { asking == $i + 1 ->
      if
-     :: rule(guardPulls) && mem[i] == 0 && told <= flo[i] && moved -> skip
+     :: rule(guardPulls) && mem[i] == 0 && told <= flo[i] && (moved || ignored(told)) -> skip
      :: else -> if :: told > mem[i] -> mem[i] = told; if :: tombstone(told) -> newEntry[i] :: else fi :: else fi
      fi;
      asking = 0; told = 0; moved = 0 }

@@ -141,8 +141,8 @@ active proctype owners() { do
      pulled[j] = 1; flo[0] = flo[0] || flo[j];
      if :: mem[j] > mem[0] -> if :: mem[j] == 2 -> store[0] :: else -> mem[0] = mem[j] fi :: else fi }
 @end
-/* What the set-aside directory has newer than the others is taken, as any newer version is. What nobody else has at all goes
- * into quarantine at or below the floor, and stays above it. */
+/* What the set-aside directory has newer than the others is taken, as any newer version is. What nobody else has at all
+ * goes into quarantine at or below the floor, and stays above it. */
 :: d_step { loading && pulled[1] && pulled[2] ->
      if
      :: kept > mem[0] && (mem[0] != 0 || !flo[0] || (kept == 1 && !rule(quarantine))) && (kept == 1 || head[0] < 2) ->
