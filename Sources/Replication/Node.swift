@@ -225,8 +225,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Operations that the driver should tick for.
   package var operationsInProgress: Int {
     clientOperations + answeredWrites + (merges.isActive ? 1 : 0) + (snapshotWaiter == nil ? 0 : 1)
-      + (handoffs.isActive ? 1 : 0) + (exchanges.isActive ? 1 : 0) + (stalePushes.entries.isEmpty ? 0 : 1)
-      + (isFeeding ? 1 : 0)
+      + (handoffs.isActive ? 1 : 0) + (exchanges.isActive ? 1 : 0) + (isFeeding ? 1 : 0)
+      + (stalePushes.entries.isEmpty ? 0 : 1)
   }
 
   /// Of them those that somebody waits for.

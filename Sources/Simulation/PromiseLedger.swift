@@ -43,7 +43,9 @@ extension Simulator {
 
   func checkPromises(_ states: StoreStates, from machine: Machine, to peer: Machine) {
     let isProbed = deletionProbes.chance(1, in: Simulator.interval) && !machine.isDamaged
-    for state in states.states {
+    // What is damaged tells less, and serves no more.
+    if machine.isDamaged { promises.forget(machine.index) }
+    for state in states.states where state.role != .fenced {
       guard let problem = promises.tell(state, from: machine.index, to: peer.index) else { continue }
       report(.promiseBroken, "n\(machine.number) tells n\(peer.number) of store \(state.store): \(problem)")
     }
