@@ -124,7 +124,7 @@ final class Simulator {
     self.seed = seed
     self.options = options
     self.omissions = omissions
-    losesStores = options.faults.mayWipe || options.faults.mayDamage
+    losesStores = options.faults.nodesThatForget > 0
     core = Array(0..<options.nodes)
     self.trace = Trace(sink: trace)
     diskPace = options.faults.duringBootstrap ? options.disk : DiskOptions()
