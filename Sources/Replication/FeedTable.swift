@@ -31,6 +31,8 @@ struct FeedPair: Sendable {
   /// Of its store, in whichever boot it was told last; and where its feed ends, as far as it has told.
   var incarnation = Identity128.none
   var head: UInt64 = 0
+  /// What it has given last was not all that there was.
+  var hasMore = false
 
   /// A cursor that is not durable yet.
   var draft: Draft?
@@ -49,6 +51,7 @@ struct FeedPair: Sendable {
   /// Its store, or ours, is another one.
   mutating func forgetProgress() {
     draft = nil
+    hasMore = false
     settled = 0
     candidate = nil
   }

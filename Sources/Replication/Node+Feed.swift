@@ -107,6 +107,7 @@ extension Node where Disk: ~Copyable {
       feed.entries.allSatisfy({ storeID(hash($0.key)) == feed.store })
     else { return }
     feeds.pairs[pair].head = max(feeds.pairs[pair].head, feed.head)
+    feeds.pairs[pair].hasMore = feed.next < feed.head
     feeds.lines[line].incoming.append(FeedLine.Incoming(feed: feed, incarnation: said.incarnation))
     feeds.isActive = true
   }
@@ -127,7 +128,14 @@ extension Node where Disk: ~Copyable {
       feeds.isDirty = false
       reviewTombstones(engine, at: now)
     }
-    for line in feeds.lines.indices where peers.isUp(feeds.lines[line].node) { reviewFeed(line, engine, at: now) }
+    for line in feeds.lines.indices {
+      if peers.isUp(feeds.lines[line].node) {
+        reviewFeed(line, engine, at: now)
+      } else {
+        feeds.lines[line].question = nil
+        feeds.lines[line].isDirty = true
+      }
+    }
   }
 
   private mutating func reviewFeed(_ line: Int, _ engine: Engine, at now: Moment) {

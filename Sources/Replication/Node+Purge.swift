@@ -125,7 +125,7 @@ extension Node where Disk: ~Copyable {
   // MARK: - Rounds
 
   /// Everything in our feed up to here came before a round with this owner that has ended well.
-  private func covered(_ store: StoreID, _ node: NodeID) -> UInt64 {
+  func covered(_ store: StoreID, _ node: NodeID) -> UInt64 {
     exchanges.index(store, node).map { exchanges.pairs[$0].covered } ?? 0
   }
 
