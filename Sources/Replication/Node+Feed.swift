@@ -19,13 +19,20 @@ extension Node where Disk: ~Copyable {
 
   /// Every store with every other owner of it.
   mutating func listFeeds(_ engine: Engine) {
-    guard feeds.pairs.isEmpty else { return }
+    // One that was missing at the start is made later.
+    guard feeds.stores.count != engine.storeIDs.count else { return }
+    let (stores, pairs) = (feeds.stores, feeds.pairs)
+    feeds.stores.removeAll()
+    feeds.pairs.removeAll()
     for store in engine.storeIDs {
-      feeds.stores.append(FeedStore(store: store, incarnation: engine.incarnation(store)))
+      feeds.stores.append(
+        stores.first { $0.store == store } ?? FeedStore(store: store, incarnation: engine.incarnation(store)))
       for node in owners(store).sorted() where node != own.id {
-        feeds.pairs.append(FeedPair(store: store, node: node))
+        feeds.pairs.append(
+          pairs.first { $0.store == store && $0.node == node } ?? FeedPair(store: store, node: node))
       }
     }
+    // What was said names pairs by their places.
     feeds.lines = peers.peers.map { FeedLine(node: $0.member.id, next: present) }
   }
 
