@@ -21,9 +21,12 @@ package enum ExchangeLimits {
 /// Asks how much of a store is the same at the addressee.
 package struct PeerCompare: Equatable, Sendable {
   package var operation: UInt64
+  /// Tombstones are passed over, in the question and in the answer: rounds ask so (rule AAE), refills do not.
+  package var valuesOnly: Bool
   package var subject: CompareSubject
-  package init(operation: UInt64, subject: CompareSubject) {
+  package init(operation: UInt64, valuesOnly: Bool = false, subject: CompareSubject) {
     self.operation = operation
+    self.valuesOnly = valuesOnly
     self.subject = subject
   }
 }

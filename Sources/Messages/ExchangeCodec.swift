@@ -13,6 +13,7 @@ extension PeerCompare {
 
   func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(operation)
+    bytes.append(valuesOnly ? 1 : 0)
     switch subject {
     case .roots(let roots, let beginsRound):
       bytes.append(Tag.roots.rawValue)
@@ -38,6 +39,7 @@ extension PeerCompare {
 
   init(from reader: inout ByteReader) throws(CodecError) {
     let operation = try reader.takeUInt64()
+    let valuesOnly = try reader.takeBool("valuesOnly")
     let subject: CompareSubject
     switch try reader.takeEnum(Tag.self, "subject of a comparison") {
     case .roots:
@@ -57,7 +59,7 @@ extension PeerCompare {
       let configID = try reader.takeUInt64()
       subject = .slots(store, configID: configID, try SlotQuestion(from: &reader))
     }
-    self.init(operation: operation, subject: subject)
+    self.init(operation: operation, valuesOnly: valuesOnly, subject: subject)
   }
 }
 

@@ -30,6 +30,9 @@ struct ExchangePair: Sendable {
   var lookAt: Instant?
   /// When a root of the peer's that differed last began a round here.
   var invited: Instant?
+  /// Where the store's feed ended when this round began; and when the last one began that ended well (rule PURGE).
+  var begunAt: UInt64 = 0
+  var covered: UInt64 = 0
 
   // What operators see.
   var lastRound: Instant?
@@ -102,6 +105,8 @@ struct Exchange: Sendable {
   let pair: Int
   /// The store is loading: everything is wanted, and digests are not relied on.
   let isRefill: Bool
+  /// Tombstones travel another way (rule AAE).
+  let valuesOnly: Bool
   /// Of the store here: another life of it has nothing to do with this.
   let incarnation: Identity128
   var question: ExchangeQuestion?

@@ -28,13 +28,15 @@ struct GenesisTable: Sendable {
   }
 
   /// The incarnations to record when `store` may become active, or nil while an owner has not agreed.
+  /// - Parameter isRuled: Otherwise every store that is empty is taken for new.
   func agreement(
-    on store: StoreID, incarnation: Identity128, others: [NodeID], configID: UInt64
+    on store: StoreID, incarnation: Identity128, others: [NodeID], configID: UInt64, isRuled: Bool = true
   ) -> [PeerPromise]? {
     var promises: [PeerPromise] = []
     for node in others {
       guard let state = states[node]?[store] else { return nil }
-      guard state.isNew || (state.role == .active && state.recognizes == incarnation) else { return nil }
+      let agrees = state.isNew || (state.role == .active && state.recognizes == incarnation)
+      guard agrees || !isRuled else { return nil }
       promises.append(PeerPromise(peer: node, incarnation: state.incarnation, configID: configID))
     }
     return promises

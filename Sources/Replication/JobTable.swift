@@ -19,13 +19,19 @@ struct JobTable: Sendable {
     case load(StoreID, [PeerPromise])
     /// A checkpoint or a roll-over of the engine.
     case engine
+    /// Cursors and promises.
+    case promises
+    /// A store is to be fenced for good.
+    case fence(StoreID)
+    /// New stores whose fellow owners do not take them for new are to be marked as such.
+    case mark([StoreID])
     case shutdown
 
     /// Two of these at once could leave the older identity file on the disk.
     var writesIdentity: Bool {
       switch self {
       case .identity, .join, .createStores, .rebuild, .shutdown: true
-      case .activate, .load, .engine: false
+      case .activate, .load, .engine, .promises, .fence, .mark: false
       }
     }
 

@@ -87,6 +87,18 @@ extension Node where Disk: ~Copyable {
     return (pairs, joined)
   }
 
+  /// Asks for the root of one store, as soon as the peer has answered what it was asked before. - Returns: False when a
+  /// round of it is under way already, or nothing is compared yet.
+  mutating func beginRound(_ store: StoreID, _ node: NodeID) -> Bool {
+    guard let pair = exchanges.index(store, node), exchanges.pairs[pair].phase == .idle,
+      let line = exchanges.lines.firstIndex(where: { $0.node == node }), !isQuestioned(pair, line),
+      !exchanges.lines[line].toAsk.contains(pair)
+    else { return false }
+    exchanges.lines[line].toAsk.append(pair)
+    exchanges.isActive = true
+    return true
+  }
+
   /// A round that was under way when somebody asked for one is over: what had differed then was found by it, and whoever
   /// asked is told of what differs now.
   mutating func compareAnew(_ pair: Int) {
@@ -150,7 +162,8 @@ extension Node where Disk: ~Copyable {
       exchanges.pairs[pair].passes += 1
       exchanges.running.append(
         Exchange(
-          number: newOperation(.exchange), pair: pair, isRefill: false, incarnation: engine.incarnation(store)))
+          number: newOperation(.exchange), pair: pair, isRefill: false, valuesOnly: comparesValuesOnly,
+          incarnation: engine.incarnation(store)))
     }
   }
 

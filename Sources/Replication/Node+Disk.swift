@@ -144,7 +144,8 @@ extension Node where Disk: ~Copyable {
       renewalPausedUntil = now.instant.adding(milliseconds: Self.jobPauseMilliseconds)
     case .load(let store, _): loadFailed(store, at: now)
     case .rebuild: rebuildFailed(at: now)
-    case .join, .createStores, .activate, .shutdown:
+    case .promises: promisesFailed(at: now)
+    case .join, .createStores, .activate, .fence, .mark, .shutdown:
       stopReason = .failed(error)
       return
     }
@@ -178,6 +179,9 @@ extension Node where Disk: ~Copyable {
     case .stalePush(let number): stalePushRefused(number)
     case .salvage: salvageReadFailed(waiting.read, at: now)
     case .quarantine(_, let session): free.append(.adminDone(.refused("\(own.name): \(refused)"), session: session))
+    case .feed(let node): feedReadFinished(node, nil)
+    case .feedAnswer(let node): feedAnswerReadFinished(node, nil)
+    case .purge(let store): purgeReadFinished(store, nil)
     }
   }
 }

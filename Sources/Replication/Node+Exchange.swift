@@ -90,24 +90,29 @@ extension Node where Disk: ~Copyable {
 
   private mutating func askForSegments(_ index: Int, _ engine: Engine, at now: Moment) -> ExchangeMove {
     let store = exchangeStore(index)
-    let subject = CompareSubject.segments(store, configID: configID(store), engine.treeSegments(store))
+    let valuesOnly = exchanges.running[index].valuesOnly
+    let segments = engine.treeSegments(store).map { $0.compared(valuesOnly: valuesOnly) }
+    let subject = CompareSubject.segments(store, configID: configID(store), segments)
     counters.antiEntropy.segmentsCompared += UInt64(HashTree.segmentCount)
-    return ask(index, at: now) { .compare(PeerCompare(operation: $0, subject: subject)) }
+    return ask(index, at: now) { .compare(PeerCompare(operation: $0, valuesOnly: valuesOnly, subject: subject)) }
   }
 
   private mutating func askForSlots(_ index: Int, _ from: UInt64, _ engine: Engine, at now: Moment) -> ExchangeMove {
     let store = exchangeStore(index)
     let segment = exchanges.running[index].segment
+    let valuesOnly = exchanges.running[index].valuesOnly
     var leaves: [UInt32] = []
     if !exchanges.running[index].isRefill {
-      let bits = HashTree.leafBits(slots: engine.slotCount(of: store, segment: segment))
-      leaves = engine.leafHashes(of: store, segment: segment, bits: bits)
+      let count = engine.slotCount(of: store, segment: segment, valuesOnly: valuesOnly)
+      leaves = engine.leafHashes(
+        of: store, segment: segment, bits: HashTree.leafBits(slots: count), valuesOnly: valuesOnly)
       counters.antiEntropy.leavesCompared += UInt64(leaves.count)
     }
     let question = SlotQuestion(
-      segment: segment, hash: engine.treeSegments(store)[segment], leaves: leaves, from: from)
+      segment: segment, hash: engine.treeSegments(store)[segment].compared(valuesOnly: valuesOnly), leaves: leaves,
+      from: from)
     let subject = CompareSubject.slots(store, configID: configID(store), question)
-    return ask(index, at: now) { .compare(PeerCompare(operation: $0, subject: subject)) }
+    return ask(index, at: now) { .compare(PeerCompare(operation: $0, valuesOnly: valuesOnly, subject: subject)) }
   }
 
   private mutating func askForItems(_ index: Int, _ engine: Engine, at now: Moment) -> ExchangeMove {

@@ -74,9 +74,9 @@ extension Node where Disk: ~Copyable {
       exchanges.unitsLeft -= roots.count
       outcome = .roots(roots.map { answer($0, to: node, beginsRound: beginsRound) })
     case .segments(let store, let configID, let theirs):
-      outcome = segments(of: store, configID: configID, theirs)
+      outcome = segments(of: store, configID: configID, theirs, valuesOnly: compare.valuesOnly)
     case .slots(let store, let configID, let question):
-      outcome = slots(of: store, configID: configID, question)
+      outcome = slots(of: store, configID: configID, question, valuesOnly: compare.valuesOnly)
     }
     send(.compareReply(PeerCompareReply(operation: compare.operation, outcome: outcome)), to: node)
   }
@@ -87,17 +87,20 @@ extension Node where Disk: ~Copyable {
     }
     if let refusal = refusal(root.store, configID: root.configID, hash: nil) { return answer(.refused(refusal)) }
     guard let engine else { return answer(.refused(.notReady)) }
-    let own = engine.treeRoot(root.store)
+    let own = roundRoot(root.store, engine)
     guard own != root.root else { return answer(.equal) }
     if !beginsRound { invitedToRound(root.store, by: node) }
     return answer(.differs(own))
   }
 
-  private mutating func segments(of store: StoreID, configID: UInt64, _ theirs: [TreeHash]) -> CompareOutcome {
+  private mutating func segments(
+    of store: StoreID, configID: UInt64, _ theirs: [TreeHash], valuesOnly: Bool
+  ) -> CompareOutcome {
     if let refusal = refusal(store, configID: configID, hash: nil) { return .refused(refusal) }
     guard let engine else { return .refused(.notReady) }
     var differing: UInt32 = 0
-    for (number, (own, other)) in zip(engine.treeSegments(store), theirs).enumerated() where own != other {
+    for (number, (own, other)) in zip(engine.treeSegments(store), theirs).enumerated()
+    where own.compared(valuesOnly: valuesOnly) != other {
       differing |= 1 << UInt32(number)
     }
     let status = engine.status(store)
@@ -107,12 +110,15 @@ extension Node where Disk: ~Copyable {
         floor: engine.floor(store)))
   }
 
-  private mutating func slots(of store: StoreID, configID: UInt64, _ question: SlotQuestion) -> CompareOutcome {
+  private mutating func slots(
+    of store: StoreID, configID: UInt64, _ question: SlotQuestion, valuesOnly: Bool
+  ) -> CompareOutcome {
     if let refusal = refusal(store, configID: configID, hash: nil) { return .refused(refusal) }
     guard let engine else { return .refused(.notReady) }
-    let count = engine.slotCount(of: store, segment: question.segment)
+    let count = engine.slotCount(of: store, segment: question.segment, valuesOnly: valuesOnly)
     exchanges.unitsLeft -= count / Self.slotsPerUnit
-    if !question.leaves.isEmpty, engine.treeSegments(store)[question.segment] == question.hash {
+    let hash = engine.treeSegments(store)[question.segment].compared(valuesOnly: valuesOnly)
+    if !question.leaves.isEmpty, hash == question.hash {
       return .slots(SlotPage(slots: [], next: nil, isHidden: false))
     }
     var bits = HashTree.leafBits(slots: count)
@@ -120,7 +126,8 @@ extension Node where Disk: ~Copyable {
     var isHidden = false
     if !question.leaves.isEmpty {
       let theirBits = question.leaves.count.trailingZeroBitCount
-      let own = engine.leafHashes(of: store, segment: question.segment, bits: theirBits)
+      let own = engine.leafHashes(
+        of: store, segment: question.segment, bits: theirBits, valuesOnly: valuesOnly)
       let differing = own.indices.filter { own[$0] != question.leaves[$0] }
       isHidden = differing.isEmpty
       if !isHidden {
@@ -131,7 +138,8 @@ extension Node where Disk: ~Copyable {
     var page = SlotPage(slots: [], next: nil, isHidden: isHidden)
     let first = storeID(question.from) == store ? leafNumber(of: question.from, bits: bits) : 0
     for leaf in leaves where leaf >= first {
-      let slots = engine.slotDigests(of: store, segment: question.segment, leaf: leaf, bits: bits)
+      let slots = engine.slotDigests(
+        of: store, segment: question.segment, leaf: leaf, bits: bits, valuesOnly: valuesOnly)
       if !page.append(slots, from: question.from) { break }
     }
     return .slots(page)

@@ -141,6 +141,7 @@ extension Node where Disk: ~Copyable {
     // A shutdown that came meanwhile goes on.
     if phase == .creating { phase = .opening }
     sayHelloAgain(at: now)
+    noteStoresAnew()
     for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
     activateStores()
   }
@@ -190,12 +191,37 @@ extension Node where Disk: ~Copyable {
       let others = ring.owners(of: Int(store.partition)).filter { $0 != own.id }
       guard
         let promises = genesis.agreement(
-          on: store, incarnation: engine.incarnation(store), others: others, configID: engine.configID(store))
+          on: store, incarnation: engine.incarnation(store), others: others, configID: engine.configID(store),
+          isRuled: options.rules.hold(.genesis))
       else { continue }
       agreed[store] = promises
       steps += engine.setRole(store, .active, promises: promises)
     }
     if !agreed.isEmpty { start(.activate(agreed), steps) }
+    markStores(engine)
+  }
+
+  /// A new store that an owner does not take for new has lost what it held. It says so of itself, durably, before anybody
+  /// takes note of it: else it could find later that it is known, as new stores do that have agreed.
+  private mutating func markStores(_ engine: Engine) {
+    guard !jobs.contains(where: { if case .mark = $0 { true } else { false } }) else { return }
+    let lost = engine.storeIDs.filter { isNew($0, engine) && !awaitsGenesis($0, engine) }
+    var steps: [DiskStep] = []
+    for store in lost { steps += engine.setRole(store, .loading, promises: [lossMark(store)]) }
+    if !lost.isEmpty { start(.mark(lost), steps) }
+  }
+
+  /// Of a store that nothing is kept of.
+  private func lossMark(_ store: StoreID) -> PeerPromise {
+    PeerPromise(peer: own.id, incarnation: .none, configID: configID(store))
+  }
+
+  mutating func storesMarked(_ stores: [StoreID]) {
+    guard let engine else { return }
+    for store in stores where engine.contains(store) {
+      engine.adoptRole(store, .loading, promises: [lossMark(store)])
+    }
+    for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
   }
 
   mutating func storesActivated(_ activated: [StoreID: [PeerPromise]], at now: Moment) {

@@ -15,30 +15,66 @@ extension Node where Disk: ~Copyable {
   func judge(_ state: StoreState, of node: NodeID, _ engine: Engine) -> StoreVerdict.Judgement {
     let store = state.store
     guard state.configID == configID(store) else { return .wrongConfig }
-    guard options.rules.hold(.fence), let promise = engine.promises(store).first(where: { $0.peer == node }) else {
-      return .ok
+    guard options.rules.hold(.fence), let promise = engine.promise(store, of: node) else { return .ok }
+    guard promise.incarnation == state.incarnation else {
+      // Another store in its place: the old one's promises are void, and it serves when it has been filled. A store that
+      // is fenced here has not taken note of that.
+      return state.role == .active && engine.role(store) != .fenced ? .incarnation : .ok
     }
-    // Another store in its place: the old one's promises are void, and it serves when it has been filled.
-    guard promise.incarnation == state.incarnation else { return .ok }
     if state.tsnHead < promise.tsnHead { return .head }
     if state.floor < promise.floor { return .floor }
-    let acknowledged = state.cursor.incarnation == engine.incarnation(store) ? state.cursor.tsn : 0
-    if acknowledged < promise.cursorOnMe { return .cursor }
+    if acknowledged(by: state, engine) < promise.cursorOnMe { return .cursor }
+    if let cursor = engine.cursor(store, on: node), cursor.incarnation == state.incarnation,
+      cursor.tsn > state.tsnHead
+    {
+      return .feed
+    }
     return .ok
+  }
+
+  /// Raises what is remembered of it to what was told. A new store, here or there, is nobody yet: a store that was never
+  /// filled must not find that it is known (rule GENESIS).
+  mutating func remember(_ state: StoreState, of node: NodeID, _ engine: Engine) {
+    let store = state.store
+    guard engine.role(store) != .fenced, !isNew(store, engine) else { return }
+    let isAnother = engine.promise(store, of: node).map { $0.incarnation != state.incarnation } ?? true
+    if isAnother, state.isNew { return }
+    engine.setPromise(
+      store,
+      PeerPromise(
+        peer: node, incarnation: state.incarnation, configID: state.configID, tsnHead: state.tsnHead,
+        floor: state.floor, cursorOnMe: acknowledged(by: state, engine)))
+    if engine.cursor(store, on: node)?.incarnation != state.incarnation {
+      engine.setCursor(store, FeedCursor(peer: node, incarnation: state.incarnation, tsn: 0))
+    }
   }
 
   // MARK: - Being judged
 
-  /// What a peer thinks of stores of this node, in the order of the question.
+  /// What a peer thinks of stores of this node.
   mutating func take(_ verdicts: [StoreVerdict], of node: NodeID) {
     guard let engine else { return }
-    for verdict in verdicts where engine.contains(verdict.store) {
+    for verdict in verdicts {
       guard let pair = feeds.index(verdict.store, node), verdict.incarnation == engine.incarnation(verdict.store) else {
         continue
       }
       feeds.pairs[pair].verdict = verdict
+      if verdict.judgement.isRegressed { fenceRegressed(verdict, judge: node, engine) }
     }
     reviewValidation()
+  }
+
+  /// A peer remembers more of this store than is in it: it never serves again, and is made anew.
+  private mutating func fenceRegressed(_ verdict: StoreVerdict, judge node: NodeID, _ engine: Engine) {
+    let store = verdict.store
+    guard engine.role(store) != .fenced else { return }
+    counters.regressions += 1
+    let reason = "\(name(node)) remembers more of it: \(verdict.judgement.text)"
+    let error = StorageError.regressed(path: "store \(store)", reason: reason)
+    free.append(.log(.error, "\(error): it is fenced, and made anew when another owner's store serves"))
+    start(.fence(store), engine.fence(store, error))
+    feeds.noteChange()
+    for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
   }
 
   /// Looks anew which stores do not count yet.
@@ -81,5 +117,20 @@ extension Node where Disk: ~Copyable {
       mask |= 1 << UInt16(index)
     }
     return mask
+  }
+}
+
+extension StoreVerdict.Judgement {
+  /// What went backwards, of the store that is judged.
+  var text: String {
+    switch self {
+    case .ok: "nothing went backwards"
+    case .wrongConfig: "it has other owners"
+    case .head: "its tombstone feed ends before what it had told"
+    case .floor: "its floor is below what it had told"
+    case .cursor: "it has acknowledged fewer tombstones than it had told"
+    case .feed: "its tombstone feed ends before what was read of it"
+    case .incarnation: "it serves, and another store served before it"
+    }
   }
 }

@@ -125,6 +125,8 @@ extension Exchange {
     nextRecord = 0
     if recordsFrom != nil, itemsAsked == 0 {
       recordsFrom = page.next
+      // Rule AAE: what was forgotten here is not brought back from where it waits still.
+      if valuesOnly { records.removeAll { $0.version.isTombstone } }
     } else {
       let answered = page.next.map { next in items.prefix(itemsAsked).count { $0.hash < next } } ?? itemsAsked
       items.removeFirst(answered)

@@ -153,6 +153,7 @@ extension Node where Disk: ~Copyable {
     // What it had purged itself it knows from its first moment.
     for marker in rebuild.lost[rebuild.seed.id] ?? [] { engine.raiseFloor(rebuild.seed.id, to: marker.floor) }
     listSetAside()
+    noteStoresAnew()
     for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
   }
 

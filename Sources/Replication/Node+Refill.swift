@@ -64,7 +64,8 @@ extension Node where Disk: ~Copyable {
     exchanges.refills.removeAll {
       engine.role($0.store) != .loading || engine.incarnation($0.store) != $0.incarnation
     }
-    for store in engine.storeIDs where engine.role(store) == .loading && !awaitsGenesis(store, engine) {
+    // One that is new, or is still to be marked as lost, has nothing to be filled with yet.
+    for store in engine.storeIDs where engine.role(store) == .loading && !isNew(store, engine) {
       if !exchanges.refills.contains(where: { $0.store == store }) { beginRefill(store, engine, at: now) }
     }
     for refill in exchanges.refills.indices { continueRefill(refill, engine, at: now) }
@@ -91,6 +92,10 @@ extension Node where Disk: ~Copyable {
       if !peers.isUp(node) {
         waiting.append(describe(.down, of: node))
       } else if state?.role == .active {
+        guard isValidated(store, with: node) else {
+          waiting.append("\(name(node)) is not validated")
+          continue
+        }
         return ask(node, forAllOf: refill, engine)
       } else if state == nil {
         waiting.append("\(name(node)) has not said yet whether its store serves")
@@ -131,7 +136,9 @@ extension Node where Disk: ~Copyable {
     exchanges.refills[refill].source = node
     exchanges.refills[refill].waiting = nil
     exchanges.running.append(
-      Exchange(number: newOperation(.exchange), pair: pair, isRefill: true, incarnation: engine.incarnation(store)))
+      Exchange(
+        number: newOperation(.exchange), pair: pair, isRefill: true, valuesOnly: false,
+        incarnation: engine.incarnation(store)))
     exchanges.isActive = true
   }
 
@@ -180,6 +187,11 @@ extension Node where Disk: ~Copyable {
         return
       }
       promises.append(PeerPromise(peer: node, incarnation: state.incarnation, configID: engine.configID(store)))
+      // Else it would find later that another store serves in the place of the one that it knows.
+      guard state.recognizes == engine.incarnation(store) || state.role == .fenced || state.isNew else {
+        exchanges.refills[refill].waiting = "\(name(node)) has not taken note of the new store yet"
+        return
+      }
     }
     guard let steps = engine.loadSteps(store, promises: promises) else {
       exchanges.refills[refill].waiting = "what was pulled is not in its files yet"

@@ -160,6 +160,9 @@ extension Node where Disk: ~Copyable {
     case .stalePush(let number): stalePushRead(number, warm)
     case .salvage: salvageRead(warm)
     case .quarantine(let work, let session): quarantineReadFinished(work, session, warm, at: now)
+    case .feed(let node): feedReadFinished(node, warm)
+    case .feedAnswer(let node): feedAnswerReadFinished(node, warm)
+    case .purge(let store): purgeReadFinished(store, warm)
     }
   }
 }

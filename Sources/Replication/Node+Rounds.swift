@@ -36,11 +36,14 @@ extension Node where Disk: ~Copyable {
     if !beginsRound { for pair in asked { exchanges.pairs[pair].lookAt = nil } }
     let roots = asked.map { pair in
       let store = exchanges.pairs[pair].store
-      return StoreRoot(store: store, configID: configID(store), root: engine.treeRoot(store))
+      // One that goes another way by now has begun earlier.
+      if beginsRound, exchanges.pairs[pair].phase == .idle { exchanges.pairs[pair].begunAt = engine.durableHead(store) }
+      return StoreRoot(store: store, configID: configID(store), root: roundRoot(store, engine))
     }
     let operation = newOperation(.exchange)
     let body = PeerBody.compare(
-      PeerCompare(operation: operation, subject: .roots(roots, beginsRound: beginsRound)))
+      PeerCompare(
+        operation: operation, valuesOnly: comparesValuesOnly, subject: .roots(roots, beginsRound: beginsRound)))
     exchanges.lines[line].question = ExchangeQuestion(operation: operation, body: body, asked: now.instant)
     exchanges.lines[line].asked = asked
     exchanges.lines[line].beginsRound = beginsRound
@@ -53,12 +56,20 @@ extension Node where Disk: ~Copyable {
     guard case .compare(var compare) = question.body, case .roots(var roots, let beginsRound) = compare.subject else {
       return question
     }
-    for index in roots.indices { roots[index].root = engine.treeRoot(roots[index].store) }
+    for index in roots.indices { roots[index].root = roundRoot(roots[index].store, engine) }
     compare.subject = .roots(roots, beginsRound: beginsRound)
     var again = question
     again.body = .compare(compare)
     return again
   }
+
+  /// What rounds compare: values alone (rule AAE, Docs/Delete.md). Tombstones travel by the feed, and one that was
+  /// forgotten here is not to come back from where it waits still.
+  func roundRoot(_ store: StoreID, _ engine: Engine) -> TreeHash {
+    engine.treeRoot(store).compared(valuesOnly: comparesValuesOnly)
+  }
+
+  var comparesValuesOnly: Bool { options.rules.hold(.valuesOnly) }
 
   /// True when the answer is one about roots that was asked for.
   mutating func takeRoots(_ reply: PeerCompareReply, from node: NodeID, at now: Moment) -> Bool {
@@ -104,7 +115,7 @@ extension Node where Disk: ~Copyable {
     case .refused(let refusal): failRound(pair, describe(.refused(refusal), of: exchanges.pairs[pair].node))
     case .equal: completeRound(pair, isEqual: true, at: now)
     case .differs(let theirs):
-      let roots = engine.map { [$0.treeRoot(exchanges.pairs[pair].store), theirs] }
+      let roots = engine.map { [roundRoot(exchanges.pairs[pair].store, $0), theirs] }
       guard isLook else {
         makeDue(pair)
         exchanges.pairs[pair].roots = roots
@@ -142,6 +153,7 @@ extension Node where Disk: ~Copyable {
       return
     }
     exchanges.pairs[pair].invited = present
+    exchanges.pairs[pair].begunAt = engine?.durableHead(store) ?? 0
     makeDue(pair)
   }
 
@@ -153,7 +165,7 @@ extension Node where Disk: ~Copyable {
     case .idle: return .none
     case .due, .running: return .looking
     case .settling:
-      let roots = engine.map { [$0.treeRoot(theirs.store), theirs.root] }
+      let roots = engine.map { [roundRoot(theirs.store, $0), theirs.root] }
       return pair.passes < Self.passesMax && pair.roots != roots ? .waiting : .none
     }
   }
@@ -178,6 +190,8 @@ extension Node where Disk: ~Copyable {
     exchanges.pairs[pair].lastRound = now.instant
     exchanges.pairs[pair].differences = found
     exchanges.pairs[pair].failure = nil
+    exchanges.pairs[pair].covered = max(exchanges.pairs[pair].covered, exchanges.pairs[pair].begunAt)
+    feeds.isDirty = true
     counters.antiEntropy.rounds += 1
     counters.antiEntropy.roundsDiffering += hadDiffered ? 1 : 0
     for waiter in exchanges.waiters.indices {
@@ -212,6 +226,10 @@ extension Node where Disk: ~Copyable {
     }
     answerRoundWaiters(at: present)
   }
+}
+
+extension TreeHash {
+  func compared(valuesOnly: Bool) -> TreeHash { valuesOnly ? TreeHash(values: values, tombstones: 0) : self }
 }
 
 extension ExchangeQuestion {

@@ -69,8 +69,7 @@ extension Node where Disk: ~Copyable {
 
   /// The floor that other owners are told: a store that was made anew keeps what the one before it had purged.
   func toldFloor(_ store: StoreID, _ engine: Engine) -> Stamp {
-    let lost = engine.role(store) == .loading ? markers(of: store, engine).map(\.floor).max() ?? .zero : .zero
-    return max(engine.durableFloor(store), lost)
+    markers(of: store, engine).reduce(engine.durableFloor(store)) { max($0, $1.floor) }
   }
 
   /// What says that a store has lost something, and which one it was.
@@ -166,7 +165,9 @@ extension Node where Disk: ~Copyable {
       }
       // Whatever could not be read stays where it is, for the operator.
       free.append(
-        .log(.error, "store \(work.store): the rest of \(work.directory) is not gone through, and stays there: \(error)"))
+        .log(
+          .error,
+          "store \(work.store): the rest of \(work.directory) is not gone through, and stays there: \(error)"))
       salvage?.position = nil
       salvage?.records = []
       salvage?.nextRecord = 0
@@ -188,9 +189,10 @@ extension Node where Disk: ~Copyable {
       salvage?.unreadable += unreadable
       return true
     case .cold(let read):
-      salvage?.isReading = readCold(read, for: .salvage)
+      let isReading = readCold(read, for: .salvage)
+      salvage?.isReading = isReading
       salvage?.isReadingPage = true
-      return salvage?.isReading == false
+      return !isReading
     }
   }
 
@@ -256,8 +258,9 @@ extension Node where Disk: ~Copyable {
   }
 
   private mutating func readForSalvage(_ read: ColdRead) -> Bool {
+    let isReading = readCold(read, for: .salvage)
     salvage?.isReadingPage = false
-    salvage?.isReading = readCold(read, for: .salvage)
+    salvage?.isReading = isReading
     return false
   }
 

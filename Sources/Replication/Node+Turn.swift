@@ -103,6 +103,11 @@ extension Node where Disk: ~Copyable {
       engine?.completeWork()
       answerMergeWaiters()
       answerSnapshot()
+      // A floor may have become durable.
+      feeds.noteChange()
+    case .promises: promisesWritten()
+    case .fence(let store): if engine?.contains(store) == true { engine?.completeFence(store) }
+    case .mark(let stores): storesMarked(stores)
     case .shutdown: stopReason = .clean
     }
   }

@@ -30,7 +30,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   // Whom we know
   var peers: PeerTable
   var genesis = GenesisTable()
-  var feeds = FeedTable()
+  var feeds: FeedTable
   /// Pings for other nodes that are not answered yet.
   var relays: [PingRelay] = []
 
@@ -142,6 +142,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     readLatency = ReadLatency(at: now.instant)
     handoffs = HandoffTable(options.members.map(\.id).filter { $0 != own.id }, at: now.instant)
     exchanges = ExchangeTable(at: now.instant)
+    feeds = FeedTable(at: now.instant)
     chaos = options.chaos
     present = now.instant
     nextProbes = now.instant
@@ -190,6 +191,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     if stopReason == nil, continueExchanges(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueStalePushes(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueSalvage(at: now) { batch.wantsTurn = true }
+    if stopReason == nil, continueFeeds(at: now) { batch.wantsTurn = true }
     if stopReason == nil { continueScrub(at: now) }
     if stopReason == nil, let engine {
       do throws(StorageError) {
@@ -209,13 +211,14 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     }
     releaseFlushed()
     releaseHeld()
-    let mayWait = options.sync == .always || !held.isEmpty || !syncWaiters.isEmpty
+    let mayWait = options.sync == .always || !held.isEmpty || !syncWaiters.isEmpty || feeds.hasDrafts || feeds.wantsSync
     if mayWait, chaos.strikes(.syncPutOff) {
       batch.wantsTurn = true
     } else if let engine, mayWait, let request = engine.beginSync() {
       batch.sync = request
       batch.afterSync = takeHeld(upTo: engine.flushed)
       counters.syncs += 1
+      feeds.wantsSync = false
     }
     swap(&batch.free, &free)
     return batch
@@ -225,7 +228,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   package var operationsInProgress: Int {
     clientOperations + answeredWrites + (merges.isActive ? 1 : 0) + (snapshotWaiter == nil ? 0 : 1)
       + (handoffs.isActive ? 1 : 0) + (exchanges.isActive ? 1 : 0) + (stalePushes.entries.isEmpty ? 0 : 1)
-      + (salvage == nil ? 0 : 1)
+      + (salvage == nil ? 0 : 1) + (isFeeding ? 1 : 0)
   }
 
   /// Of them those that somebody waits for.

@@ -284,4 +284,10 @@ enum PendingRead: Sendable {
   case salvage
   /// An entry of the quarantine, for an operator.
   case quarantine(QuarantineWork, SessionID)
+  /// A tombstone of this peer's feed.
+  case feed(NodeID)
+  /// Tombstones that this peer asked for.
+  case feedAnswer(NodeID)
+  /// A tombstone of this store that may be forgotten.
+  case purge(StoreID)
 }

@@ -181,6 +181,16 @@ package struct NodeCounters: Equatable, Sendable {
   /// Reads that asked one more replica because they took long.
   package var hedgedReads: UInt64 = 0
   package var antiEntropy = AntiEntropyCounters()
+  /// Tombstones that were forgotten here, given to other owners, and taken from them (what was here already not counted).
+  package var purged: UInt64 = 0
+  package var feedEntriesSent: UInt64 = 0
+  package var feedEntriesApplied: UInt64 = 0
+  /// States of stores and answers to them that this node has sent.
+  package var feedMessages: UInt64 = 0
+  /// Stores here that another owner found to have gone back to an earlier state.
+  package var regressions: UInt64 = 0
+  /// Processes that gave the name of a member that was there and answered.
+  package var clones: UInt64 = 0
   package init() {}
 }
 

@@ -49,7 +49,7 @@ struct RandomMessages {
           wallMilliseconds: time().milliseconds))
     case 12: .pingRequest(PingRequest(bootID: random.next(), target: NodeID(u32()), sequence: random.next()))
     case 13: .pingRelayed(PingRelayed(yourBootID: random.next(), target: NodeID(u32()), sequence: random.next()))
-    case 14: .compare(PeerCompare(operation: random.next(), subject: compareSubject()))
+    case 14: .compare(PeerCompare(operation: random.next(), valuesOnly: flag(), subject: compareSubject()))
     case 15: .compareReply(PeerCompareReply(operation: random.next(), outcome: compareOutcome()))
     case 16:
       .pull(PeerPull(operation: random.next(), store: store(), configID: random.next(), subject: pullSubject()))

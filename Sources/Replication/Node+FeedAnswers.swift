@@ -1,0 +1,129 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Storage
+
+// What this node answers to what other owners say of their stores: whether it fits to what is remembered of them, and the
+// tombstones that they lack.
+
+extension Node where Disk: ~Copyable {
+  mutating func receiveStoreStates(_ announced: StoreStates, from node: NodeID, index: Int, at now: Moment) {
+    guard announced.yourBootID == bootID, announced.bootID == peers[index].hello?.bootID,
+      announced.sequence > peers[index].lastStatesSequence || !options.rules.hold(.stateOrder), let engine
+    else { return }
+    peers[index].lastStatesSequence = announced.sequence
+    listFeeds(engine)
+    guard let line = feeds.line(node) else { return }
+    let states = announced.states.filter { feeds.index($0.store, node) != nil }
+    var verdicts: [StoreVerdict] = []
+    var wanted: [(store: StoreID, after: UInt64)] = []
+    for state in states {
+      let verdict = receive(state, from: node, engine)
+      verdicts.append(verdict)
+      guard verdict.judgement == .ok, state.role == .active, engine.role(state.store) == .active else { continue }
+      let after = acknowledged(by: state, engine)
+      if after < engine.durableHead(state.store) { wanted.append((state.store, after)) }
+    }
+    feeds.lines[line].answer = FeedAnswer(
+      bootID: announced.bootID, sequence: announced.sequence, verdicts: verdicts, wanted: wanted)
+    feeds.lines[line].isDirty = true
+    feeds.isDirty = true
+    feeds.isActive = true
+    noteStates(states, from: node, index: index, at: now)
+  }
+
+  /// - Returns: What this node thinks of it; when it is whole it is remembered.
+  private mutating func receive(_ state: StoreState, from node: NodeID, _ engine: Engine) -> StoreVerdict {
+    let verdict = StoreVerdict(
+      store: state.store, incarnation: state.incarnation, judgement: judge(state, of: node, engine))
+    guard let pair = feeds.index(state.store, node) else { return verdict }
+    if feeds.pairs[pair].incarnation != state.incarnation { feeds.pairs[pair].begin(incarnation: state.incarnation) }
+    feeds.pairs[pair].judged = verdict
+    guard verdict.judgement == .ok else {
+      if verdict.judgement.isRegressed, genesis.state(of: state.store, at: node)?.role != .fenced {
+        let text = "store \(state.store) of \(name(node)) has gone back to an earlier state: \(verdict.judgement.text)"
+        free.append(.log(.warning, text))
+      }
+      return verdict
+    }
+    feeds.pairs[pair].head = state.tsnHead
+    remember(state, of: node, engine)
+    return verdict
+  }
+
+  /// How much of our feed the peer holds durably (rule FEED: of this incarnation of our store).
+  func acknowledged(by state: StoreState, _ engine: Engine) -> UInt64 {
+    let isOurs =
+      state.cursor.incarnation == engine.incarnation(state.store) || !options.rules.hold(.cursorIncarnation)
+    return isOurs ? state.cursor.tsn : 0
+  }
+
+  // MARK: - Tombstones for the peer
+
+  /// Goes on with the answer to this peer, one page of one store in a turn. - Returns: Whether there is more.
+  mutating func continueFeedAnswer(_ line: Int, _ engine: Engine) -> Bool {
+    guard var answer = feeds.lines[line].answer, !answer.isReading else { return false }
+    let left = (entries: options.feedEntriesMax - answer.entries, bytes: FeedLimits.pageBytes - answer.bytes)
+    guard answer.nextWanted < answer.wanted.count, left.entries > 0, left.bytes > 0 else {
+      sendFeedAnswer(line)
+      return false
+    }
+    let (store, after) = answer.wanted[answer.nextWanted]
+    let warm = answer.warm
+    answer.warm = nil
+    answer.nextWanted += 1
+    feeds.lines[line].answer = answer
+    guard engine.role(store) == .active else { return true }
+    do throws(StorageError) {
+      let outcome = try engine.feedPage(
+        of: store, after: after, entriesMax: min(left.entries, FeedLimits.entriesMax), bytesMax: left.bytes,
+        warm: warm, on: &disk)
+      switch outcome {
+      case .page(let entries, let next):
+        add(entries, of: store, after: after, next: next, to: line, engine)
+      case .cold(let read):
+        feeds.lines[line].answer?.nextWanted -= 1
+        let isReading = readCold(read, for: .feedAnswer(feeds.lines[line].node))
+        feeds.lines[line].answer?.isReading = isReading
+        if !isReading { sendFeedAnswer(line) }
+        return false
+      }
+    } catch { _ = refusal(of: store, error) }
+    feeds.isActive = true
+    return true
+  }
+
+  private mutating func add(
+    _ entries: [FeedEntry], of store: StoreID, after: UInt64, next: UInt64, to line: Int, _ engine: Engine
+  ) {
+    feeds.lines[line].answer?.feeds.append(
+      StoreFeed(
+        store: store, incarnation: engine.incarnation(store), after: after, next: next,
+        head: max(next, engine.durableHead(store)), entries: entries))
+    feeds.lines[line].answer?.entries += entries.count
+    feeds.lines[line].answer?.bytes += entries.reduce(0) { $0 + $1.byteCount }
+    counters.feedEntriesSent += UInt64(entries.count)
+  }
+
+  private mutating func sendFeedAnswer(_ line: Int) {
+    guard let answer = feeds.lines[line].answer else { return }
+    feeds.lines[line].answer = nil
+    counters.feedMessages += 1
+    let reply = StoreStatesReply(
+      bootID: bootID, yourBootID: answer.bootID, answers: answer.sequence, verdicts: answer.verdicts,
+      feeds: answer.feeds)
+    send(.storeStatesReply(reply), to: feeds.lines[line].node)
+  }
+
+  /// The disk's answer to `PendingRead.feedAnswer`; nil when there is none.
+  mutating func feedAnswerReadFinished(_ node: NodeID, _ warm: WarmBytes?) {
+    guard let line = feeds.line(node) else { return }
+    guard feeds.lines[line].answer?.isReading == true else { return }
+    feeds.lines[line].answer?.isReading = false
+    feeds.lines[line].answer?.warm = warm
+    // What could not be read is left out this time.
+    if warm == nil { feeds.lines[line].answer?.nextWanted += 1 }
+    feeds.isActive = true
+  }
+}
