@@ -177,6 +177,7 @@ extension Node where Disk: ~Copyable {
     case .exchange(let number): exchangeReadFailed(number, refused)
     case .pullAnswer(let work): refusePull(work.pull, to: work.node, refused)
     case .stalePush(let number): stalePushRefused(number)
+    case .salvage: salvageReadFailed(waiting.read, at: now)
     case .quarantine(_, let session): free.append(.adminDone(.refused("\(own.name): \(refused)"), session: session))
     case .feed(let node): feedReadFinished(node, nil)
     case .feedAnswer(let node): feedAnswerReadFinished(node, nil)

@@ -44,7 +44,7 @@ extension Node where Disk: ~Copyable {
       store: store, incarnation: engine.incarnation(store), configID: engine.configID(store),
       role: engine.role(store), isNew: isNew(store, engine),
       recognizes: engine.durablePromise(store, of: node)?.incarnation ?? .none, tsnHead: engine.durableHead(store),
-      floor: engine.durableFloor(store),
+      floor: toldFloor(store, engine),
       cursor: cursor.map { StoreState.Cursor(incarnation: $0.incarnation, tsn: $0.tsn) } ?? .none)
   }
 

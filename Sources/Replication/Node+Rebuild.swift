@@ -20,7 +20,7 @@ extension Node where Disk: ~Copyable {
       return
     }
     for store in fenced {
-      if !store.isHints, !isServedElsewhere(store) {
+      if !store.isHints, !isServedElsewhere(store), !goesOnAlone(store, engine) {
         stays(store, "no other owner's store serves, from which it could be filled", at: now)
         continue
       }
@@ -54,7 +54,7 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - Steps
 
-  private func isServedElsewhere(_ store: StoreID) -> Bool {
+  func isServedElsewhere(_ store: StoreID) -> Bool {
     owners(store).contains { node in
       node != own.id && peers.isUp(node) && genesis.state(of: store, at: node)?.role == .active
     }
@@ -91,7 +91,13 @@ extension Node where Disk: ~Copyable {
     let seed = StoreSeed(id: store, incarnation: drawIdentity(), configID: old.configID)
     var lost: [StoreID: [PeerPromise]] = [:]
     if !store.isHints {
-      lost[store] = [PeerPromise(peer: own.id, incarnation: old.incarnation, configID: old.configID)]
+      // One that was being filled may not have got back yet what it lost before.
+      let earlier = engine.promises(store).filter { $0.peer == own.id }
+      lost[store] =
+        [
+          PeerPromise(
+            peer: own.id, incarnation: old.incarnation, configID: old.configID, floor: engine.floor(store))
+        ] + earlier
     }
     let rest =
       store.isHints
@@ -99,7 +105,7 @@ extension Node where Disk: ~Copyable {
         ? "a new one is made; the \(kept(in: store)) in it stay there alone"
         : "a new one is made; \(hints == 0 ? "the hints" : "\(hints) hints") in it are lost, and read repair and "
           + "anti-entropy bring what they said"
-      : "a new one is made, and filled from the other owners"
+      : "a new one is made, and filled from the other owners; what none of them has it brings along itself"
     free.append(.log(.warning, "store \(store) was fenced and is kept in \(directory): \(rest)"))
     if store.isHints, store != quarantine { counters.hintsLost += UInt64(hints) }
     rebuilds.waiting[store] = nil
@@ -144,6 +150,8 @@ extension Node where Disk: ~Copyable {
       stopReason = .failed(error)
       return
     }
+    // What it had purged itself it knows from its first moment.
+    for marker in rebuild.lost[rebuild.seed.id] ?? [] { engine.raiseFloor(rebuild.seed.id, to: marker.floor) }
     listSetAside()
     noteStoresAnew()
     for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }

@@ -7,7 +7,8 @@ import Storage
 // How a store that lost something becomes whole (rules LOADING and GENESIS (b), Docs/Delete.md). It takes part in nothing
 // until everything that any other owner holds has been pulled: what an owner acknowledged may be nowhere else, so one
 // that is down or silent is waited for. Only an owner that says that its own store does not serve need not be asked. What
-// is here already stays: after a crash only the segments that differ are looked at again.
+// is here already stays: after a crash only the segments that differ are looked at again. What the store held before it
+// lost something is gone through last (`Node+Salvage.swift`).
 
 /// A store that is being filled.
 struct Refill: Sendable {
@@ -32,6 +33,10 @@ struct Refill: Sendable {
   var pausedUntil: Instant?
   /// The steps that make it serve are under way.
   var isActivating = false
+  /// What it lost has been gone through, as far as it is still here.
+  var isSalvaged = false
+  /// No owner serves, and this one goes on with what it has.
+  var isAlone = false
 
   func hasPassed(_ node: NodeID) -> Bool { passed.contains { $0.node == node } }
 
@@ -98,11 +103,17 @@ extension Node where Disk: ~Copyable {
         return ask(node, forAllOf: refill, engine)
       }
     }
-    if waiting.isEmpty, exchanges.refills[refill].passed.isEmpty { waiting = ["no other owner's store serves"] }
+    if waiting.isEmpty, exchanges.refills[refill].passed.isEmpty {
+      exchanges.refills[refill].isAlone = goesOnAlone(store, engine)
+      if !exchanges.refills[refill].isAlone { waiting = ["no other owner's store serves"] }
+    } else {
+      exchanges.refills[refill].isAlone = false
+    }
     guard waiting.isEmpty else {
       exchanges.refills[refill].waiting = waiting.joined(separator: "; ")
       return
     }
+    guard exchanges.refills[refill].isSalvaged else { return beginSalvage(refill, engine, at: now) }
     if exchanges.refills[refill].repeats < Self.refillRepeatsMax,
       exchanges.refills[refill].dropStale(at: now.instant, Self.refillFreshMilliseconds)
     {

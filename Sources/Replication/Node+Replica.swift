@@ -158,6 +158,7 @@ extension Node where Disk: ~Copyable {
     case .exchange(let number): exchangeReadFinished(number, warm)
     case .pullAnswer(let work): continuePull(work, warm: warm)
     case .stalePush(let number): stalePushRead(number, warm)
+    case .salvage: salvageRead(warm)
     case .quarantine(let work, let session): quarantineReadFinished(work, session, warm, at: now)
     case .feed(let node): feedReadFinished(node, warm)
     case .feedAnswer(let node): feedAnswerReadFinished(node, warm)

@@ -59,6 +59,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var rebuilds = RebuildTable()
   var quarantined = QuarantineTable()
   var stalePushes = StalePushTable()
+  var salvage: SalvageWork?
   /// Who asked for the snapshot that is being made.
   var snapshotWaiter: SessionID?
   var leaseWaiters: [UInt64] = []
@@ -189,6 +190,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     if stopReason == nil, continueHandoff(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueExchanges(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueStalePushes(at: now) { batch.wantsTurn = true }
+    if stopReason == nil, continueSalvage(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueFeeds(at: now) { batch.wantsTurn = true }
     if stopReason == nil { continueScrub(at: now) }
     if stopReason == nil, let engine {
@@ -225,8 +227,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Operations that the driver should tick for.
   package var operationsInProgress: Int {
     clientOperations + answeredWrites + (merges.isActive ? 1 : 0) + (snapshotWaiter == nil ? 0 : 1)
-      + (handoffs.isActive ? 1 : 0) + (exchanges.isActive ? 1 : 0) + (isFeeding ? 1 : 0)
-      + (stalePushes.entries.isEmpty ? 0 : 1)
+      + (handoffs.isActive ? 1 : 0) + (exchanges.isActive ? 1 : 0) + (stalePushes.entries.isEmpty ? 0 : 1)
+      + (salvage == nil ? 0 : 1) + (isFeeding ? 1 : 0)
   }
 
   /// Of them those that somebody waits for.

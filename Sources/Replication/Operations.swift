@@ -280,6 +280,8 @@ enum PendingRead: Sendable {
   case pullAnswer(PullWork)
   /// A push that was not above the floor, by its number.
   case stalePush(UInt64)
+  /// What a store held that was set aside, or a record of the store that took its place.
+  case salvage
   /// An entry of the quarantine, for an operator.
   case quarantine(QuarantineWork, SessionID)
   /// A tombstone of this peer's feed.

@@ -150,6 +150,8 @@ package struct NodeCounters: Equatable, Sendable {
   /// Values that went to quarantine, and those that found no room there and wait.
   package var quarantined: UInt64 = 0
   package var quarantineRefused: UInt64 = 0
+  /// Records that a store held which was made anew, and nobody else has, and that are in the new one.
+  package var salvaged: UInt64 = 0
   /// Reads in which an owner was asked once more, because another had purged what it told; and in which an answer did
   /// not count, because its owner was not validated with that other, or because it was an old hint.
   package var revalidatedReads: UInt64 = 0

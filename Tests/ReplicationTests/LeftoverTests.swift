@@ -20,6 +20,8 @@ struct LeftoverTests {
     left["awaitedWrites"] = cluster[id].node?.peers.peers.reduce(0) { $0 + abs($1.awaitedWrites) }
     left["awaitedBytes"] = cluster[id].node?.peers.peers.reduce(0) { $0 + abs($1.awaitedBytes) }
     left["pendingReads"] = cluster[id].node?.pendingReads.count
+    left["secondReads"] = cluster[id].node?.secondReads.count
+    left["stalePushes"] = cluster[id].node?.stalePushes.entries.count
     left["leaseWaiters"] = cluster[id].node?.leaseWaiters.count
     left["flushWaiters"] = cluster[id].node?.flushWaiters.count
     left["syncWaiters"] = cluster[id].node?.syncWaiters.count

@@ -67,7 +67,7 @@ struct StalePushTests {
     try late.deleteAndPurge()
     late.cluster.holdsSyncs = [TestCluster.id(late.owners[2])]
     late.cluster.treat = { _ in .deliver }
-    late.cluster.advance(milliseconds: 3000)
+    late.cluster.advance(milliseconds: 12_000)
     #expect(late.hints == 1 && late.cluster.quarantined(late.owners[2]) == 1)
     late.cluster.holdsSyncs = []
     late.cluster.releaseSync(late.owners[2])

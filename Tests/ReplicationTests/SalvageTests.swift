@@ -1,0 +1,202 @@
+import Causality
+import Messages
+import Primitives
+import Simulation
+import Storage
+import Testing
+
+@testable import Replication
+
+extension TestCluster {
+  /// A write that only one node has, and that was stamped so long ago.
+  func lone(_ key: String, at id: Int, milliseconds: UInt64) throws {
+    let version = StoredVersion(
+      stamp: Stamp(time: HybridTime(milliseconds: milliseconds), actor: ActorID(7)), isTombstone: false,
+      value: "lone".payload)
+    guard let store = place(of: key)?.store else { return }
+    try apply(version, key, to: store, at: id)
+    advance(milliseconds: 10)
+  }
+
+  /// Takes the store of a key out of service, as one whose promises went backwards.
+  func fence(_ id: Int, storeOf key: String) throws {
+    guard let engine = self[id].node?.engine, let store = place(of: key)?.store, var disk = self[id].node?.disk else {
+      return
+    }
+    defer { self[id].node?.disk = disk }
+    let reason = StorageError.regressed(path: "\(store)", reason: "a test says so")
+    for step in engine.fence(store, reason) { try step.perform(on: &disk) }
+    engine.completeFence(store)
+  }
+
+  func role(_ id: Int, storeOf key: String) -> StoreRole? {
+    place(of: key).flatMap { self[id].node?.engine?.role($0.store) }
+  }
+}
+
+/// Above every floor: of the tests' wall clock.
+private let recent: UInt64 = 1_700_000_900_000
+
+@Suite("What a store held that was made anew")
+struct SalvageTests {
+  @Test("what is above the floor and nobody else has is kept")
+  func kept() throws {
+    let cluster = quietCluster(nodes: 3)
+    try cluster.lone("a", at: 1, milliseconds: recent)
+    try cluster.fence(1, storeOf: "a")
+    cluster.advance(milliseconds: 8000)
+    #expect(cluster.role(1, storeOf: "a") == .active)
+    #expect(cluster.stored(1, "a") != nil && cluster.quarantined(1) == 0)
+    #expect(cluster.counters(1).salvaged == 1)
+    #expect(cluster.lines(1, "1 records were kept, and 0 values went to quarantine") == 1)
+    // Its own are kept however it dies afterwards.
+    cluster.kill(1, powerLoss: true)
+    cluster.start(1, life: 1)
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster.stored(1, "a") != nil)
+  }
+
+  @Test(
+    "what is not above the floor and nobody else has goes to quarantine",
+    arguments: [Rules.all, .all.without(.quarantine)])
+  func quarantined(rules: Rules) throws {
+    let cluster = quietCluster(nodes: 3, rules: rules)
+    try cluster.lone("a", at: 1, milliseconds: 1000)
+    try cluster.raiseFloors(of: "a", at: [1, 2, 3])
+    try cluster.fence(1, storeOf: "a")
+    cluster.advance(milliseconds: 8000)
+    #expect(cluster.role(1, storeOf: "a") == .active)
+    #expect((cluster.stored(1, "a") == nil) == (rules == .all))
+    #expect(cluster.quarantined(1) == (rules == .all ? 1 : 0))
+    guard rules == .all else { return }
+    #expect(cluster.readable("a", through: [1, 2, 3]).isEmpty)
+    #expect(cluster.counters(1).quarantined == 1)
+    cluster.kill(1, powerLoss: true)
+    cluster.start(1, life: 1)
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster.quarantined(1) == 1)
+  }
+
+  @Test("what the others have newer, or have deleted, says nothing")
+  func outdone() throws {
+    let cluster = quietCluster(nodes: 3)
+    try cluster.lone("a", at: 1, milliseconds: 1000)
+    let deleted = try #require(cluster.neighbour(of: "a"))
+    cluster.ask(2, put(deleted, "x", w: .all))
+    cluster.treat = { letter in
+      if case .push = letter.message.body, letter.to == TestCluster.id(1) { .drop } else { .deliver }
+    }
+    cluster.ask(2, put("a", "newer"))
+    cluster.ask(2, delete(deleted))
+    cluster.treat = { _ in .deliver }
+    try cluster.fence(1, storeOf: "a")
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster.role(1, storeOf: "a") == .active)
+    #expect(cluster.ownCopy(1, "a") == "newer" && cluster.ownCopy(1, deleted) == nil)
+    #expect(cluster.quarantined(1) == 0 && cluster.counters(1).salvaged == 0)
+  }
+
+  @Test("without room in the quarantine the store waits, and says why")
+  func noRoom() throws {
+    let cluster = TestCluster(nodes: 3) {
+      $0.antiEntropyMilliseconds = 0
+      $0.hintBytesMax = 20
+    }
+    try cluster.lone("a", at: 1, milliseconds: 1000)
+    try cluster.raiseFloors(of: "a", at: [1, 2, 3])
+    try cluster.fence(1, storeOf: "a")
+    cluster.advance(milliseconds: 15_000)
+    #expect(cluster.role(1, storeOf: "a") == .loading && cluster.quarantined(1) == 0)
+    let waiting = try #require(cluster.status(1)?.antiEntropy.refills.first?.waiting)
+    #expect(waiting.contains("quarantine"), "\(waiting)")
+    #expect(cluster.readable("a", through: [1, 2, 3]).isEmpty)
+  }
+
+  @Test("the process dies at any operation of it, and nothing is lost or comes back")
+  func dies() throws {
+    var operations = 0
+    for operation in stride(from: 1, through: 400, by: 3) {
+      let cluster = quietCluster(nodes: 3)
+      let kept = try #require(cluster.neighbour(of: "a"))
+      try cluster.lone("a", at: 1, milliseconds: 1000)
+      try cluster.raiseFloors(of: "a", at: [1, 2, 3])
+      try cluster.lone(kept, at: 1, milliseconds: recent)
+      cluster.advance(milliseconds: 100)
+      try cluster.fence(1, storeOf: "a")
+      cluster[1].node?.disk.diesAtOperation = (cluster[1].node?.disk.operationCount ?? 0) + operation
+      cluster.advance(milliseconds: 1500)
+      let hasDied = cluster[1].node?.disk.isDead == true
+      cluster.kill(1)
+      cluster.start(1, life: 1)
+      cluster.advance(milliseconds: 9000)
+      #expect(cluster.role(1, storeOf: "a") == .active, "operation \(operation)")
+      #expect(cluster.stored(1, kept) != nil, "operation \(operation)")
+      #expect(cluster.stored(1, "a") == nil && cluster.quarantined(1) == 1, "operation \(operation)")
+      operations = operation
+      if !hasDied { break }
+    }
+    #expect(operations > 10)
+  }
+
+  @Test("a store that is fenced once more while it is filled loses nothing of what it held first")
+  func twice() throws {
+    let cluster = quietCluster(nodes: 3)
+    try cluster.lone("a", at: 1, milliseconds: recent)
+    cluster.treat = TestCluster.withholdsExchanges
+    try cluster.fence(1, storeOf: "a")
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster.role(1, storeOf: "a") == .loading)
+    try cluster.fence(1, storeOf: "a")
+    cluster.advance(milliseconds: 3000)
+    cluster.treat = { _ in .deliver }
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster.role(1, storeOf: "a") == .active)
+    #expect(cluster.stored(1, "a") != nil)
+  }
+
+  @Test("with no owner's store serving, the one that has purged most goes on, and the others are filled from it")
+  func nobody() throws {
+    let cluster = quietCluster(nodes: 3)
+    let deleted = "a"
+    let other = try #require(cluster.neighbour(of: "a"))
+    cluster.ask(1, put(deleted, "x", w: .all))
+    cluster.ask(1, put(other, "everywhere", w: .all))
+    // The second owner has purged; the third still has the value, as after a restore.
+    let old = try #require(cluster.stored(3, deleted))
+    cluster.ask(1, delete(deleted))
+    try cluster.purge(deleted, at: [1, 2, 3])
+    let store = try #require(cluster.place(of: deleted)?.store)
+    try cluster.lone("z-lone", at: 3, milliseconds: recent)
+    _ = old
+    for id in 1...3 { try cluster.fence(id, storeOf: "a") }
+    cluster.advance(milliseconds: 30_000)
+    for id in 1...3 {
+      #expect(cluster.role(id, storeOf: "a") == .active, "n\(id)")
+      #expect(cluster.ownCopy(id, other) == "everywhere" && cluster.stored(id, deleted) == nil, "n\(id)")
+      #expect(cluster[id].node?.engine?.floor(store) ?? .zero > .zero)
+    }
+  }
+
+  @Test("and it is one alone, wherever the floors are; one that is down is waited for", arguments: 1...3)
+  func nobodyOne(highest: Int) throws {
+    let cluster = quietCluster(nodes: 3)
+    let other = try #require(cluster.neighbour(of: "a"))
+    cluster.ask(1, put(other, "everywhere", w: .all))
+    // One owner alone has purged "a"; another has it still.
+    let holder = highest % 3 + 1
+    try cluster.lone("a", at: highest, milliseconds: 2000)
+    try cluster.forget("a", at: highest)
+    try cluster.lone("a", at: holder, milliseconds: 1000)
+    cluster.advance(milliseconds: 3000)
+    cluster.kill(6 - highest - holder)
+    for id in [highest, holder] { try cluster.fence(id, storeOf: "a") }
+    cluster.advance(milliseconds: 10_000)
+    #expect(cluster.role(highest, storeOf: "a") == .fenced && cluster.role(holder, storeOf: "a") == .fenced)
+    cluster.start(6 - highest - holder, life: 1)
+    cluster.advance(milliseconds: 20_000)
+    for id in 1...3 { #expect(cluster.role(id, storeOf: "a") == .active, "n\(id)") }
+    #expect(cluster.readable("a", through: [1, 2, 3]).isEmpty)
+    #expect(cluster.quarantined(holder) == 1)
+    for id in 1...3 { #expect(cluster.ownCopy(id, other) == "everywhere") }
+  }
+}
