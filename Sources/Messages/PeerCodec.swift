@@ -212,7 +212,7 @@ extension Push {
 extension PushReply {
   private enum Tag: UInt8 {
     case applied = 1
-    case haveNewer, stale, refused
+    case haveNewer, stale, refused, handled, retry
   }
 
   fileprivate func append(to bytes: inout [UInt8]) {
@@ -229,6 +229,8 @@ extension PushReply {
     case .stale(let floor):
       bytes.append(Tag.stale.rawValue)
       bytes.appendLittleEndian(floor.rawValue)
+    case .handled: bytes.append(Tag.handled.rawValue)
+    case .retry: bytes.append(Tag.retry.rawValue)
     case .refused(let refusal):
       bytes.append(Tag.refused.rawValue)
       bytes.append(refusal.rawValue)
@@ -245,6 +247,8 @@ extension PushReply {
       let newer = try reader.takeStamp()
       outcome = .haveNewer(newer, synced: try reader.takeBool("synced"))
     case .stale: outcome = .stale(try reader.takeTime())
+    case .handled: outcome = .handled
+    case .retry: outcome = .retry
     case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
     }
     self.init(operation: operation, stamp: stamp, outcome: outcome)
@@ -277,6 +281,7 @@ extension PeerReadReply {
 
   fileprivate func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(operation)
+    bytes.appendLittleEndian(validatedWith)
     switch outcome {
     case .found(let version):
       bytes.append(Tag.found.rawValue)
@@ -296,6 +301,7 @@ extension PeerReadReply {
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
     let operation = try reader.takeUInt64()
+    let validatedWith = try reader.takeUInt16()
     let outcome: ReadOutcome
     switch try reader.takeEnum(Tag.self, "read outcome") {
     case .found: outcome = .found(try StoredVersion(from: &reader))
@@ -305,7 +311,7 @@ extension PeerReadReply {
     case .absent: outcome = .absent(floor: try reader.takeStamp())
     case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
     }
-    self.init(operation: operation, outcome: outcome)
+    self.init(operation: operation, outcome: outcome, validatedWith: validatedWith)
   }
 }
 

@@ -135,6 +135,11 @@ package enum PushOutcome: Equatable, Sendable {
   case haveNewer(Stamp, synced: Bool)
   /// Not above the replica's floor on an absent key.
   case stale(HybridTime)
+  /// Of a repair or a hint that was below the floor: every other owner was asked, and what they hold is durable here, or
+  /// they hold nothing. The offered version is needed no more.
+  case handled
+  /// The same, and some owner could not be asked, or too much waits: keep the version and offer it later.
+  case retry
   case refused(Refusal)
 }
 
@@ -222,9 +227,12 @@ package enum ReadOutcome: Equatable, Sendable {
 package struct PeerReadReply: Equatable, Sendable {
   package var operation: UInt64
   package var outcome: ReadOutcome
-  package init(operation: UInt64, outcome: ReadOutcome) {
+  /// The owners of the store, by their place among them, with which the sender's store is validated; of a fallback 0.
+  package var validatedWith: UInt16
+  package init(operation: UInt64, outcome: ReadOutcome, validatedWith: UInt16 = 0) {
     self.operation = operation
     self.outcome = outcome
+    self.validatedWith = validatedWith
   }
 }
 

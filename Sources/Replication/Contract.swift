@@ -1,3 +1,4 @@
+package import Causality
 package import Cluster
 package import Messages
 package import Primitives
@@ -78,6 +79,14 @@ package enum AdminRequest: Equatable, Sendable {
   case snapshots
   /// Compare every store with every peer that is up, and pull what is missing, both ways.
   case antiEntropy
+  /// What is in quarantine here: the page that begins at this hash, 0 for the first.
+  case quarantine(from: UInt64)
+  /// The value of one entry.
+  case quarantineRead(ObjectKey)
+  /// Write one entry anew, as a client's put of now, whatever is under its key. Then it leaves the quarantine.
+  case quarantinePut(ObjectKey, Stamp)
+  /// Forget one entry.
+  case quarantineDiscard(ObjectKey, Stamp)
 }
 
 /// What became of it.
@@ -91,6 +100,13 @@ package enum AdminOutcome: Equatable, Sendable {
   case snapshotRefused(SnapshotRefusal)
   /// The round is over, here and at the peers.
   case antiEntropy(AntiEntropyReport)
+  case quarantine(QuarantinePage)
+  case quarantineRead(StoredVersion)
+  /// It was written anew, with this stamp.
+  case quarantinePut(Stamp)
+  case quarantineDiscarded
+  /// Nothing of this key and stamp is in quarantine here.
+  case quarantineAbsent
   /// Not now, and why.
   case refused(String)
 }

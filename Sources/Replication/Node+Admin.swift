@@ -13,6 +13,8 @@ extension Node where Disk: ~Copyable {
     case .merge: requestMerge(engine, session: session)
     case .drainHints: beginDrain(session: session, at: now)
     case .antiEntropy: beginRound(session: session, at: now)
+    case .quarantine, .quarantineRead, .quarantinePut, .quarantineDiscard:
+      beginQuarantine(request, session: session, at: now)
     case .snapshot(let name, let store):
       do throws(SnapshotRefusal) {
         let request = SnapshotRequest(

@@ -155,6 +155,7 @@ extension Node where Disk: ~Copyable {
   // MARK: - Answering
 
   mutating func respond(_ response: ClientResponse, to session: SessionID) {
+    if !quarantined.puts.isEmpty, takePutAnew(response, session) { return }
     if case .failed(let failure) = response { counters.failures.count(failure) }
     free.append(.respond(response, session: session))
   }

@@ -31,7 +31,9 @@ extension Node where Disk: ~Copyable {
       always: request.always, absent: QuorumTally(replicas: owners, wanted: owners.count),
       probeUntil: now.instant.adding(milliseconds: min(Self.probeMilliseconds, half)), offered: stamp)
     for node in owners where !progress.isOpen(node) { deletion.absent.record(node, accepted: false) }
-    if deletion.always || deletion.absent.verdict == .impossible { deletion.phase = .writing }
+    // Rule DELETE OF NOTHING: a success always has its tombstone.
+    let isWritten = deletion.always && options.rules.hold(.deleteOfNothing)
+    if isWritten || deletion.absent.verdict == .impossible { deletion.phase = .writing }
     let operation = newOperation(.write)
     let movesOnAt = movesOnAt(deadline: deadline, at: now)
     writes[operation] = WriteOperation(
@@ -86,7 +88,10 @@ extension Node where Disk: ~Copyable {
     if let tombstone { deletion.newestTombstone = max(tombstone, deletion.newestTombstone ?? tombstone) }
     if deletion.absent.record(node, accepted: true) == .reached {
       endWrite(operation)
-      answer(delete.origin, .notFound(tombstone: deletion.newestTombstone))
+      answer(
+        delete.origin,
+        deletion.always
+          ? .deleted(stamp: deletion.newestTombstone ?? .zero) : .notFound(tombstone: deletion.newestTombstone))
     } else {
       delete.intent = .delete(deletion)
     }

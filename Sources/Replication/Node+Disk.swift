@@ -87,7 +87,7 @@ extension Node where Disk: ~Copyable {
         let text = error.text(naming: objectName)
         let rest =
           store.isHints
-          ? "its hints are lost, and a new one is made"
+          ? "what it holds is lost to the node, and a new one is made"
           : "a new one is made, and filled from the other owners, when one of them serves"
         free.append(.log(.error, "store \(store) is fenced: \(text): \(rest)"))
       }
@@ -163,7 +163,7 @@ extension Node where Disk: ~Copyable {
     }
     switch waiting.waiter {
     case .write(let operation): refuseWrite(operation, refused, detail: error.description, at: now)
-    case .get(let operation): getAnswered(operation, own.id, .refused(refused), at: now)
+    case .get(let operation): ownCopyRefused(operation, refused, at: now)
     case .push(let push, let node): replyToPush(push, to: node, .refused(refused))
     case .peerRead(let read, let node): replyToRead(read, to: node, .refused(refused))
     case .list(let question): ownPageRefused(question, refused, at: now)
@@ -176,6 +176,8 @@ extension Node where Disk: ~Copyable {
     case .scrub: scrubReadFailed()
     case .exchange(let number): exchangeReadFailed(number, refused)
     case .pullAnswer(let work): refusePull(work.pull, to: work.node, refused)
+    case .stalePush(let number): stalePushRefused(number)
+    case .quarantine(_, let session): free.append(.adminDone(.refused("\(own.name): \(refused)"), session: session))
     case .feed(let node): feedReadFinished(node, nil)
     case .feedAnswer(let node): feedAnswerReadFinished(node, nil)
     case .purge(let store): purgeReadFinished(store, nil)

@@ -71,14 +71,15 @@ extension Node where Disk: ~Copyable {
   }
 
   private func members(withoutHintsIn seeds: [StoreSeed]) -> [NodeID] {
-    ring.members.map(\.id).filter { node in node != own.id && !seeds.contains { $0.id == .hints(for: node) } }
+    ring.members.map(\.id).filter { node in !seeds.contains { $0.id == .hints(for: node) } }
   }
 
   private mutating func hintSeed(_ node: NodeID) -> StoreSeed {
     StoreSeed(id: .hints(for: node), incarnation: drawIdentity(), configID: 0)
   }
 
-  /// Creates the stores of every partition that this node owns, and one for the hints of each other member.
+  /// Creates the stores of every partition that this node owns, and one for the hints of each member: for itself a node
+  /// keeps what is in quarantine.
   mutating func createOwnStores() {
     guard let cluster = identity.manifest.cluster else { return }
     var seeds: [StoreSeed] = []
@@ -123,7 +124,8 @@ extension Node where Disk: ~Copyable {
       free.append(.log(.error, text))
     }
     for store in missing where store.isHints {
-      free.append(.log(.error, "store \(store) is missing: the hints in it are lost, and a new one is made"))
+      free.append(
+        .log(.error, "store \(store) is missing: the \(kept(in: store)) in it are lost, and a new one is made"))
     }
     createStores(seeds, lost: lost)
   }

@@ -8,7 +8,8 @@ import Storage
 // hold. One is asked for the value, the others for their stamps alone: a value travels twice only where copies differ.
 // A replica that refuses or goes down is replaced by another, one that is slow is joined by one more, once; none of
 // them ever counts as "absent". Where too few owners can answer, fallbacks are asked: one that keeps a hint of the key
-// stands in for the owner that it keeps it for; one that keeps none counts for nothing, because it does not know.
+// stands in for the owner that it keeps it for; one that keeps none counts for nothing, because it does not know. What
+// "absent" means for the other answers stands in `Node+Revalidate.swift`.
 
 extension Node where Disk: ~Copyable {
   /// Fallbacks that one read asks.
@@ -43,7 +44,7 @@ extension Node where Disk: ~Copyable {
   // MARK: - Asking
 
   /// Asks as many further replicas as the quorums still lack, and one more where the read is to be hedged.
-  private mutating func askReplicas(
+  mutating func askReplicas(
     _ operation: UInt64, _ get: GetOperation, isHedging: Bool = false, at now: Moment
   ) {
     guard get.fetchedFrom == nil else { return }
@@ -56,6 +57,7 @@ extension Node where Disk: ~Copyable {
       get.asked.append(node)
       if node == own.id {
         asksOwn = true
+        get.noteAsked(node)
         get.valueAsked = get.valueAsked ?? node
       } else {
         let subject: ReadSubject = get.valueAsked == nil ? .value : .digest
@@ -82,7 +84,8 @@ extension Node where Disk: ~Copyable {
     return nil
   }
 
-  private mutating func sendRead(_ subject: ReadSubject, _ operation: UInt64, _ get: GetOperation, to node: NodeID) {
+  mutating func sendRead(_ subject: ReadSubject, _ operation: UInt64, _ get: GetOperation, to node: NodeID) {
+    get.noteAsked(node)
     let read = PeerRead(subject, operation: operation, store: get.store, configID: get.configID, key: get.key)
     send(.read(read), to: node)
   }
@@ -112,8 +115,10 @@ extension Node where Disk: ~Copyable {
       : readHint(get.key, hash: get.hash, store: get.store, warm: warm)
     switch answer {
     case .cold(let read):
-      if !readCold(read, for: .get(operation)) { getAnswered(operation, own.id, .refused(.overloaded), at: now) }
-    case .done(let outcome): getAnswered(operation, own.id, outcome, at: now)
+      if !readCold(read, for: .get(operation)) { getReplicaFailed(operation, own.id, .refused(.overloaded), at: now) }
+    case .done(let outcome):
+      let isOwner = get.primaries.replicas.contains(own.id)
+      getAnswered(operation, own.id, outcome, validatedWith: isOwner ? validatedWith(get.store) : 0, at: now)
     }
   }
 
@@ -121,35 +126,64 @@ extension Node where Disk: ~Copyable {
 
   mutating func receiveReadReply(_ reply: PeerReadReply, from node: NodeID, at now: Moment) {
     switch OperationKind(of: reply.operation) {
-    case .get: getAnswered(reply.operation, node, reply.outcome, at: now)
+    case .get:
+      // What it said first, once more, while it is asked again.
+      if gets[reply.operation]?.second.contains(where: { $0.node == node }) == true { return }
+      getAnswered(reply.operation, node, reply.outcome, validatedWith: reply.validatedWith, at: now)
+    case .secondRead: receiveSecondRead(reply, from: node, at: now)
     case .write: receiveProbeReply(reply, from: node, at: now)
     case .forward, .list, .handoff, .exchange, nil: break
     }
   }
 
-  mutating func getAnswered(_ operation: UInt64, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment) {
+  mutating func getAnswered(
+    _ operation: UInt64, _ node: NodeID, _ outcome: ReadOutcome, validatedWith: UInt16, at now: Moment
+  ) {
     guard let get = gets[operation] else { return }
-    if get.fetchedFrom == node { return fetched(operation, get, node, outcome, at: now) }
+    if get.fetchedFrom == node {
+      return fetched(operation, get, node, outcome, validatedWith: validatedWith, at: now)
+    }
     guard get.answers.isOpen(node), get.asked.contains(node) else { return }
     let isOwner = get.primaries.replicas.contains(node)
     switch outcome {
     case .absent where !isOwner: get.answers.record(node, accepted: false)
-    case .absent: note(get, node, stamp: nil, isTombstone: false, isOwner: isOwner)
-    case .digest(let stamp, let isTombstone): note(get, node, stamp: stamp, isTombstone: isTombstone, isOwner: isOwner)
-    case .found(let version):
-      note(get, node, stamp: version.stamp, isTombstone: version.isTombstone, isOwner: isOwner)
-      keepNewest(get, version)
     case .refused(let refusal):
       if refusal == .damaged { get.sawDamage = true }
       return getReplicaFailed(operation, node, .refused(refusal), at: now)
+    case .absent, .digest, .found: note(get, node, outcome, validatedWith: validatedWith)
     }
+    revalidate(operation, get, at: now)
     settleGet(operation, get, at: now)
   }
 
-  private func note(_ get: GetOperation, _ node: NodeID, stamp: Stamp?, isTombstone: Bool, isOwner: Bool) {
+  /// Takes an answer down in place of what the node said before.
+  private mutating func note(_ get: GetOperation, _ node: NodeID, _ outcome: ReadOutcome, validatedWith: UInt16) {
+    var stamp: Stamp?
+    var isTombstone = false
+    var floor = Stamp.zero
+    switch outcome {
+    case .absent(let told): floor = told
+    case .digest(let told, let isDeleted): (stamp, isTombstone) = (told, isDeleted)
+    case .found(let version): (stamp, isTombstone) = (version.stamp, version.isTombstone)
+    case .refused: return
+    }
+    let isOwner = get.primaries.replicas.contains(node)
     get.answers.record(node, accepted: true)
     if isOwner { get.primaries.record(node, accepted: true) }
-    get.seen.append(GetOperation.Answer(node: node, stamp: stamp, isTombstone: isTombstone))
+    get.arrivals += 1
+    get.seen.removeAll { $0.node == node }
+    get.seen.append(
+      GetOperation.Answer(
+        node: node, stamp: stamp, isTombstone: isTombstone, isOwner: isOwner, floor: floor,
+        validatedWith: validatedWith, arrival: get.arrivals))
+    if case .found(let version) = outcome { keepNewest(get, version) }
+  }
+
+  /// Forgets a version that nobody tells any more.
+  mutating func dropUntold(_ get: GetOperation) {
+    guard let newest = get.newest, !get.seen.contains(where: { $0.stamp == newest.stamp }) else { return }
+    valueBytes -= newest.value.count
+    get.newest = nil
   }
 
   private mutating func keepNewest(_ get: GetOperation, _ version: StoredVersion) {
@@ -168,6 +202,8 @@ extension Node where Disk: ~Copyable {
     get.answers.withdraw(node)
     get.primaries.withdraw(node)
     get.seen.removeAll { $0.node == node }
+    forgetSecond(get, node)
+    dropUntold(get)
     get.obstacles.append((node, obstacle))
     if get.valueAsked == node { get.valueAsked = nil }
     askReplicas(operation, get, at: now)
@@ -176,7 +212,7 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - The end
 
-  private mutating func settleGet(_ operation: UInt64, _ get: GetOperation, at now: Moment) {
+  mutating func settleGet(_ operation: UInt64, _ get: GetOperation, at now: Moment) {
     guard gets[operation] != nil, get.fetchedFrom == nil else { return }
     switch (get.answers.verdict, get.primaries.verdict) {
     case (.impossible, _), (_, .impossible):
@@ -216,27 +252,34 @@ extension Node where Disk: ~Copyable {
 
   /// The value that a digest had announced, or something newer yet.
   private mutating func fetched(
-    _ operation: UInt64, _ get: GetOperation, _ node: NodeID, _ outcome: ReadOutcome, at now: Moment
+    _ operation: UInt64, _ get: GetOperation, _ node: NodeID, _ outcome: ReadOutcome, validatedWith: UInt16,
+    at now: Moment
   ) {
+    switch outcome {
     // What it said first, once more.
-    if case .digest = outcome { return }
-    guard case .found(let version) = outcome,
-      version.stamp >= get.seen.first(where: { $0.node == node })?.stamp ?? .zero
-    else {
-      if case .refused(let refusal) = outcome { return getReplicaFailed(operation, node, .refused(refusal), at: now) }
-      // What it told before it does not hold any more: a hint that was handed over meanwhile.
+    case .digest: return
+    case .refused(let refusal): return getReplicaFailed(operation, node, .refused(refusal), at: now)
+    // A hint that was handed over meanwhile.
+    case .absent where !get.primaries.replicas.contains(node):
       return getReplicaFailed(operation, node, .wentDown, at: now)
+    // It has purged meanwhile what it told before.
+    case .absent: break
+    case .found(let version):
+      guard version.stamp >= get.seen.first(where: { $0.node == node })?.stamp ?? .zero else {
+        return getReplicaFailed(operation, node, .wentDown, at: now)
+      }
     }
     get.fetchedFrom = nil
-    get.seen.removeAll { $0.node == node }
-    get.seen.append(GetOperation.Answer(node: node, stamp: version.stamp, isTombstone: version.isTombstone))
-    keepNewest(get, version)
+    note(get, node, outcome, validatedWith: validatedWith)
+    dropUntold(get)
+    revalidate(operation, get, at: now)
     settleGet(operation, get, at: now)
   }
 
   @discardableResult
   private mutating func removeGet(_ operation: UInt64) -> GetOperation? {
     guard let get = gets.removeValue(forKey: operation) else { return nil }
+    for second in get.second { secondReads[second.number] = nil }
     valueBytes -= get.newest?.value.count ?? 0
     return get
   }

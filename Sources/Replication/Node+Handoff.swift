@@ -6,7 +6,8 @@ import Storage
 
 // Handing hints over: as soon as an owner is up again, everything kept for it is sent, in the order of the log, a few at
 // a time, as pushes with the writes' own stamps. A hint is forgotten when the owner says that it durably holds the
-// write or something newer. Whatever is not answered stays and is sent again in the next pass: pushes may be repeated.
+// write or something newer, or that it has settled the matter with all other owners (`Node+StalePush.swift`). Whatever
+// is not answered, or put off, stays and is sent again in the next pass: pushes may be repeated.
 
 extension Node where Disk: ~Copyable {
   /// Hints of one target that have not been answered, and the bytes of their records.
@@ -23,8 +24,6 @@ extension Node where Disk: ~Copyable {
   private static var pausesMax: Int { 5 }
   /// What a node that has just come up needs until the other owners have found its stores whole, and it takes hints.
   private static var validationMilliseconds: UInt64 { 50 }
-  /// Requests to drain that wait at once; one more is refused.
-  static var drainWaitersMax: Int { 64 }
 
   // MARK: - A turn
 
@@ -88,15 +87,17 @@ extension Node where Disk: ~Copyable {
   private mutating func hand(_ hint: Hint, to index: Int, at now: Moment) {
     let node = handoffs.targets[index].node
     guard let key = ObjectKey(encoded: hint.key) else { return }
+    var version = hint.version
+    if !options.rules.hold(.hintStamp), let stamp = issueStamp(at: now) { version.stamp = stamp }
     let operation = newOperation(.handoff)
     let byteCount = hint.key.count + hint.version.value.count
     let store = storeID(hash(hint.key))
     handoffs.targets[index].inFlight[operation] = HandoffTable.InFlight(
-      place: hint.place, stamp: hint.version.stamp, byteCount: byteCount, sent: now.instant)
+      place: hint.place, stamp: version.stamp, byteCount: byteCount, sent: now.instant)
     handoffs.targets[index].bytesInFlight += byteCount
     handoffs.allowance -= max(byteCount, Self.hintBytesMin)
     let push = Push(
-      kind: .handoff, operation: operation, store: store, configID: configID(store), key: key, version: hint.version,
+      kind: .handoff, operation: operation, store: store, configID: configID(store), key: key, version: version,
       wantsApplied: false, wantsSynced: true)
     send(.push(push), to: node)
   }
@@ -160,7 +161,7 @@ extension Node where Disk: ~Copyable {
     handoffs.targets[index].inFlight[reply.operation] = nil
     handoffs.targets[index].bytesInFlight -= hint.byteCount
     switch reply.outcome {
-    case .applied(synced: true), .haveNewer(_, synced: true):
+    case .applied(synced: true), .haveNewer(_, synced: true), .handled:
       handoffs.targets[index].pauses = 0
       handoffs.targets[index].obstacle = nil
       handoffs.targets[index].deliveredSince += 1
@@ -169,6 +170,7 @@ extension Node where Disk: ~Copyable {
       _ = engine.forgetHint(hint.place, of: .hints(for: node))
     case .applied, .haveNewer: break
     case .stale: handoffs.targets[index].obstacle = .purged
+    case .retry: handoffs.targets[index].obstacle = .unsettled
     case .refused(let refusal):
       handoffs.targets[index].obstacle = .refused(refusal)
       if refusal.concernsNode, handoffs.targets[index].pausedUntil.map({ $0 <= now.instant }) ?? true {
@@ -279,87 +281,6 @@ extension Node where Disk: ~Copyable {
     guard let index = handoffs.index(node) else { return }
     handoffs.targets[index].isReading = false
     handoffs.targets[index].warm = warm
-  }
-
-  // MARK: - Asked for
-
-  /// Everything that can be handed over goes now, whatever was paused; answered when it has gone or cannot.
-  mutating func beginDrain(session: SessionID, at now: Moment) {
-    guard handoffs.waiters.count < Self.drainWaitersMax else {
-      return free.append(
-        .adminDone(.refused("\(handoffs.waiters.count) requests wait already"), session: session))
-    }
-    for index in handoffs.targets.indices {
-      handoffs.targets[index].pausedUntil = nil
-      if handoffs.targets[index].inFlight.isEmpty { handoffs.targets[index].rewind() }
-    }
-    handoffs.isActive = true
-    handoffs.waiters.append((session, counters.hintsDelivered))
-    answerDrainWaiters(at: now)
-  }
-
-  private mutating func answerDrainWaiters(at now: Moment) {
-    guard !handoffs.waiters.isEmpty, let engine else { return }
-    let isUnderWay = handoffs.targets.contains { target in
-      let id = StoreID.hints(for: target.node)
-      guard peers.isUp(target.node), engine.contains(id), engine.role(id) == .active, engine.hintStatus(id).count > 0
-      else { return false }
-      return !target.inFlight.isEmpty || target.pausedUntil.map { $0 <= now.instant } ?? true
-    }
-    guard !isUnderWay else { return }
-    let statuses = hintStatuses(at: now)
-    for waiter in handoffs.waiters {
-      let delivered = counters.hintsDelivered - waiter.delivered
-      free.append(.adminDone(.drained(delivered: delivered, statuses), session: waiter.session))
-    }
-    handoffs.waiters.removeAll()
-  }
-
-  /// The node stops: hints stay where they are.
-  mutating func endDrains() {
-    for waiter in handoffs.waiters {
-      free.append(.adminDone(.refused("node \(own.name) is stopping"), session: waiter.session))
-    }
-    handoffs.waiters.removeAll()
-  }
-
-  // MARK: - What operators see
-
-  /// Per other node, what is kept for it here and what becomes of it.
-  func hintStatuses(at now: Moment) -> [HintQueueStatus] {
-    guard let engine else { return [] }
-    return handoffs.targets.compactMap { target in
-      let id = StoreID.hints(for: target.node)
-      guard engine.contains(id), let member = ring.member(target.node) else { return nil }
-      let kept = engine.hintStatus(id)
-      var status = HintQueueStatus(member: member, count: kept.count, bytes: kept.bytes, fileBytes: kept.fileBytes)
-      if kept.count > 0 {
-        status.oldestMilliseconds = target.oldest.map {
-          now.wallMilliseconds - min(now.wallMilliseconds, $0.milliseconds)
-        }
-      }
-      status.inFlight = target.inFlight.count
-      status.delivered = target.deliveredSince
-      status.deliveringMilliseconds = target.began.map { now.instant.milliseconds(since: $0) }
-      status.state = hintState(target, kept.count, engine.role(id), at: now)
-      return status
-    }
-  }
-
-  private func hintState(
-    _ target: HandoffTable.Target, _ count: Int, _ role: StoreRole, at now: Moment
-  ) -> HintQueueStatus.State {
-    if role != .active {
-      return .waiting(
-        reason: "\(StoreID.hints(for: target.node)) is damaged: it is kept aside, and a new one is made")
-    }
-    if count == 0 { return .empty }
-    if !peers.isUp(target.node) { return .waiting(reason: describe(.down, of: target.node)) }
-    if let until = target.pausedUntil, until > now.instant {
-      let reason = target.obstacle.map { describe($0, of: target.node) } ?? "the next pass is due"
-      return .waiting(reason: reason)
-    }
-    return .sending
   }
 }
 

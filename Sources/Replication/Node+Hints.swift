@@ -13,7 +13,7 @@ extension Node where Disk: ~Copyable {
   /// Hints that wait here, whomever they are for.
   package var hintsWaiting: Int {
     guard let engine else { return 0 }
-    return engine.hintStoreIDs.reduce(0) { $0 + engine.hintStatus($1).count }
+    return engine.hintStoreIDs.reduce(0) { $0 + ($1 == quarantine ? 0 : engine.hintStatus($1).count) }
   }
 
   enum HintOutcome {

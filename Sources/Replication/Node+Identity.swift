@@ -101,10 +101,19 @@ extension Node where Disk: ~Copyable {
     return judged.judgement == .ok
   }
 
-  /// The owners for which that is so: bit i is owner i of `owners(store)`, and this node's own bit is set.
+  /// The owners that have found this store of ours whole: bit i is owner i of `owners(store)`, and this node's own bit is
+  /// set. It is their word that counts: a store that has forgotten something does not know it.
   func validatedWith(_ store: StoreID) -> UInt16 {
+    guard options.rules.hold(.validation), let engine, engine.contains(store) else { return .max }
     var mask: UInt16 = 0
-    for (index, node) in owners(store).enumerated() where index < 16 && isValidated(store, with: node) {
+    for (index, node) in owners(store).enumerated() where index < 16 {
+      guard node != own.id else {
+        mask |= 1 << UInt16(index)
+        continue
+      }
+      guard let pair = feeds.index(store, node), let verdict = feeds.pairs[pair].verdict,
+        verdict.judgement == .ok, verdict.incarnation == engine.incarnation(store)
+      else { continue }
       mask |= 1 << UInt16(index)
     }
     return mask

@@ -45,7 +45,9 @@ extension Node where Disk: ~Copyable {
       switch outcome {
       case .applied(let position), .equal(let position): putApplied(operation, put, position)
       case .newer(let stamp, let position):
-        if mayBeStampedAnew { return stampAnew(operation, above: stamp.time, at: now) }
+        if mayBeStampedAnew || !options.rules.hold(.oneStamp) {
+          return stampAnew(operation, above: stamp.time, at: now)
+        }
         // Some owner may hold this put already, and a later write has replaced it here: the put lost, and is done.
         putApplied(operation, put, position)
       case .belowFloor(let floor):
@@ -63,7 +65,7 @@ extension Node where Disk: ~Copyable {
   }
 
   /// The stamp did not win here and nobody has applied it: another one, chosen where the first was.
-  private mutating func stampAnew(_ operation: UInt64, above time: HybridTime, at now: Moment) {
+  mutating func stampAnew(_ operation: UInt64, above time: HybridTime, at now: Moment) {
     guard let put = writes[operation] else { return }
     identity.clock.observe(time)
     if case .forwarder(let node, let number, let bootID) = put.origin {

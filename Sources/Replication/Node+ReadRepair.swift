@@ -12,17 +12,23 @@ extension Node where Disk: ~Copyable {
   /// Sends `version`, which is the newest that the read saw, to the owners that had less.
   mutating func repair(_ get: GetOperation, _ version: StoredVersion) {
     for answer in get.seen where answer.stamp ?? .zero < version.stamp {
+      // A tombstone that it has purged does not go back to it: what it may lack the feed brings.
+      if version.isTombstone, answer.stamp == nil, version.stamp <= answer.floor { continue }
       guard get.primaries.replicas.contains(answer.node), !chaos.strikes(.repairDropped) else { continue }
       counters.readRepairs += 1
       if answer.node == own.id {
         repairOwn(Repair(key: get.key, hash: get.hash, store: get.store, version: version), warm: nil)
       } else {
-        let push = Push(
-          kind: .repair, operation: 0, store: get.store, configID: get.configID, key: get.key, version: version,
-          wantsApplied: false, wantsSynced: false)
-        send(.push(push), to: answer.node)
+        let repair = Repair(key: get.key, hash: get.hash, store: get.store, version: version)
+        send(.push(push(of: repair)), to: answer.node)
       }
     }
+  }
+
+  private func push(of repair: Repair) -> Push {
+    Push(
+      kind: .repair, operation: 0, store: repair.store, configID: configID(repair.store), key: repair.key,
+      version: repair.version, wantsApplied: false, wantsSynced: false)
   }
 
   mutating func repairOwn(_ repair: Repair, warm: WarmBytes?) {
@@ -31,7 +37,11 @@ extension Node where Disk: ~Copyable {
     do throws(StorageError) {
       let outcome = try engine.apply(
         repair.version, key: repair.key.encoded, hash: repair.hash, to: repair.store, warm: warm, on: &disk)
-      if case .cold(let read) = outcome { _ = readCold(read, for: .repair(repair)) }
+      switch outcome {
+      case .cold(let read): _ = readCold(read, for: .repair(repair))
+      case .belowFloor: settleStale(push(of: repair), from: own.id, at: present)
+      case .applied, .equal, .newer, .refused: break
+      }
     } catch {
       _ = refusal(of: repair.store, error)
     }

@@ -95,11 +95,13 @@ extension Node where Disk: ~Copyable {
     }
     let rest =
       store.isHints
-      ? "a new one is made; \(hints == 0 ? "the hints" : "\(hints) hints") in it are lost, and read repair and "
-        + "anti-entropy bring what they said"
+      ? store == quarantine
+        ? "a new one is made; the \(kept(in: store)) in it stay there alone"
+        : "a new one is made; \(hints == 0 ? "the hints" : "\(hints) hints") in it are lost, and read repair and "
+          + "anti-entropy bring what they said"
       : "a new one is made, and filled from the other owners"
     free.append(.log(.warning, "store \(store) was fenced and is kept in \(directory): \(rest)"))
-    if store.isHints { counters.hintsLost += UInt64(hints) }
+    if store.isHints, store != quarantine { counters.hintsLost += UInt64(hints) }
     rebuilds.waiting[store] = nil
     rebuilds.current = RebuildTable.Rebuild(seed: seed, lost: lost, directory: directory, setAside: steps)
     startRebuild(engine)

@@ -50,6 +50,7 @@ extension Node where Disk: ~Copyable {
         acknowledge(push, in: push.store, to: node, position) { .applied(synced: $0) }
       case .newer(let stamp, let position):
         acknowledge(push, in: push.store, to: node, position) { .haveNewer(stamp, synced: $0) }
+      case .belowFloor where push.kind != .write: settleStale(push, from: node, at: present)
       case .belowFloor:
         counters.stalePushesRefused += 1
         replyToPush(push, to: node, .stale(identity.clock.last))
@@ -111,7 +112,9 @@ extension Node where Disk: ~Copyable {
   }
 
   mutating func replyToRead(_ read: PeerRead, to node: NodeID, _ outcome: ReadOutcome) {
-    send(.readReply(PeerReadReply(operation: read.operation, outcome: outcome)), to: node)
+    let validated = read.subject == .hint ? 0 : validatedWith(read.store)
+    send(
+      .readReply(PeerReadReply(operation: read.operation, outcome: outcome, validatedWith: validated)), to: node)
   }
 
   /// What this node's store holds; damage is a refusal, never "absent".
@@ -154,6 +157,8 @@ extension Node where Disk: ~Copyable {
     case .merge: merges.warm = warm
     case .exchange(let number): exchangeReadFinished(number, warm)
     case .pullAnswer(let work): continuePull(work, warm: warm)
+    case .stalePush(let number): stalePushRead(number, warm)
+    case .quarantine(let work, let session): quarantineReadFinished(work, session, warm, at: now)
     case .feed(let node): feedReadFinished(node, warm)
     case .feedAnswer(let node): feedAnswerReadFinished(node, warm)
     case .purge(let store): purgeReadFinished(store, warm)

@@ -21,7 +21,7 @@ extension Node where Disk: ~Copyable {
       clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: totals,
       recovery: recovery, queues: queues, journal: engine?.journalStatus,
       merge: engine?.mergeStatus ?? MergeStatus(), space: engine?.spaceStatus,
-      hints: hintStatuses(at: now), antiEntropy: antiEntropyStatus(at: now))
+      hints: hintStatuses(at: now), antiEntropy: antiEntropyStatus(at: now), quarantine: quarantineStatus)
   }
 
   private func statuses(of engine: Engine, at now: Moment) -> [StoreStatus] {

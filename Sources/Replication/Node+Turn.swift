@@ -28,6 +28,7 @@ extension Node where Disk: ~Copyable {
     reviewRebuilds(at: now)
     tellClockDoubt(at: now)
     reviewDisk(at: now)
+    if let engine { reviewQuarantine(engine) }
     keepLease(at: now)
     advancePhase(at: now)
     startEngineWork(at: now)
@@ -39,7 +40,7 @@ extension Node where Disk: ~Copyable {
     case .write: wakeWrite(operation, at: now)
     case .get: wakeGet(operation, at: now)
     case .forward: wakeForward(operation, at: now)
-    case .list, .handoff, .exchange, nil: break
+    case .list, .handoff, .exchange, .secondRead, nil: break
     }
   }
 
@@ -173,7 +174,7 @@ extension Node where Disk: ~Copyable {
       switch OperationKind(of: operation) {
       case .write: coordinateWrite(operation, warm: nil, at: now)
       case .forward: sendForward(operation, at: now)
-      case .get, .list, .handoff, .exchange, nil: break
+      case .get, .list, .handoff, .exchange, .secondRead, nil: break
       }
     }
   }

@@ -117,7 +117,7 @@ extension Node where Disk: ~Copyable {
     switch OperationKind(of: reply.operation) {
     case .write: receiveWriteReply(reply, from: node, at: now)
     case .handoff: receiveHandoffReply(reply, from: node, at: now)
-    case .get, .forward, .list, .exchange, nil: break
+    case .get, .forward, .list, .exchange, .secondRead, nil: break
     }
   }
 
@@ -126,16 +126,20 @@ extension Node where Disk: ~Copyable {
     guard let write = writes[operation], write.isApplied, write.version.stamp == reply.stamp,
       write.progress.wasSent(node)
     else { return }
-    let mayBeat = !write.isAnswered && write.isDelete
+    // Rule ONE STAMP: a put is never stamped anew, however late it learns of something newer.
+    let mayBeat = write.isDelete ? !write.isAnswered : !options.rules.hold(.oneStamp)
     switch reply.outcome {
     case .applied(let synced): taken(write, by: node, synced: synced)
     case .haveNewer(let stamp, let synced):
-      if mayBeat { return beat(stamp.time, operation, at: now) }
+      if mayBeat, write.isDelete { return beat(stamp.time, operation, at: now) }
+      if mayBeat { return stampAnew(operation, above: stamp.time, at: now) }
       // A replica that holds something newer durably holds what this write loses to: it counts.
       taken(write, by: node, synced: synced)
     case .stale(let time):
-      if mayBeat { return beat(time, operation, at: now) }
+      if mayBeat, write.isDelete { return beat(time, operation, at: now) }
       replicaFailed(operation, node, .purged)
+    // Nobody says that to a client's write.
+    case .handled, .retry: replicaFailed(operation, node, .refused(.unavailable))
     case .refused(let refusal): replicaFailed(operation, node, .refused(refusal))
     }
     settleWrite(operation, write)
@@ -308,6 +312,7 @@ extension Node where Disk: ~Copyable {
     case .refused(let refusal): return "\(name(node)): \(refusal)"
     case .busy: return "\(name(node)): too many writes wait for it"
     case .purged: return "\(name(node)): the key was deleted and purged meanwhile"
+    case .unsettled: return "\(name(node)) has purged newer tombstones, and cannot ask every other owner what it holds"
     }
   }
 }

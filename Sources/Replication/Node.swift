@@ -39,6 +39,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Of `writes`, those whose client has its answer: what is left to do is for replicas that have not answered.
   var answeredWrites = 0
   var gets: [UInt64: GetOperation] = [:]
+  /// By the number of a question that a read asks for the second time, the read.
+  var secondReads: [UInt64: UInt64] = [:]
   var readLatency: ReadLatency
   var forwards: [UInt64: ForwardOperation] = [:]
   var lists: [ListOperation] = []
@@ -55,6 +57,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var scrubbing = Scrubbing()
   var damages = DamageTable()
   var rebuilds = RebuildTable()
+  var quarantined = QuarantineTable()
+  var stalePushes = StalePushTable()
   /// Who asked for the snapshot that is being made.
   var snapshotWaiter: SessionID?
   var leaseWaiters: [UInt64] = []
@@ -184,6 +188,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     if stopReason == nil, continueMerge(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueHandoff(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueExchanges(at: now) { batch.wantsTurn = true }
+    if stopReason == nil, continueStalePushes(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueFeeds(at: now) { batch.wantsTurn = true }
     if stopReason == nil { continueScrub(at: now) }
     if stopReason == nil, let engine {
@@ -221,6 +226,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   package var operationsInProgress: Int {
     clientOperations + answeredWrites + (merges.isActive ? 1 : 0) + (snapshotWaiter == nil ? 0 : 1)
       + (handoffs.isActive ? 1 : 0) + (exchanges.isActive ? 1 : 0) + (isFeeding ? 1 : 0)
+      + (stalePushes.entries.isEmpty ? 0 : 1)
   }
 
   /// Of them those that somebody waits for.

@@ -21,6 +21,8 @@ enum OperationKind: UInt64 {
   case list = 3
   case handoff = 4
   case exchange = 5
+  /// An owner asked once more by a read (`secondReads`).
+  case secondRead = 6
 
   /// Numbers of one kind are this far apart.
   static let stride: UInt64 = 8
@@ -142,6 +144,13 @@ final class GetOperation {
     /// Nil: it has none.
     let stamp: Stamp?
     let isTombstone: Bool
+    let isOwner: Bool
+    /// Of its store, where it has none.
+    let floor: Stamp
+    /// Owners with which its store is validated, by their place among them.
+    let validatedWith: UInt16
+    /// How many answers the read had when this came.
+    let arrival: Int
   }
 
   let session: SessionID
@@ -149,6 +158,7 @@ final class GetOperation {
   let hash: UInt64
   let store: StoreID
   let configID: UInt64
+  let owners: [NodeID]
   let r: Int
   let began: Instant
   let deadline: Instant
@@ -163,6 +173,11 @@ final class GetOperation {
   /// Who is asked for a value that only its digest was known of.
   @safe @exclusivity(unchecked) var fetchedFrom: NodeID?
   @safe @exclusivity(unchecked) var seen: [Answer] = []
+  @safe @exclusivity(unchecked) var arrivals = 0
+  /// Of those that were asked when others had answered: after how many answers, when they were asked last.
+  @safe @exclusivity(unchecked) var askedAfter: [(node: NodeID, arrivals: Int)] = []
+  /// Owners that are asked once more, and the number of that question; and how often that has happened.
+  @safe @exclusivity(unchecked) var second: [(node: NodeID, number: UInt64)] = []
   /// The newest version that came whole, a tombstone included.
   @safe @exclusivity(unchecked) var newest: StoredVersion?
   @safe @exclusivity(unchecked) var obstacles: [(node: NodeID, obstacle: Obstacle)] = []
@@ -170,6 +185,7 @@ final class GetOperation {
   /// One more replica than the quorum needs has been asked: there is no second time.
   var isHedged = false
   var askedFallbacks = false
+  var isRevalidated = false
 
   init(
     session: SessionID, key: ObjectKey, hash: UInt64, store: StoreID, configID: UInt64, owners: [NodeID], r: Int,
@@ -180,12 +196,21 @@ final class GetOperation {
     self.hash = hash
     self.store = store
     self.configID = configID
+    self.owners = owners
     self.r = r
     self.began = began
     self.deadline = deadline
     answers = QuorumTally(replicas: owners, wanted: r)
     primaries = QuorumTally(replicas: owners, wanted: pr)
   }
+
+  /// It was asked now; what others say from here on it may have known.
+  func noteAsked(_ node: NodeID) {
+    askedAfter.removeAll { $0.node == node }
+    if arrivals > 0 { askedAfter.append((node, arrivals)) }
+  }
+
+  func arrivals(whenAsking node: NodeID) -> Int { askedAfter.first { $0.node == node }?.arrivals ?? 0 }
 }
 
 struct ForwardOperation: Sendable {
@@ -253,6 +278,10 @@ enum PendingRead: Sendable {
   case exchange(UInt64)
   /// Records that another owner asked for.
   case pullAnswer(PullWork)
+  /// A push that was not above the floor, by its number.
+  case stalePush(UInt64)
+  /// An entry of the quarantine, for an operator.
+  case quarantine(QuarantineWork, SessionID)
   /// A tombstone of this peer's feed.
   case feed(NodeID)
   /// Tombstones that this peer asked for.

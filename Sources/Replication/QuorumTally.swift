@@ -55,6 +55,13 @@ package struct QuorumTally: Equatable, Sendable {
     refusedMask |= 1 << UInt64(index)
   }
 
+  /// The node has been asked once more: what it said does not count until it answers.
+  package mutating func reopen(_ node: NodeID) {
+    guard let index = replicas.firstIndex(of: node) else { return }
+    acceptedMask &= ~(1 << UInt64(index))
+    refusedMask &= ~(1 << UInt64(index))
+  }
+
   /// True when this replica has said neither yes nor no.
   package func isOpen(_ node: NodeID) -> Bool {
     guard let index = replicas.firstIndex(of: node) else { return false }

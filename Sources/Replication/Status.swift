@@ -59,13 +59,14 @@ package struct NodeStatus: Sendable {
   /// What is kept here for each other node.
   package let hints: [HintQueueStatus]
   package let antiEntropy: AntiEntropyStatus
+  package let quarantine: QuarantineStatus
 
   package init(
     member: Member, state: State, clusterID: Identity128?, bootID: UInt64, actor: ActorID, ringEpoch: UInt64,
     peers: [Peer], stores: [StoreStatus], clockInDoubt: Bool, operationsInProgress: Int, counters: NodeCounters,
     recovery: RecoveryReport, queues: NodeQueues = NodeQueues(), journal: JournalStatus? = nil,
     merge: MergeStatus = MergeStatus(), space: SpaceStatus? = nil, hints: [HintQueueStatus] = [],
-    antiEntropy: AntiEntropyStatus = AntiEntropyStatus()
+    antiEntropy: AntiEntropyStatus = AntiEntropyStatus(), quarantine: QuarantineStatus = QuarantineStatus()
   ) {
     self.member = member
     self.state = state
@@ -85,6 +86,7 @@ package struct NodeStatus: Sendable {
     self.space = space
     self.hints = hints
     self.antiEntropy = antiEntropy
+    self.quarantine = quarantine
   }
 
   package var keysLive: Int { stores.reduce(0) { $0 + $1.keysLive } }
@@ -141,6 +143,17 @@ package struct NodeCounters: Equatable, Sendable {
   package var failures = FailureCounters()
   package var overloads: UInt64 = 0
   package var stalePushesRefused: UInt64 = 0
+  /// Of repairs and hints below the floor: asked of all other owners, found to be in nobody's hands, put off.
+  package var stalePushesPulled: UInt64 = 0
+  package var stalePushesDropped: UInt64 = 0
+  package var stalePushesPutOff: UInt64 = 0
+  /// Values that went to quarantine, and those that found no room there and wait.
+  package var quarantined: UInt64 = 0
+  package var quarantineRefused: UInt64 = 0
+  /// Reads in which an owner was asked once more, because another had purged what it told; and in which an answer did
+  /// not count, because its owner was not validated with that other, or because it was an old hint.
+  package var revalidatedReads: UInt64 = 0
+  package var withdrawnReads: UInt64 = 0
   package var syncs: UInt64 = 0
   /// Pings to peers, for others too.
   package var probes: UInt64 = 0

@@ -17,12 +17,14 @@ enum Obstacle: Equatable, Sendable {
   case busy
   /// It has purged the key's tombstone, and may not take an older write.
   case purged
+  /// It has purged something newer, and could not ask all other owners what they hold.
+  case unsettled
 
   /// It lacks the write and will want it: a hint is kept for it.
   var wantsHint: Bool {
     switch self {
     case .purged, .refused(.wrongConfig), .refused(.notOwner): false
-    case .down, .wentDown, .silent, .busy, .refused: true
+    case .down, .wentDown, .silent, .busy, .unsettled, .refused: true
     }
   }
 }

@@ -53,7 +53,7 @@ struct Wiretap {
   func handedOver(_ reply: PushReply, to asker: Int) -> (key: Int, stamp: Stamp)? {
     switch reply.outcome {
     case .applied, .haveNewer: handoffs[Question(asker: asker, operation: reply.operation)]
-    case .stale, .refused: nil
+    case .stale, .handled, .retry, .refused: nil
     }
   }
 
@@ -66,7 +66,7 @@ struct Wiretap {
     case .pushReply(let reply):
       switch reply.outcome {
       case .applied, .haveNewer: return pushed[Question(asker: asker, operation: reply.operation)]
-      case .stale, .refused: return nil
+      case .stale, .handled, .retry, .refused: return nil
       }
     default: return nil
     }
@@ -117,7 +117,7 @@ struct Wiretap {
         }
         let kept = (askedToKeep[reply.stamp] ?? 0) & (1 << UInt64(sender))
         if kept != 0 { standIns[reply.stamp, default: 0] |= kept }
-      case .stale, .refused: break
+      case .stale, .handled, .retry, .refused: break
       }
       return nil
     case .compare, .compareReply, .pull, .pullReply:

@@ -29,7 +29,10 @@ struct RandomMessages {
     case 4: .push(push())
     case 5: .pushReply(PushReply(operation: random.next(), stamp: stamp(), outcome: pushOutcome()))
     case 6: .read(PeerRead(subject(), operation: random.next(), store: store(), configID: random.next(), key: key()))
-    case 7: .readReply(PeerReadReply(operation: random.next(), outcome: readOutcome()))
+    case 7:
+      .readReply(
+        PeerReadReply(
+          operation: random.next(), outcome: readOutcome(), validatedWith: UInt16(truncatingIfNeeded: u32())))
     case 8: .forward(forward())
     case 9:
       .forwardReply(
@@ -246,10 +249,12 @@ struct RandomMessages {
   private mutating func subject() -> ReadSubject { ReadSubject(rawValue: UInt8(1 + random.below(3))) ?? .value }
 
   private mutating func pushOutcome() -> PushOutcome {
-    switch random.below(4) {
+    switch random.below(6) {
     case 0: .applied(synced: flag())
     case 1: .haveNewer(stamp(), synced: flag())
     case 2: .stale(time())
+    case 3: .handled
+    case 4: .retry
     default: .refused(refusal())
     }
   }

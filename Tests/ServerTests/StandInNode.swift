@@ -72,6 +72,9 @@ final class StandInNode: DrivenNode {
       syncInFlight = false
     case .admin(.drainHints, let session):
       effects.append(.adminDone(.drained(delivered: 3, StandInNode.hints), session: session))
+    case .admin(.quarantine, let session), .admin(.quarantineRead, let session), .admin(.quarantinePut, let session),
+      .admin(.quarantineDiscard, let session):
+      effects.append(.adminDone(.quarantineAbsent, session: session))
     case .admin(.antiEntropy, let session):
       effects.append(.adminDone(.antiEntropy(.sample), session: session))
     case .admin(.merge, let session):
