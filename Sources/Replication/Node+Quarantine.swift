@@ -114,7 +114,7 @@ extension Node where Disk: ~Copyable {
       case .quarantine(let from):
         switch try engine.keys(in: quarantine, from: from, matching: KeyPattern([]), warm: warm, on: &disk) {
         case .page(let page):
-          let page = QuarantinePage(page, quarantineStatus)
+          let page = QuarantinePage(page, quarantineStatus, node: own.name)
           free.append(.adminDone(.quarantine(page), session: session))
         case .cold(let read): readForQuarantine(read, .asked(request), session)
         }
@@ -232,8 +232,8 @@ extension Node where Disk: ~Copyable {
 }
 
 extension QuarantinePage {
-  fileprivate init(_ page: KeyPage, _ status: QuarantineStatus) {
-    self.init(entries: [], next: page.next, status: status)
+  fileprivate init(_ page: KeyPage, _ status: QuarantineStatus, node: String) {
+    self.init(entries: [], next: page.next, status: status, node: node)
     var offset = 0
     while let entry = page.entry(at: offset) {
       offset = entry.key.upperBound

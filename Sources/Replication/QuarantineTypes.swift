@@ -24,7 +24,10 @@ package struct QuarantinePage: Equatable, Sendable {
   package var next: UInt64?
   /// Of the whole.
   package var status: QuarantineStatus
-  package init(entries: [QuarantineEntry], next: UInt64?, status: QuarantineStatus) {
+  /// Name of the node.
+  package var node: String
+  package init(entries: [QuarantineEntry], next: UInt64?, status: QuarantineStatus, node: String) {
+    self.node = node
     self.entries = entries
     self.next = next
     self.status = status
