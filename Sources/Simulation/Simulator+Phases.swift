@@ -162,6 +162,7 @@ extension Simulator {
   func prove() {
     guard proofsDone < proofs.count else {
       note(.phase, nil, 4, "=== proved")
+      checkWaiting()
       guard !healRest() else { return }
       phase = .comparing
       scheduleReview()
