@@ -58,7 +58,7 @@ extension HTTPSession {
   mutating func seen() -> [Seen] {
     actions().map { action in
       switch action {
-      case .needMore, .list, .quarantine: fatalError("not collected")
+      case .needMore, .list: fatalError("not collected")
       case .request(let request, let reply):
         .request(request, closes: reply.closesConnection, answer: reply.text(.stored(stamp: sampleStamp)))
       case .admin(let route, let reply): .admin(route, closes: reply.closesConnection)
