@@ -83,13 +83,19 @@ package struct StoreStatesReply: Equatable, Sendable {
   package var yourBootID: UInt64
   /// The number of what is answered.
   package var answers: UInt64
+  /// The number of the last states that the sender has told of itself: those that come after this answer and were sent
+  /// before it say less than it does, and are ignored (rule STATE ORDER).
+  package var follows: UInt64
   /// Of every store that was told of and that the sender has.
   package var verdicts: [StoreVerdict]
   package var feeds: [StoreFeed]
-  package init(bootID: UInt64, yourBootID: UInt64, answers: UInt64, verdicts: [StoreVerdict], feeds: [StoreFeed]) {
+  package init(
+    bootID: UInt64, yourBootID: UInt64, answers: UInt64, follows: UInt64, verdicts: [StoreVerdict], feeds: [StoreFeed]
+  ) {
     self.bootID = bootID
     self.yourBootID = yourBootID
     self.answers = answers
+    self.follows = follows
     self.verdicts = verdicts
     self.feeds = feeds
   }

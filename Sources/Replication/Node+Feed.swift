@@ -98,6 +98,9 @@ extension Node where Disk: ~Copyable {
     feeds.lines[line].question = nil
     feeds.lines[line].isDirty = true
     feeds.isDirty = true
+    if options.rules.hold(.stateOrder) {
+      peers[index].lastStatesSequence = max(peers[index].lastStatesSequence, reply.follows)
+    }
     let verdicts = reply.verdicts.filter { engine.contains($0.store) }
     for said in question.said {
       let isJudged = verdicts.contains { $0.store == said.state.store && $0.incarnation == said.state.incarnation }
