@@ -108,6 +108,8 @@ struct FeedAnswer: Sendable {
 /// A store of this node: how long its tombstones are here, and how many of them may go.
 struct FeedStore: Sendable {
   let store: StoreID
+  /// Of `FeedTable.pairs`, those with its other owners.
+  let pairs: Range<Int>
   var incarnation: Identity128
   /// When its promises were first found whole, in this life of the process (rule HOLD).
   var contact: Instant?

@@ -21,10 +21,10 @@ extension Node where Disk: ~Copyable {
   mutating func listFeeds(_ engine: Engine) {
     guard feeds.pairs.isEmpty else { return }
     for store in engine.storeIDs {
-      feeds.stores.append(FeedStore(store: store, incarnation: engine.incarnation(store)))
-      for node in owners(store).sorted() where node != own.id {
-        feeds.pairs.append(FeedPair(store: store, node: node))
-      }
+      let others = owners(store).sorted().filter { $0 != own.id }
+      let pairs = feeds.pairs.count..<feeds.pairs.count + others.count
+      feeds.stores.append(FeedStore(store: store, pairs: pairs, incarnation: engine.incarnation(store)))
+      for node in others { feeds.pairs.append(FeedPair(store: store, node: node)) }
     }
     feeds.lines = peers.peers.map { FeedLine(node: $0.member.id, next: present) }
   }
@@ -159,10 +159,16 @@ extension Node where Disk: ~Copyable {
     guard feeds.isActive else { return false }
     feeds.isActive = false
     var isHungry = false
-    for line in feeds.lines.indices {
-      if continueFeedAnswer(line, engine) { isHungry = true }
-    }
     var left = Self.feedEntriesPerTurn
+    for line in feeds.lines.indices {
+      while continueFeedAnswer(line, engine, &left) {
+        guard left > 0 else {
+          isHungry = true
+          break
+        }
+      }
+    }
+    left = Self.feedEntriesPerTurn
     for line in feeds.lines.indices { applyFeeds(line, engine, &left) }
     if feeds.hasDrafts { settleDrafts(engine) }
     left = Self.feedEntriesPerTurn
