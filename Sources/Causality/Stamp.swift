@@ -42,6 +42,17 @@ package struct Stamp: Hashable, Comparable, Sendable, CustomStringConvertible {
   }
   package var description: String { "\(time)@\(actor)" }
 
+  /// From what `description` gives; nil for anything else.
+  package init?(_ text: String) {
+    let parts = text.split(separator: "@", omittingEmptySubsequences: false)
+    guard parts.count == 2, let actor = UInt32(parts[1], radix: 16) else { return nil }
+    let time = parts[0].split(separator: ".", omittingEmptySubsequences: false)
+    guard time.count == 2, let milliseconds = UInt64(time[0]), milliseconds < 1 << 48, let counter = UInt16(time[1])
+    else { return nil }
+    self.init(time: HybridTime(milliseconds: milliseconds, counter: counter), actor: ActorID(actor))
+    guard description == text else { return nil }
+  }
+
   package static let byteCount = 12
 
   package func append(to bytes: inout [UInt8]) {

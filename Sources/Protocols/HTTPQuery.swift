@@ -78,24 +78,6 @@ struct ObjectOptions: Equatable {
   }
 }
 
-/// What a query asks of a snapshot, as it stands there.
-package struct SnapshotParameters: Equatable, Sendable {
-  package private(set) var name: String?
-  package private(set) var store: String?
-
-  package init() {}
-
-  init(query bytes: [UInt8], _ query: Range<Int>) throws(HTTPProblem) {
-    try forEachParameter(bytes, query) { (name, value) throws(HTTPProblem) in
-      switch name {
-      case "name": self.name = value
-      case "store": store = value
-      default: throw .unknownParameter(name)
-      }
-    }
-  }
-}
-
 /// What a query asks of a listing or of properties.
 struct ListOptions: Equatable {
   enum Mode { case whole, stream }
@@ -140,7 +122,7 @@ struct ListOptions: Equatable {
 }
 
 /// Calls `body` with the name and the value of each parameter of a query.
-private func forEachParameter(
+func forEachParameter(
   _ bytes: [UInt8], _ query: Range<Int>, _ body: (String, String) throws(HTTPProblem) -> Void
 ) throws(HTTPProblem) {
   for pair in bytes[query].split(separator: UInt8(ascii: "&")) {
@@ -163,7 +145,7 @@ private func timeout(of value: String) throws(HTTPProblem) -> UInt32 {
 }
 
 extension HTTPProblem {
-  fileprivate static func unknownParameter(_ name: String) -> HTTPProblem {
+  static func unknownParameter(_ name: String) -> HTTPProblem {
     HTTPProblem(status: 400, text: "Unknown query parameter: \(name)")
   }
 }

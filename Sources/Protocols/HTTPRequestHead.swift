@@ -28,6 +28,7 @@ struct HTTPRequestHead: Sendable {
   private(set) var metadata: [(name: Range<Int>, value: Range<Int>)] = []
   private(set) var links: Shared<ObjectLinks>?
   private(set) var snapshot: Shared<SnapshotParameters>?
+  private(set) var quarantine: Shared<QuarantineParameters>?
   /// An Accept header that allows everything; only what another one excludes would count.
   private var acceptsAll = false
   /// A Connection header said close: no other one takes that back.
@@ -124,6 +125,8 @@ struct HTTPRequestHead: Sendable {
       case .keys, .buckets, .properties:
         if let query { listing = try ListOptions(query: bytes, query, of: route) }
       case .admin(.snapshot): if let query { snapshot = Shared(try SnapshotParameters(query: bytes, query)) }
+      case .admin(.quarantine), .admin(.quarantineTask):
+        if let query { quarantine = Shared(try QuarantineParameters(query: bytes, query)) }
       case .admin, .root, .problem: break
       }
     } catch {

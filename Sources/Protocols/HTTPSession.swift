@@ -15,6 +15,8 @@ package enum HTTPAction: Sendable {
   /// For the server itself.
   case admin(AdminRoute, HTTPReply)
   case snapshot(SnapshotParameters, HTTPReply)
+  /// A page of it, or something to do with one entry.
+  case quarantine(QuarantineParameters, isTask: Bool, HTTPReply)
   /// An interim response (100 Continue), not an answer.
   case send([UInt8])
   /// A complete answer.
@@ -157,6 +159,9 @@ package struct HTTPSession: Sendable {
     case .properties(let bucket):
       action = answer(BucketProperties.document(bucket: bucket, replicas: replicas))
     case .admin(.snapshot): action = .snapshot(head.snapshot?.value ?? SnapshotParameters(), reply())
+    case .admin(let route) where route == .quarantine || route == .quarantineTask:
+      let parameters = head.quarantine?.value ?? QuarantineParameters()
+      action = .quarantine(parameters, isTask: route == .quarantineTask, reply())
     case .admin(let route):
       let isText = route == .stats && head.acceptsOnlyText
       action = .admin(route, reply(special: isText ? [.text] : nil))

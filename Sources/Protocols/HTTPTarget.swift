@@ -6,20 +6,31 @@ import Primitives
 
 /// What operators ask over HTTP; the server answers from the node's status.
 package enum AdminRoute: Sendable, Equatable, CaseIterable {
-  case ping, ready, stats, metrics, status, ring, members, config, hints, antiEntropy
+  case ping, ready, stats, metrics, status, ring, members, config, hints, antiEntropy, tombstones
   /// What the node looks up.
-  case snapshots
+  case snapshots, quarantine
   /// Something to do, by POST; answered when it is done.
   case merge, snapshot, drainHints
   /// By POST where GET shows `antiEntropy`.
   case antiEntropyRound
+  /// By POST where GET shows `quarantine`.
+  case quarantineTask
 
   /// Asked for by POST, because it does something.
   package var isTask: Bool {
-    self == .merge || self == .snapshot || self == .drainHints || self == .antiEntropyRound
+    switch self {
+    case .merge, .snapshot, .drainHints, .antiEntropyRound, .quarantineTask: true
+    default: false
+    }
   }
   /// What POST does at the path where GET shows this; nil where there is nothing to do.
-  var task: AdminRoute? { self == .antiEntropy ? .antiEntropyRound : nil }
+  var task: AdminRoute? {
+    switch self {
+    case .antiEntropy: .antiEntropyRound
+    case .quarantine: .quarantineTask
+    default: nil
+    }
+  }
 
   /// What is no JSON is text, which nobody is refused.
   var isJSON: Bool {
@@ -173,6 +184,8 @@ enum HTTPRoute: Equatable {
     case _ where HTTPText.equals(bytes, path, "admin/config"): .config
     case _ where HTTPText.equals(bytes, path, "admin/hints"): .hints
     case _ where HTTPText.equals(bytes, path, "admin/anti-entropy"): .antiEntropy
+    case _ where HTTPText.equals(bytes, path, "admin/tombstones"): .tombstones
+    case _ where HTTPText.equals(bytes, path, "admin/quarantine"): .quarantine
     case _ where HTTPText.equals(bytes, path, "admin/merge"): .merge
     case _ where HTTPText.equals(bytes, path, "admin/drain-hints"): .drainHints
     case _ where HTTPText.equals(bytes, path, "admin/snapshot"): .snapshot

@@ -31,6 +31,8 @@ struct FeedPair: Sendable {
   /// Of its store, in whichever boot it was told last; and where its feed ends, as far as it has told.
   var incarnation = Identity128.none
   var head: UInt64 = 0
+  /// What it has given last was not all that there was.
+  var hasMore = false
 
   /// A cursor that is not durable yet.
   var draft: Draft?
@@ -49,6 +51,7 @@ struct FeedPair: Sendable {
   /// Its store, or ours, is another one.
   mutating func forgetProgress() {
     draft = nil
+    hasMore = false
     settled = 0
     candidate = nil
   }
@@ -105,6 +108,8 @@ struct FeedAnswer: Sendable {
 /// A store of this node: how long its tombstones are here, and how many of them may go.
 struct FeedStore: Sendable {
   let store: StoreID
+  /// Of `FeedTable.pairs`, those with its other owners.
+  let pairs: Range<Int>
   var incarnation: Identity128
   /// When its promises were first found whole, in this life of the process (rule HOLD).
   var contact: Instant?

@@ -21,10 +21,10 @@ extension Node where Disk: ~Copyable {
   mutating func listFeeds(_ engine: Engine) {
     guard feeds.pairs.isEmpty else { return }
     for store in engine.storeIDs {
-      feeds.stores.append(FeedStore(store: store, incarnation: engine.incarnation(store)))
-      for node in owners(store).sorted() where node != own.id {
-        feeds.pairs.append(FeedPair(store: store, node: node))
-      }
+      let others = owners(store).sorted().filter { $0 != own.id }
+      let pairs = feeds.pairs.count..<feeds.pairs.count + others.count
+      feeds.stores.append(FeedStore(store: store, pairs: pairs, incarnation: engine.incarnation(store)))
+      for node in others { feeds.pairs.append(FeedPair(store: store, node: node)) }
     }
     feeds.lines = peers.peers.map { FeedLine(node: $0.member.id, next: present) }
   }
@@ -107,6 +107,7 @@ extension Node where Disk: ~Copyable {
       feed.entries.allSatisfy({ storeID(hash($0.key)) == feed.store })
     else { return }
     feeds.pairs[pair].head = max(feeds.pairs[pair].head, feed.head)
+    feeds.pairs[pair].hasMore = feed.next < feed.head
     feeds.lines[line].incoming.append(FeedLine.Incoming(feed: feed, incarnation: said.incarnation))
     feeds.isActive = true
   }
@@ -127,7 +128,14 @@ extension Node where Disk: ~Copyable {
       feeds.isDirty = false
       reviewTombstones(engine, at: now)
     }
-    for line in feeds.lines.indices where peers.isUp(feeds.lines[line].node) { reviewFeed(line, engine, at: now) }
+    for line in feeds.lines.indices {
+      if peers.isUp(feeds.lines[line].node) {
+        reviewFeed(line, engine, at: now)
+      } else {
+        feeds.lines[line].question = nil
+        feeds.lines[line].isDirty = true
+      }
+    }
   }
 
   private mutating func reviewFeed(_ line: Int, _ engine: Engine, at now: Moment) {
@@ -151,10 +159,16 @@ extension Node where Disk: ~Copyable {
     guard feeds.isActive else { return false }
     feeds.isActive = false
     var isHungry = false
-    for line in feeds.lines.indices {
-      if continueFeedAnswer(line, engine) { isHungry = true }
-    }
     var left = Self.feedEntriesPerTurn
+    for line in feeds.lines.indices {
+      while continueFeedAnswer(line, engine, &left) {
+        guard left > 0 else {
+          isHungry = true
+          break
+        }
+      }
+    }
+    left = Self.feedEntriesPerTurn
     for line in feeds.lines.indices { applyFeeds(line, engine, &left) }
     if feeds.hasDrafts { settleDrafts(engine) }
     left = Self.feedEntriesPerTurn

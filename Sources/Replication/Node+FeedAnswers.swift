@@ -61,8 +61,8 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - Tombstones for the peer
 
-  /// Goes on with the answer to this peer, one page of one store in a turn. - Returns: Whether there is more.
-  mutating func continueFeedAnswer(_ line: Int, _ engine: Engine) -> Bool {
+  /// Goes on with the answer to this peer by a page of one store. - Returns: Whether there is more.
+  mutating func continueFeedAnswer(_ line: Int, _ engine: Engine, _ budget: inout Int) -> Bool {
     guard var answer = feeds.lines[line].answer, !answer.isReading else { return false }
     let left = (entries: options.feedEntriesMax - answer.entries, bytes: FeedLimits.pageBytes - answer.bytes)
     guard answer.nextWanted < answer.wanted.count, left.entries > 0, left.bytes > 0 else {
@@ -81,6 +81,7 @@ extension Node where Disk: ~Copyable {
         warm: warm, on: &disk)
       switch outcome {
       case .page(let entries, let next):
+        budget -= entries.count
         add(entries, of: store, after: after, next: next, to: line, engine)
       case .cold(let read):
         feeds.lines[line].answer?.nextWanted -= 1

@@ -148,16 +148,10 @@ extension Node where Disk: ~Copyable {
     feeds.promises = nil
     engine.promisesWritten(token)
     feeds.noteChange()
-    // What a peer has more of is asked for at once.
-    for line in feeds.lines.indices {
-      let node = feeds.lines[line].node
-      let lacks = feeds.pairs.contains { pair in
-        guard pair.node == node, pair.draft == nil, let cursor = engine.durableCursor(pair.store, on: node) else {
-          return false
-        }
-        return cursor.incarnation == pair.incarnation && cursor.tsn > 0 && pair.head > cursor.tsn
-      }
-      if lacks { feeds.lines[line].next = present }
+    // Who had more to give than an answer takes is asked again at once.
+    for pair in feeds.pairs.indices where feeds.pairs[pair].hasMore && feeds.pairs[pair].draft == nil {
+      feeds.pairs[pair].hasMore = false
+      if let line = feeds.line(feeds.pairs[pair].node) { feeds.lines[line].next = present }
     }
   }
 

@@ -95,6 +95,7 @@ extension Node where Disk: ~Copyable {
     let refusal = judge(hello, of: peers[index].member)
     if refusal != nil, peers[index].wasUp, hello.bootID != peers[index].hello?.bootID {
       // The member itself is here and well: this is somebody else who gives its name.
+      if refusal == .clone { send(.helloReply(HelloReply(yourBootID: hello.bootID, refusal: .clone)), to: node) }
       return noteImpostor(hello, of: index, at: now)
     }
     send(.helloReply(HelloReply(yourBootID: hello.bootID, refusal: refusal)), to: node)
@@ -106,15 +107,11 @@ extension Node where Disk: ~Copyable {
       peers[index].hello = nil
     } else {
       if peers[index].hello?.bootID != hello.bootID {
-        genesis.forget(node)
-        feeds.forget(node)
-        endExchanges(with: node, "\(name(node)) was started anew")
-        peers[index].lastPingSequence = 0
-        peers[index].lastStatesSequence = 0
-        peers[index].statesAnswered = nil
+        forgetBoot(of: index, "\(name(node)) was started anew")
       }
       peers[index].rejected = nil
       peers[index].hello = hello
+      noteBoot(hello, of: index, at: now)
       peers.detector.heard(from: index, at: now.instant)
       noteClock(hello.wallMilliseconds, of: index, at: now)
       if identity.manifest.cluster == nil, let cluster = hello.cluster { adopt(cluster, at: now) }
@@ -144,6 +141,11 @@ extension Node where Disk: ~Copyable {
     guard hello.name == member.name else { return .nameMismatch }
     guard hello.membersDigest == identity.manifest.membersDigest else { return .otherMembers }
     if let theirs = hello.cluster, let ours = identity.manifest.cluster, theirs != ours { return .otherCluster }
+    if let index = peers.index(hello.node), peers[index].wasUp, peers[index].cloneBootID == hello.bootID,
+      peers[index].hello?.bootID != hello.bootID
+    {
+      return .clone
+    }
     let isTaken =
       hello.actor == identity.manifest.actor || identity.manifest.pastActors.contains(hello.actor)
       || peers.peers.contains { $0.member.id != member.id && $0.hello?.actor == hello.actor }

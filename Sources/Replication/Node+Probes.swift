@@ -69,7 +69,7 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  private mutating func send(_ ping: FailureDetector.Round.Ping, at now: Moment) {
+  mutating func send(_ ping: FailureDetector.Round.Ping, at now: Moment) {
     counters.probes += 1
     let suspects = peers.detector.suspects.filter { $0 != ping.peer }.map { peers[$0].member.id }
     let body = Ping(
@@ -98,6 +98,7 @@ extension Node where Disk: ~Copyable {
   }
 
   mutating func receivePingReply(_ reply: PingReply, from index: Int, at now: Moment) {
+    if isOfDisplacedBoot(reply, index, at: now) { return }
     guard reply.bootID == peers[index].hello?.bootID, reply.yourBootID == bootID else { return }
     if peers.detector.acknowledged(reply.sequence, by: index, at: now.instant) {
       noteClock(reply.wallMilliseconds, of: index, at: now)

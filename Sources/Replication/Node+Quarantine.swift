@@ -113,7 +113,9 @@ extension Node where Disk: ~Copyable {
       switch request {
       case .quarantine(let from):
         switch try engine.keys(in: quarantine, from: from, matching: KeyPattern([]), warm: warm, on: &disk) {
-        case .page(let page): free.append(.adminDone(.quarantine(QuarantinePage(page)), session: session))
+        case .page(let page):
+          let page = QuarantinePage(page, quarantineStatus)
+          free.append(.adminDone(.quarantine(page), session: session))
         case .cold(let read): readForQuarantine(read, .asked(request), session)
         }
       case .quarantineRead(let key): try withEntry(key, request, session, engine, warm) { .quarantineRead($0) }
@@ -230,8 +232,8 @@ extension Node where Disk: ~Copyable {
 }
 
 extension QuarantinePage {
-  fileprivate init(_ page: KeyPage) {
-    self.init(entries: [], next: page.next)
+  fileprivate init(_ page: KeyPage, _ status: QuarantineStatus) {
+    self.init(entries: [], next: page.next, status: status)
     var offset = 0
     while let entry = page.entry(at: offset) {
       offset = entry.key.upperBound

@@ -24,6 +24,12 @@ struct PeerTable: Sendable {
     var lastStatesSequence: UInt64 = 0
     /// A process that gave this member's name and was refused.
     var impostorBootID: UInt64 = 0
+    /// The HELLO that passed last, and the one before it as long as it may be that its boot lives: it would answer a ping
+    /// of this sequence.
+    var accepted: Hello?
+    var displaced: (hello: Hello, sequence: UInt64)?
+    /// A boot that was found to be another process beside the member's (0: none).
+    var cloneBootID: UInt64 = 0
     /// When the peer, which still waited, was last told about our stores for asking.
     var statesAnswered: Instant?
     /// The peer's wall clock minus our monotonic clock, milliseconds, when last told.

@@ -22,9 +22,12 @@ package struct QuarantinePage: Equatable, Sendable {
   package var entries: [QuarantineEntry]
   /// Where the following page begins; nil when there is none.
   package var next: UInt64?
-  package init(entries: [QuarantineEntry], next: UInt64?) {
+  /// Of the whole.
+  package var status: QuarantineStatus
+  package init(entries: [QuarantineEntry], next: UInt64?, status: QuarantineStatus) {
     self.entries = entries
     self.next = next
+    self.status = status
   }
 }
 

@@ -54,7 +54,10 @@ enum AdminDocuments {
     case .snapshot(let report): (snapshot(report), 200)
     case .snapshots(let entries): (.object(["snapshots": .array(entries.map(snapshot))]), 200)
     case .antiEntropy(let report): (round(report), 200)
-    case .quarantine, .quarantineRead, .quarantinePut, .quarantineDiscarded: quarantine(outcome)
+    case .quarantine(let page): (quarantine(page), 200)
+    case .quarantineRead(let version): (quarantined(stamp: version.stamp, payload: version.value), 200)
+    case .quarantinePut(let stamp): (.object(["stamp": .string("\(stamp)")]), 200)
+    case .quarantineDiscarded: (.object([:]), 200)
     case .quarantineAbsent: (.object(["error": .string("nothing of this key and stamp is in quarantine here")]), 404)
     case .snapshotRefused(let refusal): (.object(["error": .string("\(refusal)")]), status(refusal))
     case .refused(let reason): (.object(["error": .string(reason)]), 503)
@@ -179,6 +182,11 @@ enum AdminDocuments {
       "digest_mismatches": .count(counters.digestMismatches),
       "hedged_reads": .count(counters.hedgedReads),
       "stale_pushes_refused": .count(counters.stalePushesRefused),
+      "stale_pushes_dropped": .count(counters.stalePushesDropped),
+      "reads_revalidated": .count(counters.revalidatedReads),
+      "tombstones_purged": .count(counters.purged),
+      "regressions": .count(counters.regressions),
+      "quarantined": .count(counters.quarantined),
       "syncs": .count(counters.syncs),
       "probes": .count(counters.probes),
       "suspicions": .count(counters.suspicions),

@@ -136,7 +136,8 @@ final class ClientConnection {
   func nextAction() -> HTTPAction {
     let action = session.next()
     switch action {
-    case .request(_, let reply), .list(_, let reply), .admin(_, let reply), .snapshot(_, let reply):
+    case .request(_, let reply), .list(_, let reply), .admin(_, let reply), .snapshot(_, let reply),
+      .quarantine(_, _, let reply):
       requestBegan = nil
       if reply.closesConnection { isFinishing = true }
     case .reply(_, let close):

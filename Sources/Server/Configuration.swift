@@ -32,6 +32,8 @@ package struct Configuration: Sendable {
   package var pullBytesPerSecond: UInt64 = 32 << 20
   package var scrubMilliseconds: UInt64 = 7 * 86_400_000
   package var scrubBytesPerSecond: UInt64 = 8 << 20
+  package var tombstoneHoldMilliseconds: UInt64 = 60_000
+  package var feedMilliseconds: UInt64 = 1000
   package var suspectAfterMilliseconds: UInt64 = 1000
   package var operationsMax = 16_384
   package var connectionsMax = 10_000

@@ -116,6 +116,17 @@ extension ConfigurationKey {
       "A pass over 1 TiB takes a day and a half at 8 MiB a second. Take more than *bytes of all data / scrub_interval*, or "
         + "passes take longer than the interval (`cairn_scrub_last_pass_seconds`)."
     ],
+    "tombstone_hold": [
+      "Not what keeps a deleted key deleted: a tombstone is forgotten only when every owner has acknowledged it, however "
+        + "long that takes. After the hold it may go, and an old write of the key that is still on its way somewhere is then "
+        + "refused, or looked into with the other owners first. Keeping tombstones a little makes that rare.",
+      "Memory for waiting tombstones is *deletes per second × (tombstone_hold + a few feed_intervals)* times some 100 bytes. "
+        + "With `0` they go as soon as they may.",
+    ],
+    "feed_interval": [
+      "A tombstone needs about two of these, beside `tombstone_hold`, to be acknowledged by everybody. Each interval in which "
+        + "there are new tombstones costs a message and an answer with each peer, and one fsync."
+    ],
     "suspect_after": [
       "A peer that owes an answer for this long is suspected and routed around: requests that wait for it go on without "
         + "it, new ones do not ask it. An idle peer is asked every few twelfths of this span, so that its silence is noticed "

@@ -106,6 +106,12 @@ extension Configuration {
       "scrub_interval", \.scrubMilliseconds, 1000...(365 * 86_400_000), zero: "never",
       "how often every sealed data file is read, to find damage before somebody needs the record"),
     size("scrub_rate", \.scrubBytesPerSecond, (1 << 10)...(4 << 30), "bytes that the scrub reads in a second, at most"),
+    durationOrZero(
+      "tombstone_hold", \.tombstoneHoldMilliseconds, 1...(30 * 86_400_000), zero: "not at all",
+      "how long a tombstone is kept at least, whoever has acknowledged it"),
+    duration(
+      "feed_interval", \.feedMilliseconds, 10...3_600_000,
+      "how often owners tell each other of new tombstones and acknowledge them; without any nothing is said"),
     duration("suspect_after", \.suspectAfterMilliseconds, 50...600_000, "silence after which a node is routed around"),
     number("operations_max", \.operationsMax, 1...1_000_000, "client operations in progress; one more is answered 503"),
     number("connections_max", \.connectionsMax, 1...60_000, "client connections; one more is answered 503 and closed"),

@@ -26,7 +26,8 @@ enum Metrics {
   }
 
   static let families: [MetricFamily] =
-    node + requests + replicas + queues + peers + hints + antiEntropy + refills + scrub + storage
+    node + requests + replicas + queues + peers + hints + antiEntropy + refills + scrub + deletes
+    + storage
 
   // MARK: The node
 
@@ -109,9 +110,6 @@ enum Metrics {
         ("get", $0.status.counters.vnodeGets), ("put", $0.status.counters.vnodePuts),
         ("keys", $0.status.counters.vnodePages),
       ]
-    },
-    counter("cairn_stale_pushes_refused_total", "Old copies of deleted and purged keys that were not taken.") {
-      $0.status.counters.stalePushesRefused
     },
     counter("cairn_cold_reads_total", "Records that were not in memory and had to be read from the disk.") {
       $0.status.counters.coldReads

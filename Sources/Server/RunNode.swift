@@ -137,6 +137,8 @@ extension Configuration {
     options.pullBytesPerSecond = pullBytesPerSecond
     options.scrubMilliseconds = scrubMilliseconds
     options.scrubBytesPerSecond = scrubBytesPerSecond
+    options.tombstoneHoldMilliseconds = tombstoneHoldMilliseconds
+    options.feedMilliseconds = feedMilliseconds
     options.requestTimeoutMilliseconds = requestTimeoutMilliseconds
     options.suspectAfterMilliseconds = suspectAfterMilliseconds
     options.operationsMax = operationsMax

@@ -15,8 +15,8 @@ extension Shard {
       let stats = RiakStatistics.document(metricsSnapshot(), ring: node.currentRing)
       reply.encode(json: stats.bytes, into: &bytes)
     case .metrics: reply.encode(metrics: Metrics.text(metricsSnapshot()), into: &bytes)
-    case .status, .ring, .members, .config, .hints, .antiEntropy, .snapshots, .merge, .snapshot, .drainHints,
-      .antiEntropyRound:
+    case .status, .ring, .members, .config, .hints, .antiEntropy, .tombstones, .snapshots, .quarantine, .merge,
+      .snapshot, .drainHints, .antiEntropyRound, .quarantineTask:
       guard isLocal || configuration.adminRemote else { return refuseRemote(reply, into: &bytes) }
       reply.encode(json: document(route).bytes, into: &bytes)
     }
@@ -57,6 +57,24 @@ extension Shard {
     markDirty(connection)
   }
 
+  /// A page of the quarantine, or something to do with one entry of it.
+  func askQuarantine(
+    _ parameters: QuarantineParameters, isTask: Bool, for connection: ClientConnection, _ reply: HTTPReply
+  ) {
+    var bytes: [UInt8] = []
+    if !mayAdminister(connection) {
+      refuseRemote(reply, into: &bytes)
+    } else {
+      switch AdminRequest.quarantine(parameters, isTask: isTask) {
+      case .success(let request): return ask(request, for: connection, reply)
+      case .failure(let problem):
+        reply.encode(json: JSON.object(["error": .string(problem.text)]).bytes, status: 400, into: &bytes)
+      }
+    }
+    connection.send(bytes)
+    markDirty(connection)
+  }
+
   func mayAdminister(_ connection: ClientConnection) -> Bool { connection.isLocal || configuration.adminRemote }
 
   private func answerReady(_ reply: HTTPReply, into bytes: inout [UInt8]) {
@@ -76,7 +94,10 @@ extension Shard {
     case .config: AdminDocuments.configuration(configuration)
     case .hints: AdminDocuments.hints(node.status(at: now), bytesMax: configuration.hintBytesMax)
     case .antiEntropy: AdminDocuments.antiEntropy(node.status(at: now))
-    case .ping, .ready, .stats, .metrics, .snapshots, .merge, .snapshot, .drainHints, .antiEntropyRound: .null
+    case .tombstones: AdminDocuments.tombstones(node.status(at: now))
+    case .ping, .ready, .stats, .metrics, .snapshots, .quarantine, .merge, .snapshot, .drainHints, .antiEntropyRound,
+      .quarantineTask:
+      .null
     }
   }
 }

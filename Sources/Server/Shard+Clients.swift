@@ -125,6 +125,8 @@ extension Shard {
         ask(.antiEntropy, for: connection, reply)
       case .admin(.snapshots, let reply) where mayAdminister(connection): ask(.snapshots, for: connection, reply)
       case .snapshot(let parameters, let reply): takeSnapshot(parameters, for: connection, reply)
+      case .quarantine(let parameters, let isTask, let reply):
+        askQuarantine(parameters, isTask: isTask, for: connection, reply)
       case .admin(let route, let reply):
         var bytes: [UInt8] = []
         answer(route, isLocal: connection.isLocal, reply, into: &bytes)

@@ -22,7 +22,7 @@ extension Bitcask {
       case .fenced: return .page(page, next: covered)
       case .absent: break
       case .key(let key):
-        if !page.isEmpty, bytes + key.count > bytesMax { return .page(page, next: covered) }
+        if !page.isEmpty, bytes + key.count + Bitcask.feedEntryBytes > bytesMax { return .page(page, next: covered) }
         page.append(FeedEntry(tsn: entry.tsn, key: key, stamp: entry.stamp))
         bytes += key.count + Bitcask.feedEntryBytes
       }

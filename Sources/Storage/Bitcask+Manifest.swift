@@ -49,7 +49,7 @@ extension Bitcask {
       let file = dataFiles[index]
       return ManifestFile(
         id: file.id, isSealed: file.isSealed, syncedLength: synced[file.id] ?? file.syncedLength,
-        valueStamps: file.valueStamps)
+        recordStamps: file.recordStamps)
     }
     return snapshot.encoded()
   }

@@ -221,11 +221,8 @@ extension Bitcask {
   ) throws(StorageError) {
     let header = record.header
     let entry = HintEntry(record, offset: scan.chunkOffset + UInt64(record.start))
-    if header.isTombstone {
-      manifest.tsnHead = max(manifest.tsnHead, header.tsn)
-    } else {
-      dataFiles[index].noteValue(header.stamp)
-    }
+    dataFiles[index].noteStamp(header.stamp)
+    if header.isTombstone { manifest.tsnHead = max(manifest.tsnHead, header.tsn) }
     recovery.highestTime = max(recovery.highestTime, header.stamp.time)
     recovery.records += 1
     dataFiles[index].records += 1
@@ -252,9 +249,9 @@ extension Bitcask {
         hint, data: handle, salt: file.salt, dataLength: file.flushedLength, hash: options.hash, on: &files),
       let covered = try loadEntries(hint, header, in: index, on: &files)
     else { return nil }
-    if let range = header.valueStamps {
-      dataFiles[index].noteValue(range.lowerBound)
-      dataFiles[index].noteValue(range.upperBound)
+    if let range = header.recordStamps {
+      dataFiles[index].noteStamp(range.lowerBound)
+      dataFiles[index].noteStamp(range.upperBound)
     }
     manifest.tsnHead = max(manifest.tsnHead, header.tsnMax)
     recovery.highestTime = max(recovery.highestTime, header.highestTime)

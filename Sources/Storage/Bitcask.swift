@@ -242,11 +242,8 @@ package final class Bitcask {
     dataFiles[file].length += UInt64(byteCount)
     dataFiles[file].records += 1
     addLive(byteCount, to: file)
-    if version.isTombstone {
-      manifest.tsnHead = max(manifest.tsnHead, tsn)
-    } else {
-      dataFiles[file].noteValue(version.stamp)
-    }
+    dataFiles[file].noteStamp(version.stamp)
+    if version.isTombstone { manifest.tsnHead = max(manifest.tsnHead, tsn) }
   }
 
   /// The file to append to: the active one, or a new one when there is none or it is full.

@@ -33,7 +33,7 @@ struct DataFile {
   var blockers: Set<UInt32> = []
   /// Nothing in it counts, after a merge or because its hints are delivered: manifests list it no more, and it goes as soon as that is durable.
   var isRetired = false
-  var valueStamps: ClosedRange<Stamp>?
+  var recordStamps: ClosedRange<Stamp>?
 
   var deadBytes: UInt64 { length - min(length, UInt64(FileHeader.byteCount)) - liveBytes }
 
@@ -50,15 +50,15 @@ struct DataFile {
     liveBytes -= UInt64(byteCount)
   }
 
-  mutating func noteValue(_ stamp: Stamp) {
-    guard let range = valueStamps else {
-      valueStamps = stamp...stamp
+  mutating func noteStamp(_ stamp: Stamp) {
+    guard let range = recordStamps else {
+      recordStamps = stamp...stamp
       return
     }
     if stamp > range.upperBound {
-      valueStamps = range.lowerBound...stamp
+      recordStamps = range.lowerBound...stamp
     } else if stamp < range.lowerBound {
-      valueStamps = stamp...range.upperBound
+      recordStamps = stamp...range.upperBound
     }
   }
 }

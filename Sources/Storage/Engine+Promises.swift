@@ -14,6 +14,7 @@ struct PromisesState {
 
   struct Contents {
     let store: Bitcask
+    let role: StoreRole
     let cursors: [FeedCursor]
     let promises: [PeerPromise]
   }
@@ -91,7 +92,8 @@ extension Engine {
     var entries: [PromisesFile.Entry] = []
     for id in storeIDs {
       let store = store(id)
-      contents.append(PromisesState.Contents(store: store, cursors: store.cursors, promises: store.promises))
+      contents.append(
+        PromisesState.Contents(store: store, role: store.role, cursors: store.cursors, promises: store.promises))
       entries.append(
         PromisesFile.Entry(
           store: id, incarnation: store.manifest.incarnation, role: store.role, tsnHead: durableHead(id),
@@ -122,12 +124,14 @@ extension Engine {
     guard let (written, contents) = promisesState.inFlight, written == token else { return }
     promisesState.inFlight = nil
     promisesState.written = token.changes
-    for entry in contents {
-      entry.store.durableCursors = entry.cursors
-      // A store may have got rid of its mark meanwhile, by a manifest.
-      let isMarked = entry.store.promises.contains { $0.peer == options.nodeID }
-      let promises = isMarked ? entry.promises : entry.promises.filter { $0.peer != options.nodeID }
-      entry.store.durablePromises = PeerPromise.joined(promises, over: entry.store.durablePromises, own: options.nodeID)
+    for (store, role, cursors, promises) in contents.map({ ($0.store, $0.role, $0.cursors, $0.promises) }) {
+      store.durableCursors = cursors
+      // A store whose role has changed meanwhile has agreed upon promises, and got rid of its mark, by a manifest.
+      let known = store.durablePromises
+      store.durablePromises =
+        role == store.role
+        ? PeerPromise.joined(promises, over: known, own: options.nodeID)
+        : PeerPromise.joined(known, over: promises, own: options.nodeID)
     }
   }
 

@@ -24,6 +24,8 @@ struct SalvageRun {
   let files: [File]
   /// Files that cannot be read at all.
   let filesLost: Int
+  /// A page was given.
+  var hasBegun = false
   var open: (index: Int, handle: FileID)?
   var newest: [Name: Stamp] = [:]
   /// Bytes of would-be records that the search for whole ones in this file may still look at.
@@ -62,15 +64,16 @@ extension Engine {
   package func setAsidePage<FS: FileSystem & ~Copyable>(
     _ directory: String, from position: SalvagePosition, bytesMax: Int, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> SalvagePageOutcome {
-    var lost = 0
-    if salvage?.directory != directory || position == .start {
+    if salvage?.directory != directory || position == .start && salvage?.hasBegun ?? false {
       endSetAside(on: &files)
-      salvage = try SalvageRun(reading: directory, on: &files)
-      lost = salvage?.filesLost ?? 0
       guard position == .start else { return .page([], next: .start, unreadable: 0) }
     }
-    guard var run = salvage else { return .page([], next: nil, unreadable: 0) }
+    var run: SalvageRun
+    if let salvage { run = salvage } else { run = try SalvageRun(reading: directory, on: &files) }
+    // It holds all keys: two copies of it would be copied with every page.
+    salvage = nil
     defer { salvage = run }
+    let lost = run.hasBegun ? 0 : run.filesLost
     var position = position
     while position.file >= run.files.count || position.offset >= run.files[position.file].size {
       if position.file < run.files.count {
@@ -80,11 +83,15 @@ extension Engine {
       }
       guard !position.isSecondPass else {
         run.end(on: &files)
+        run.hasBegun = true
         return .page([], next: nil, unreadable: lost)
       }
       position = SalvagePosition(isSecondPass: true)
     }
-    switch try run.read(position, bytesMax: bytesMax, warm: warm, on: &files) {
+    let fetched = try run.read(position, bytesMax: bytesMax, warm: warm, on: &files)
+    if case .cold(let read)? = fetched { return .cold(read) }
+    run.hasBegun = true
+    switch fetched {
     case .cold(let read): return .cold(read)
     case .bytes(let bytes):
       let (records, next, stretches) = run.take(bytes, at: position, hash: options.hash)
@@ -172,7 +179,9 @@ extension SalvageRun {
           continue
         }
         if isPast(total) { check = .damaged("") }
-        if case .short = check {} else if case .whole = check {} else {
+        if case .short = check {
+        } else if case .whole = check {
+        } else {
           at += 8
           continue
         }

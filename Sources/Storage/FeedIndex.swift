@@ -114,6 +114,9 @@ struct FeedIndex {
     return entries[place]
   }
 
+  /// All that are not removed, in order: for tests.
+  var all: [Entry] { entries.filter { !$0.isRemoved } }
+
   /// The first place whose tsn is not below this one.
   private func lowerBound(_ tsn: UInt64) -> Int {
     var range = 0..<entries.count

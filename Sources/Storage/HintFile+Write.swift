@@ -125,12 +125,8 @@ extension HintHeader {
   mutating func note(_ entry: HintEntry) {
     records += 1
     highestTime = max(highestTime, entry.stamp.time)
-    if entry.isTombstone {
-      tsnMax = max(tsnMax, entry.tsn)
-    } else if let range = valueStamps {
-      valueStamps = min(range.lowerBound, entry.stamp)...max(range.upperBound, entry.stamp)
-    } else {
-      valueStamps = entry.stamp...entry.stamp
-    }
+    if entry.isTombstone { tsnMax = max(tsnMax, entry.tsn) }
+    let range = recordStamps ?? entry.stamp...entry.stamp
+    recordStamps = min(range.lowerBound, entry.stamp)...max(range.upperBound, entry.stamp)
   }
 }

@@ -5,7 +5,7 @@ import Primitives
 // A hint is never believed over its data file: one that is missing, damaged, or of other bytes costs a scan.
 
 /// Little-endian, 112 bytes, then `count` entries sorted by hash, then the checksum u32 of every block of entries:
-///     magic 8 | version u32 | dataSalt u32 | dataLength u64 | lastOffset u64 | lastChecksum u32 | flags u32 (1 values)
+///     magic 8 | version u32 | dataSalt u32 | dataLength u64 | lastOffset u64 | lastChecksum u32 | flags u32 (1 records)
 ///     | lowest stamp 12 | highest stamp 12 | highestTime u64 | tsnMax u64 | hashProbe u64 | records u64 | count u64
 ///     | crc32c u32 of everything behind the header | crc32c u32
 /// `dataSalt` is the checksum of the data file's header: it binds cluster, node, store, incarnation and file id. Length
@@ -22,7 +22,7 @@ struct HintHeader: Equatable {
   var dataLength: UInt64 = 0
   var lastOffset: UInt64 = 0
   var lastChecksum: UInt32 = 0
-  var valueStamps: ClosedRange<Stamp>?
+  var recordStamps: ClosedRange<Stamp>?
   var highestTime: HybridTime = .zero
   var tsnMax: UInt64 = 0
   /// The hash of no bytes: hints of another ring seed do not fit.
@@ -39,9 +39,9 @@ struct HintHeader: Equatable {
     bytes.appendLittleEndian(dataLength)
     bytes.appendLittleEndian(lastOffset)
     bytes.appendLittleEndian(lastChecksum)
-    bytes.appendLittleEndian(UInt32(valueStamps == nil ? 0 : 1))
-    (valueStamps?.lowerBound ?? .zero).append(to: &bytes)
-    (valueStamps?.upperBound ?? .zero).append(to: &bytes)
+    bytes.appendLittleEndian(UInt32(recordStamps == nil ? 0 : 1))
+    (recordStamps?.lowerBound ?? .zero).append(to: &bytes)
+    (recordStamps?.upperBound ?? .zero).append(to: &bytes)
     for field in [highestTime.rawValue, tsnMax, hashProbe, records, count] { bytes.appendLittleEndian(field) }
     bytes.appendLittleEndian(entriesChecksum)
     bytes.appendLittleEndian(crc32c(bytes))
@@ -65,7 +65,7 @@ struct HintHeader: Equatable {
       let entries = reader.read(UInt32.self)
     else { return nil }
     (dataSalt, dataLength, self.lastOffset, self.lastChecksum) = (salt, length, lastOffset, lastChecksum)
-    valueStamps = flags == 1 ? low...high : nil
+    recordStamps = flags == 1 ? low...high : nil
     (highestTime, tsnMax, hashProbe) = (HybridTime(time), tsn, probe)
     (self.records, self.count) = (records, count)
     entriesChecksum = entries

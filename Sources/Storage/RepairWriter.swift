@@ -12,7 +12,7 @@ struct RepairWriter {
     let salt: UInt32
     /// Bytes handed to the file system.
     var flushedLength: UInt64 = 0
-    var valueStamps: ClosedRange<Stamp>?
+    var recordStamps: ClosedRange<Stamp>?
   }
 
   private let directory: String
@@ -66,12 +66,11 @@ struct RepairWriter {
       index.insert(hash, location)
     }
     records += 1
+    let range = outputs[file].recordStamps ?? version.stamp...version.stamp
+    outputs[file].recordStamps = min(range.lowerBound, version.stamp)...max(range.upperBound, version.stamp)
     if version.isTombstone {
       tombstones += 1
       manifest.tsnHead = max(manifest.tsnHead, tsn)
-    } else {
-      let range = outputs[file].valueStamps ?? version.stamp...version.stamp
-      outputs[file].valueStamps = min(range.lowerBound, version.stamp)...max(range.upperBound, version.stamp)
     }
     if buffer.count >= StorageLimits.chunkBytes { try flush(on: &files) }
   }
@@ -95,7 +94,7 @@ struct RepairWriter {
       }
     }
     manifest.files = outputs.map {
-      ManifestFile(id: $0.id, isSealed: true, syncedLength: $0.flushedLength, valueStamps: $0.valueStamps)
+      ManifestFile(id: $0.id, isSealed: true, syncedLength: $0.flushedLength, recordStamps: $0.recordStamps)
     }
     try DiskStep.replace(path: StorePath.manifest(directory), bytes: manifest.encoded()).perform(on: &files)
     return hash == nil ? 0 : outputs.count

@@ -175,8 +175,9 @@ package struct StoreCheck {
       if isDurable, let head = contents.manifest?.tsnHead, record.header.tsn > head {
         error(file.path, at: offset, "a tombstone with tsn \(record.header.tsn); the manifest knows none above \(head)")
       }
-    } else if isDurable, let entry = file.entry, entry.valueStamps?.contains(record.header.stamp) != true {
-      error(file.path, at: offset, "a value of \(record.header.stamp), which is outside of what the manifest says")
+    }
+    if isDurable, let entry = file.entry, entry.recordStamps?.contains(record.header.stamp) != true {
+      error(file.path, at: offset, "a record of \(record.header.stamp), which is outside of what the manifest says")
     }
     // Hints are of all partitions.
     if hash != nil, let store = contents.manifest?.store, !store.isHints, let partitions = node?.cluster?.partitions {

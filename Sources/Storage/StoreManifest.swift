@@ -11,20 +11,20 @@ package struct ManifestFile: Equatable, Sendable {
   package var isSealed: Bool
   /// Bytes that were durable when the manifest was written.
   package var syncedLength: UInt64
-  /// Lowest and highest stamp of the values in it, superseded ones included; nil when it holds none.
-  package var valueStamps: ClosedRange<Stamp>?
+  /// Lowest and highest stamp of the records in it, superseded ones included; nil when it holds none.
+  package var recordStamps: ClosedRange<Stamp>?
 
-  package init(id: UInt32, isSealed: Bool, syncedLength: UInt64, valueStamps: ClosedRange<Stamp>?) {
+  package init(id: UInt32, isSealed: Bool, syncedLength: UInt64, recordStamps: ClosedRange<Stamp>?) {
     self.id = id
     self.isSealed = isSealed
     self.syncedLength = syncedLength
-    self.valueStamps = valueStamps
+    self.recordStamps = recordStamps
   }
 }
 
 /// Body, little-endian: cluster 16 | node u32 | store u32 | incarnation 16 | configID u64 | tsnHead u64 | floor 12
 /// | nextFile u32 | role u8 | 0 u8 ×3 | files u32 | cursors u32 | promises u32, then
-/// files: id u32 | flags u32 (1 sealed, 2 has values) | synced u64 | lowest stamp 12 | highest stamp 12;
+/// files: id u32 | flags u32 (1 sealed, 2 has records) | synced u64 | lowest stamp 12 | highest stamp 12;
 /// cursors: peer u32 | incarnation 16 | tsn u64;
 /// promises: peer u32 | incarnation 16 | configID u64 | tsnHead u64 | floor 12 | cursorOnMe u64.
 package struct StoreManifest: Equatable, Sendable {
@@ -111,10 +111,10 @@ package struct StoreManifest: Equatable, Sendable {
 extension ManifestFile {
   fileprivate func append(to body: inout [UInt8]) {
     body.appendLittleEndian(id)
-    body.appendLittleEndian(UInt32((isSealed ? 1 : 0) | (valueStamps == nil ? 0 : 2)))
+    body.appendLittleEndian(UInt32((isSealed ? 1 : 0) | (recordStamps == nil ? 0 : 2)))
     body.appendLittleEndian(syncedLength)
-    (valueStamps?.lowerBound ?? .zero).append(to: &body)
-    (valueStamps?.upperBound ?? .zero).append(to: &body)
+    (recordStamps?.lowerBound ?? .zero).append(to: &body)
+    (recordStamps?.upperBound ?? .zero).append(to: &body)
   }
 
   fileprivate init?(from reader: inout ByteReader) {
@@ -122,7 +122,7 @@ extension ManifestFile {
       let synced = reader.read(UInt64.self), let low = reader.readStamp(), let high = reader.readStamp(), low <= high
     else { return nil }
     self.init(
-      id: id, isSealed: flags & 1 != 0, syncedLength: synced, valueStamps: flags & 2 != 0 ? low...high : nil)
+      id: id, isSealed: flags & 1 != 0, syncedLength: synced, recordStamps: flags & 2 != 0 ? low...high : nil)
   }
 }
 

@@ -10,8 +10,8 @@ enum CommandLineInterface {
 
   static let subcommands: [Subcommand] = [
     localCommand, nodeCommand, readyCommand, putCommand, getCommand, deleteCommand, keysCommand, importCommand,
-    exportCommand, clusterCommand, ringCommand, hintsCommand, antiEntropyCommand, storeCommand, storyboardCommand,
-    configCommand, benchCommand, simulateCommand,
+    exportCommand, clusterCommand, ringCommand, hintsCommand, antiEntropyCommand, quarantineCommand, storeCommand,
+    storyboardCommand, configCommand, benchCommand, simulateCommand,
   ]
 
   /// - Parameter words: The arguments; nil in place of one that is not UTF-8.

@@ -57,7 +57,7 @@ struct StoreSummary {
           + "incarnation \(promise.incarnation)",
       ])
     }
-    let header = ["FILE", "BYTES", "SYNCED", "STATE", "HINT", "KEYS IN HINT", "VALUES FROM", "VALUES TO"]
+    let header = ["FILE", "BYTES", "SYNCED", "STATE", "HINT", "KEYS IN HINT", "STAMPS FROM", "STAMPS TO"]
     let rows = zip(contents.files, hints).map(cells)
     let other = contents.otherNames.map { "also there: \(keyText(Array($0.utf8)))" }
     let table = rows.isEmpty ? ["no data files"] : aligned([header] + rows)
@@ -66,7 +66,7 @@ struct StoreSummary {
 
   private func cells(_ file: DataFileFacts, _ hint: HintState) -> [String] {
     let (word, keys) = hintWord(hint, file)
-    let stamps = file.entry?.valueStamps
+    let stamps = file.entry?.recordStamps
     return [
       fileName(file.path), "\(file.size)", file.entry == nil ? "-" : "\(file.syncedLength)", stateWord(file), word,
       keys, stamps.map { stampText($0.lowerBound) } ?? "-", stamps.map { stampText($0.upperBound) } ?? "-",
@@ -92,12 +92,12 @@ struct StoreSummary {
   private var partition: StoreID? { manifest.store.isHints ? nil : manifest.store }
 
   private func json(_ file: DataFileFacts, _ hint: HintState) -> JSON {
-    let stamps = file.entry?.valueStamps
+    let stamps = file.entry?.recordStamps
     return .object([
       "file": .string(fileName(file.path)), "bytes": .count(file.size), "synced": .count(file.syncedLength),
       "state": .string(stateWord(file)), "hint": .string(hintWord(hint, file).word),
-      "lowest_value_stamp": .optional(stamps) { .string($0.lowerBound.description) },
-      "highest_value_stamp": .optional(stamps) { .string($0.upperBound.description) },
+      "lowest_stamp": .optional(stamps) { .string($0.lowerBound.description) },
+      "highest_stamp": .optional(stamps) { .string($0.upperBound.description) },
     ])
   }
 }

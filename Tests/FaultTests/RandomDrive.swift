@@ -13,7 +13,7 @@ struct RandomDrive {
   var model = EngineModel()
   var generator: SeededGenerator
   private var clock: UInt64 = 1000
-  private let keys: [[UInt8]]
+  let keys: [[UInt8]]
   /// Jobs asked for and not finished, in order; a step at a time is performed.
   private var jobs: [(steps: [DiskStep], done: JobDone)] = []
   /// Somebody else fills the disk now and then, or opens all the files that may be open, and sets it right again.
@@ -22,8 +22,12 @@ struct RandomDrive {
   /// What the merge waits for.
   private var mergeRead: ColdRead?
 
+  /// What was told of cursors, promises, floors and feeds, and so must survive.
+  var told = ToldPromises()
+
   private enum JobDone {
     case work
+    case promises(PromisesToken)
     case role(StoreID, StoreRole)
   }
 
@@ -58,16 +62,24 @@ struct RandomDrive {
     #expect(Rig.seeds.map { rig.engine.treeSegments($0.id) } == model.trees(rig))
     if fillsDisk { changeRoom() }
     if let steps = rig.engine.work(at: rig.now, on: &rig.disk) { jobs.append((steps, .work)) }
+    told.note(rig.engine)
   }
 
   private mutating func act() throws {
-    switch generator.below(50) {
+    switch generator.below(54) {
+    case 50: promise()
+    case 51:
+      guard !jobs.contains(where: { if case .promises = $0.done { true } else { false } }) else { return }
+      let (bytes, token) = rig.engine.promisesFile()
+      jobs.append(([.replace(path: StorePath.promises(Rig.root), bytes: bytes)], .promises(token)))
+    case 52..<54: try readFeed()
     case 0..<15: try write()
     case 40..<47: try advanceMerge()
     case 47:
       requestMerge()
       if generator.chance(1, in: 2) { try finishMerge() }
-    case 48..<50: try purge()
+    case 48: try purge()
+    case 49: try purgeFeed()
     case 15..<17: rig.now = rig.now.adding(milliseconds: 300)
     case 17..<19: try read()
     case 19..<25: try flush()
@@ -178,8 +190,9 @@ struct RandomDrive {
       } catch {
         guard error.isRefusal else { throw error }
         // What makes a role durable waits for room; the engine's own work begins anew.
-        guard case .work = job.done else { return }
+        if case .role = job.done { return }
         jobs.removeFirst()
+        guard case .work = job.done else { return }
         return rig.engine.abandonWork(error, at: rig.now)
       }
       job.steps.removeFirst()
@@ -189,6 +202,7 @@ struct RandomDrive {
     jobs.removeFirst()
     switch job.done {
     case .work: rig.engine.completeWork()
+    case .promises(let token): rig.engine.promisesWritten(token)
     case .role(let id, let role):
       rig.engine.adoptRole(id, role, promises: [])
       model.roles[id] = role
@@ -219,7 +233,9 @@ struct RandomDrive {
     let known = model.current(key)
     let floor = model.floors[rig.store(of: key)] ?? .zero
     // Nobody answers a pull with what has been purged.
-    if generator.chance(1, in: 4), model.purged[key].map({ $0 < at }) ?? true { return try pull(version, key) }
+    if generator.chance(1, in: 4), model.purged[key].map({ $0 < at }) ?? true {
+      return isTombstone && generator.chance(1, in: 2) ? try takeFeed(version, key) : try pull(version, key)
+    }
     if known == nil && at <= floor {
       let outcome = try rig.apply(version, key: key)
       if case .refused = outcome, fillsDisk { return }
@@ -237,7 +253,7 @@ struct RandomDrive {
     }
   }
 
-  private mutating func note(_ version: StoredVersion, _ key: [UInt8], _ position: LogPosition) {
+  mutating func note(_ version: StoredVersion, _ key: [UInt8], _ position: LogPosition) {
     model.note(version, key: key, position: position)
     let id = rig.store(of: key)
     if version.isTombstone { model.heads[id, default: []].append((position.rawValue, rig.engine.status(id).tsnHead)) }
@@ -270,6 +286,7 @@ struct RandomDrive {
   mutating func crash(power: Bool, _ label: String) throws {
     let durable = power ? rig.engine.durable.rawValue : model.flushed
     try reopen(power: power)
+    told.check(rig.engine, label)
     try model.settle(&rig, durable: durable, label)
   }
 

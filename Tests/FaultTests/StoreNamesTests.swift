@@ -93,12 +93,12 @@ struct StoreNamesTests {
     changed.tsnHead -= 1
     #expect(try errors(changed).map(\.gravity) == [.error])
     for (index, file) in manifest.files.enumerated() {
-      guard let stamps = file.valueStamps else { continue }
+      guard let stamps = file.recordStamps else { continue }
       changed = manifest
-      changed.files[index].valueStamps = nil
+      changed.files[index].recordStamps = nil
       #expect(!(try errors(changed).isEmpty))
       guard stamps.lowerBound < stamps.upperBound else { continue }
-      changed.files[index].valueStamps = stamps.lowerBound...stamps.lowerBound
+      changed.files[index].recordStamps = stamps.lowerBound...stamps.lowerBound
       #expect(try errors(changed).allSatisfy { $0.gravity == .error && $0.offset != nil })
       #expect(!(try errors(changed).isEmpty))
     }

@@ -10,6 +10,7 @@ enum Seen: Equatable, CustomStringConvertible {
   case request(ClientRequest, closes: Bool, answer: String)
   case admin(AdminRoute, closes: Bool)
   case snapshot(name: String?, store: String?)
+  case quarantine(String, [String?])
   case send(String)
   case reply(String, close: Bool)
 
@@ -18,6 +19,7 @@ enum Seen: Equatable, CustomStringConvertible {
     case .request(let request, let closes, _): "request \(request) closes \(closes)"
     case .admin(let route, let closes): "admin \(route) closes \(closes)"
     case .snapshot(let name, let store): "snapshot \(name ?? "-") \(store ?? "-")"
+    case .quarantine(let method, let words): "quarantine \(method) \(words.map { $0 ?? "-" })"
     case .send(let text): "send \(text)"
     case .reply(let text, let close): "reply \(text) close \(close)"
     }
@@ -61,6 +63,8 @@ extension HTTPSession {
         .request(request, closes: reply.closesConnection, answer: reply.text(.stored(stamp: sampleStamp)))
       case .admin(let route, let reply): .admin(route, closes: reply.closesConnection)
       case .snapshot(let parameters, _): .snapshot(name: parameters.name, store: parameters.store)
+      case .quarantine(let parameters, let isTask, _):
+        .quarantine(isTask ? "POST" : "GET", [parameters.from, parameters.action, parameters.bucket, parameters.key])
       case .send(let bytes): .send(String(decoding: bytes, as: UTF8.self))
       case .reply(let bytes, let close): .reply(String(decoding: bytes, as: UTF8.self), close: close)
       }

@@ -19,7 +19,9 @@ struct ExchangeTests {
     case missing, older, newer, deletedHere, deletedThere, tombstoneOfNobodyElse, hidden, hiddenThere
   }
 
-  @Test("every kind of difference is gone after one round, on both sides", arguments: Kind.allCases)
+  @Test(
+    "every kind of difference is gone after one round, on both sides; deletes come by the feed, and move nothing",
+    arguments: Kind.allCases)
   func kinds(kind: Kind) throws {
     let cluster = quiet()
     for index in 0..<300 {
@@ -47,9 +49,14 @@ struct ExchangeTests {
     }
     #expect(!cluster.differing.isEmpty)
     let report = try #require(cluster.round(1))
-    #expect(report.obstacles == [] && report.compared == 4 && report.stillDiffering == 0 && report.differing > 0)
-    #expect(cluster.differing == [])
     let newest = [here, there].compactMap(\.self).max { $0.1 < $1.1 }
+    #expect(report.obstacles == [] && report.compared == 4)
+    if newest?.0 == nil {
+      cluster.advance(milliseconds: 5000)
+    } else {
+      #expect(report.stillDiffering == 0 && report.differing > 0)
+    }
+    #expect(cluster.differing == [])
     for key in ["a", "b", "c"] {
       for id in 1...3 {
         let held = cluster.held(id, key)
@@ -58,7 +65,7 @@ struct ExchangeTests {
     }
     let pulled = (1...3).map { cluster.status($0)?.counters.antiEntropy.keysPulled ?? 0 }
     let isBehind = here.map { $0.1 < newest?.1 ?? .zero } ?? true
-    #expect(pulled == (isBehind ? [3, 0, 0] : [0, 3, 3]), "\(pulled)")
+    #expect(pulled == (newest?.0 == nil ? [0, 0, 0] : isBehind ? [3, 0, 0] : [0, 3, 3]), "\(pulled)")
   }
 
   @Test("any divergence of thousands of keys is equal everywhere after a round per pair", arguments: UInt64(0)..<6)
@@ -89,6 +96,8 @@ struct ExchangeTests {
       let report = try #require(cluster.round(id))
       #expect(report.obstacles == [])
     }
+    // Tombstones have their own way.
+    cluster.advance(milliseconds: 10_000)
     #expect(cluster.differing == [])
     for (key, version) in newest.sorted(by: { $0.key < $1.key }) {
       for owner in cluster.owners(of: key) { #expect(cluster.held(owner, key) == version, "\(key) at n\(owner)") }
@@ -216,8 +225,8 @@ struct ExchangeTests {
     cluster.treat = { _ in .deliver }
     cluster.release()
     for id in 1...3 { _ = try #require(cluster.round(id)) }
+    cluster.advance(milliseconds: 10_000)
     #expect(cluster.differing == [])
-    cluster.advance(milliseconds: 5000)
     for id in 1...3 { #expect(cluster[id].node?.operationsInProgress == 0 && cluster[id].stopped == nil) }
   }
 

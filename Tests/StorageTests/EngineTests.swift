@@ -338,7 +338,7 @@ struct EngineTests {
     try rig.disk.append(bytes, to: file)
     try rig.disk.sync(file)
     try rig.disk.syncDirectory("/data/stores/p000-n3")
-    manifest.files = [ManifestFile(id: 4, isSealed: false, syncedLength: UInt64(bytes.count), valueStamps: nil)]
+    manifest.files = [ManifestFile(id: 4, isSealed: false, syncedLength: UInt64(bytes.count), recordStamps: nil)]
     manifest.nextFileID = 5
     rig.disk.overwrite(path, with: manifest.encoded())
     for _ in 0..<2 {

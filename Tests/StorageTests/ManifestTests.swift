@@ -13,8 +13,8 @@ struct ManifestTests {
     manifest.tsnHead = 10
     manifest.floor = stamp(11)
     manifest.files = [
-      ManifestFile(id: 4, isSealed: true, syncedLength: 640, valueStamps: stamp(1)...stamp(8)),
-      ManifestFile(id: 8, isSealed: false, syncedLength: 0, valueStamps: nil),
+      ManifestFile(id: 4, isSealed: true, syncedLength: 640, recordStamps: stamp(1)...stamp(8)),
+      ManifestFile(id: 8, isSealed: false, syncedLength: 0, recordStamps: nil),
     ]
     manifest.cursors = [FeedCursor(peer: NodeID(1), incarnation: Identity128(high: 2, low: 2), tsn: 77)]
     manifest.promises = [

@@ -97,6 +97,51 @@ struct Rig {
     }
   }
 
+  /// Takes a tombstone of another owner's feed, performing cold reads until none is asked for.
+  mutating func feed(_ key: [UInt8], _ stamp: Stamp) throws(StorageError) -> ApplyOutcome {
+    var warm: WarmBytes?
+    while true {
+      let outcome = try engine.applyFeed(
+        key: key, hash: hash(key), stamp: stamp, to: store(of: key), warm: warm, on: &disk)
+      guard case .cold(let read) = outcome else { return outcome }
+      warm = try perform(read)
+    }
+  }
+
+  /// One page of a feed.
+  mutating func feedPage(
+    of id: StoreID, after tsn: UInt64 = 0, upTo last: UInt64? = nil, entriesMax: Int = 1000, bytesMax: Int = 1 << 20
+  ) throws(StorageError) -> (entries: [FeedEntry], next: UInt64) {
+    var warm: WarmBytes?
+    while true {
+      switch try engine.feedPage(
+        of: id, after: tsn, upTo: last, entriesMax: entriesMax, bytesMax: bytesMax, warm: warm, on: &disk)
+      {
+      case .page(let entries, let next): return (entries, next)
+      case .cold(let read): warm = try perform(read)
+      }
+    }
+  }
+
+  mutating func purgeFeed(
+    _ id: StoreID, upTo tsn: UInt64 = .max, max countMax: Int = 1000
+  ) throws(StorageError) -> (purged: [PurgedTombstone], more: Bool) {
+    var warm: WarmBytes?
+    while true {
+      switch try engine.purgeFeed(id, upTo: tsn, max: countMax, warm: warm, on: &disk) {
+      case .purged(let purged, let more): return (purged, more)
+      case .cold(let read): warm = try perform(read)
+      }
+    }
+  }
+
+  /// Writes the file of cursors and promises.
+  mutating func writePromises() throws(StorageError) {
+    let (bytes, token) = engine.promisesFile()
+    try DiskStep.replace(path: StorePath.promises(Rig.root), bytes: bytes).perform(on: &disk)
+    engine.promisesWritten(token)
+  }
+
   /// Merges every store once, with all the jobs that this takes.
   mutating func mergeAll(rule: any MergeRule = OverlapRule()) throws(StorageError) {
     engine.requestMerge()
@@ -117,8 +162,12 @@ struct Rig {
       var places: [(hash: UInt64, Location)] = []
       store.keydir.visitAll { places.append(($0, $1)) }
       var tree = HashTree(ringBits: options.ringBits)
+      var feed: [FeedIndex.Entry] = []
       for (hash, place) in places {
         let header = try store.record(at: place, on: &disk).header
+        if header.isTombstone, !store.id.isHints {
+          feed.append(FeedIndex.Entry(tsn: header.tsn, hash: hash, stamp: header.stamp))
+        }
         tree.toggle(hash, header.stamp, isTombstone: header.isTombstone)
         guard place.digest == header.stamp.digest else {
           return "\(store.id): the digest \(place.digest) of \(hash) is not that of \(header.stamp)"
@@ -146,6 +195,12 @@ struct Rig {
       }
       guard store.id.isHints || store.tree == tree else {
         return "the tree of \(store.id) is not the one of its records"
+      }
+      guard store.feed.all == feed.sorted(by: { $0.tsn < $1.tsn }) else {
+        return "the feed of \(store.id) is not its tombstones: \(store.feed.all), and there are \(feed)"
+      }
+      guard feed.allSatisfy({ $0.tsn <= store.manifest.tsnHead }) else {
+        return "the feed head of \(store.id) is behind"
       }
       if let defect = store.keydir.defect() { return defect }
     }
