@@ -5,7 +5,7 @@ import Primitives
 import Storage
 
 // The quarantine of this node: values that no owner of their key has, at or below the floor (rules VALIDATED PULL and
-// REBUILD, Docs/Delete.md). They stand in a store of their own, `StoreID.hints(for: own.id)`, durable like any other
+// REBUILD, Docs/DeleteProtocol.md). They stand in a store of their own, `StoreID.hints(for: own.id)`, durable like any other
 // write and within the bound of hints. An operator looks at them, and has them written anew or forgotten: a tombstone
 // then takes the value's place there, just above it, so that the same old copy does not come back by another way. When
 // no value is left all tombstones are forgotten at once.

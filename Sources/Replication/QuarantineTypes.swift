@@ -2,7 +2,7 @@ package import Causality
 package import Messages
 
 // The quarantine, as operators see it: values that this node was offered or found, that no owner of their key has, and
-// that stand at or below the floor (rules VALIDATED PULL and REBUILD, Docs/Delete.md). Almost always they were deleted.
+// that stand at or below the floor (rules VALIDATED PULL and REBUILD, Docs/DeleteProtocol.md). Almost always they were deleted.
 // Now and then such a value is the last copy of a write whose owners all lost it, which is why none is thrown away: it
 // is in nobody's way, and an operator may write it anew.
 
