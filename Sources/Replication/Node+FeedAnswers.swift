@@ -64,7 +64,8 @@ extension Node where Disk: ~Copyable {
   /// Goes on with the answer to this peer by a page of one store. - Returns: Whether there is more.
   mutating func continueFeedAnswer(_ line: Int, _ engine: Engine, _ budget: inout Int) -> Bool {
     guard var answer = feeds.lines[line].answer, !answer.isReading else { return false }
-    let left = (entries: options.feedEntriesMax - answer.entries, bytes: FeedLimits.pageBytes - answer.bytes)
+    let entriesMax = min(options.feedEntriesMax, FeedLimits.entriesMax)
+    let left = (entries: entriesMax - answer.entries, bytes: FeedLimits.pageBytes - answer.bytes)
     guard answer.nextWanted < answer.wanted.count, left.entries > 0, left.bytes > 0 else {
       sendFeedAnswer(line)
       return false
@@ -77,7 +78,7 @@ extension Node where Disk: ~Copyable {
     guard engine.role(store) == .active else { return true }
     do throws(StorageError) {
       let outcome = try engine.feedPage(
-        of: store, after: after, entriesMax: min(left.entries, FeedLimits.entriesMax), bytesMax: left.bytes,
+        of: store, after: after, entriesMax: left.entries, bytesMax: left.bytes,
         warm: warm, on: &disk)
       switch outcome {
       case .page(let entries, let next):
