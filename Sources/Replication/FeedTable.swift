@@ -109,7 +109,7 @@ struct FeedAnswer: Sendable {
 struct FeedStore: Sendable {
   let store: StoreID
   /// Of `FeedTable.pairs`, those with its other owners.
-  let pairs: Range<Int>
+  var pairs: Range<Int>
   var incarnation: Identity128
   /// When its promises were first found whole, in this life of the process (rule HOLD).
   var contact: Instant?

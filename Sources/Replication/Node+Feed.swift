@@ -19,13 +19,25 @@ extension Node where Disk: ~Copyable {
 
   /// Every store with every other owner of it.
   mutating func listFeeds(_ engine: Engine) {
-    guard feeds.pairs.isEmpty else { return }
+    // One that was missing at the start is made later.
+    guard feeds.stores.count != engine.storeIDs.count else { return }
+    let (stores, pairs) = (feeds.stores, feeds.pairs)
+    feeds.stores.removeAll()
+    feeds.pairs.removeAll()
     for store in engine.storeIDs {
       let others = owners(store).sorted().filter { $0 != own.id }
-      let pairs = feeds.pairs.count..<feeds.pairs.count + others.count
-      feeds.stores.append(FeedStore(store: store, pairs: pairs, incarnation: engine.incarnation(store)))
-      for node in others { feeds.pairs.append(FeedPair(store: store, node: node)) }
+      let range = feeds.pairs.count..<feeds.pairs.count + others.count
+      var known =
+        stores.first { $0.store == store }
+        ?? FeedStore(store: store, pairs: range, incarnation: engine.incarnation(store))
+      known.pairs = range
+      feeds.stores.append(known)
+      for node in others {
+        feeds.pairs.append(
+          pairs.first { $0.store == store && $0.node == node } ?? FeedPair(store: store, node: node))
+      }
     }
+    // What was said names pairs by their places.
     feeds.lines = peers.peers.map { FeedLine(node: $0.member.id, next: present) }
   }
 

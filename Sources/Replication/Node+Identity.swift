@@ -2,7 +2,7 @@ import Causality
 import Cluster
 import Messages
 import Primitives
-import Storage
+package import Storage
 
 // Whether a store is what it was (rule IDENT, Docs/Delete.md). Every owner remembers how far the others' stores were. One
 // that tells of less has forgotten what it promised: a restored backup, a lost sync, a copy of a running node. It is told
@@ -103,7 +103,7 @@ extension Node where Disk: ~Copyable {
 
   /// The owners that have found this store of ours whole: bit i is owner i of `owners(store)`, and this node's own bit is
   /// set. It is their word that counts: a store that has forgotten something does not know it.
-  func validatedWith(_ store: StoreID) -> UInt16 {
+  package func validatedWith(_ store: StoreID) -> UInt16 {
     guard options.rules.hold(.validation), let engine, engine.contains(store) else { return .max }
     var mask: UInt16 = 0
     for (index, node) in owners(store).enumerated() where index < 16 {

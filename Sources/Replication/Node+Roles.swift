@@ -14,6 +14,23 @@ extension Node where Disk: ~Copyable {
   /// The store that this key belongs to, whoever has it.
   package func store(of key: ObjectKey) -> StoreID { storeID(hash(key.encoded)) }
 
+  /// What merges have done since the start.
+  package var mergeTotals: MergeTotals? { engine?.mergeStatus.totals }
+
+  /// The hash of this key.
+  package func position(of key: ObjectKey) -> UInt64 { hash(key.encoded) }
+
+  /// What this node's store has of the key; nil when that is nothing, or cannot be told now.
+  package func held<FS: FileSystem & ~Copyable>(_ key: ObjectKey, on files: inout FS) -> StoredVersion? {
+    let position = hash(key.encoded)
+    let store = storeID(position)
+    guard let engine, engine.contains(store),
+      case .found(let version)? = try? engine.lookup(
+        key: key.encoded, hash: position, in: store, warm: nil, on: &files)
+    else { return nil }
+    return version
+  }
+
   /// The role of this key's store; nil when this node does not own it.
   package func role(of key: ObjectKey) -> StoreRole? {
     let store = storeID(hash(key.encoded))

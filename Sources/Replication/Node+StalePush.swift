@@ -150,13 +150,14 @@ extension Node where Disk: ~Copyable {
     let entry = stalePushes.entries[index]
     let push = entry.push
     let key = push.key.encoded
+    // For whichever of these has asked for it.
+    let warm = takeWarm(index)
     let newest = answers.newest.first { $0.key == key }
     if let newest, !entry.isPulled {
       // A tombstone above it comes by the feed: brought back here it would have to be acknowledged all over again.
       if newest.version.isTombstone, newest.version.stamp >= push.version.stamp {
         return answers.isValid ? .handled(nil) : .retry
       }
-      let warm = takeWarm(index)
       identity.clock.observe(newest.version.stamp.time)
       switch try engine.applyPulled(
         newest.version, key: key, hash: entry.hash, to: push.store, since: answers.generation, warm: warm, on: &disk)
@@ -169,7 +170,7 @@ extension Node where Disk: ~Copyable {
     }
     // With the key there it is a push like any other; and what came meanwhile counts too.
     let outcome = try engine.apply(
-      push.version, key: key, hash: entry.hash, to: push.store, warm: takeWarm(index), on: &disk)
+      push.version, key: key, hash: entry.hash, to: push.store, warm: warm, on: &disk)
     switch outcome {
     case .applied, .equal, .newer: return .handled(engine.appended)
     case .cold(let read): return .read(read)
@@ -177,16 +178,16 @@ extension Node where Disk: ~Copyable {
     case .belowFloor:
       if newest != nil { return .again }
       guard answers.isValid || !options.rules.hold(.validatedPull) else { return .retry }
-      return drop(index)
+      return drop(index, warm)
     }
   }
 
   /// Every owner has said that it lacks the key: what was pushed was deleted and purged, or all who held it lost it.
-  private mutating func drop(_ index: Int) -> Move {
+  private mutating func drop(_ index: Int, _ warm: WarmBytes?) -> Move {
     let entry = stalePushes.entries[index]
     if entry.push.kind == .handoff, !entry.push.version.isTombstone {
       switch quarantine(
-        entry.push.version, key: entry.push.key.encoded, hash: entry.hash, warm: takeWarm(index))
+        entry.push.version, key: entry.push.key.encoded, hash: entry.hash, warm: warm)
       {
       case .kept(let position):
         counters.stalePushesDropped += 1

@@ -19,6 +19,7 @@ package protocol DrivenNode: AnyObject {
   /// Operations that it should be ticked for.
   var operationsInProgress: Int { get }
   func status(at now: Moment) -> NodeStatus
+  func tombstoneStatus(at now: Moment) -> TombstoneStatus
   /// Final once the cluster is founded.
   var currentRing: Ring { get }
   /// The system's number of an open file, for the threads that sync and read it.

@@ -5,6 +5,12 @@ import Replication
 extension Metrics {
   static let deletes: [MetricFamily] = [
     level("cairn_tombstones_pending", "Tombstones here that wait to be forgotten.") { $0.status.tombstones },
+    MetricFamily(
+      name: "cairn_tombstones_oldest_seconds", kind: .gauge,
+      help: "Since the delete whose tombstone waits longest here; missing where none waits."
+    ) { snapshot in
+      snapshot.oldestTombstoneMilliseconds.map { [MetricSample([], .amount(Double($0) / 1000))] } ?? []
+    },
     counter("cairn_tombstones_purged_total", "Tombstones forgotten here, every owner having acknowledged them.") {
       $0.status.counters.purged
     },

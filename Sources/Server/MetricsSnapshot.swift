@@ -14,6 +14,8 @@ struct MetricsSnapshot {
   var links: [LinkSnapshot]
   /// Of hints, as configured.
   var hintBytesMax: UInt64
+  /// Of the tombstone that waits longest; nil when none waits.
+  var oldestTombstoneMilliseconds: UInt64?
 }
 
 struct ProcessSnapshot {

@@ -19,6 +19,7 @@ private final class NodeService: DrivenNode {
   func accepts(_ hello: Hello) -> Bool { node.accepts(hello) }
   var operationsInProgress: Int { node.operationsInProgress }
   func status(at now: Moment) -> NodeStatus { node.status(at: now) }
+  func tombstoneStatus(at now: Moment) -> TombstoneStatus { node.tombstoneStatus(at: now) }
   var currentRing: Ring { node.currentRing }
   func rawDescriptor(of file: FileID) -> Int32 { node.disk.rawDescriptor(of: file) }
   func path(of file: FileID) -> String { node.disk.path(of: file) }

@@ -94,7 +94,7 @@ extension Shard {
     case .config: AdminDocuments.configuration(configuration)
     case .hints: AdminDocuments.hints(node.status(at: now), bytesMax: configuration.hintBytesMax)
     case .antiEntropy: AdminDocuments.antiEntropy(node.status(at: now))
-    case .tombstones: AdminDocuments.tombstones(node.status(at: now))
+    case .tombstones: AdminDocuments.tombstones(node.tombstoneStatus(at: now), node: configuration.name)
     case .ping, .ready, .stats, .metrics, .snapshots, .quarantine, .merge, .snapshot, .drainHints, .antiEntropyRound,
       .quarantineTask:
       .null

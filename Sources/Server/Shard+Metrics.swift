@@ -20,6 +20,7 @@ extension Shard {
         unreadBytes: outputBytes, unfinishedBytes: inputBytes, unsynced: heldEffects.count),
       links: links.map {
         LinkSnapshot(peer: $0.member.name, messagesDropped: $0.messagesDropped, waitingBytes: $0.waitingBytes)
-      }, hintBytesMax: configuration.hintBytesMax)
+      }, hintBytesMax: configuration.hintBytesMax,
+      oldestTombstoneMilliseconds: node.tombstoneStatus(at: now).oldestMilliseconds)
   }
 }

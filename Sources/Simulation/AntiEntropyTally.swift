@@ -11,6 +11,9 @@ package struct ExchangeTally: Equatable, Sendable {
   /// Questions that go below the roots, and records that are sent.
   package var deeper = 0
   package var records = 0
+  /// Versions that nobody asked for, and questions for tombstones.
+  package var pushes = 0
+  package var feeds = 0
 
   package init() {}
 
@@ -26,6 +29,8 @@ package struct ExchangeTally: Equatable, Sendable {
       rootsDiffering += answers.count { if case .differs = $0.verdict { true } else { false } }
     case .pullReply(let reply):
       if case .page(let page) = reply.outcome { records += page.records.count }
+    case .push: pushes += 1
+    case .storeStates: feeds += 1
     default: break
     }
   }

@@ -19,12 +19,40 @@ struct DiskContents {
     var stamp: Stamp {
       if case .version(let version) = self { version.stamp } else { .zero }
     }
+
+    /// Owners hold the same values; tombstones come and go at each in its own time.
+    func isSameValue(as other: Found) -> Bool { self == other || (isNoValue && other.isNoValue) }
+
+    private var isNoValue: Bool {
+      switch self {
+      case .version(let version): version.isTombstone
+      case .nothing: true
+      case .damaged, .noStore: false
+      }
+    }
   }
 
   struct Store {
     let id: StoreID
     let role: StoreRole
+    let incarnation: Identity128
     let root: TreeHash
+    let tsnHead: UInt64
+    let floor: Stamp
+    let cursors: [FeedCursor]
+    let promises: [PeerPromise]
+
+    init(_ id: StoreID, of engine: Engine) {
+      self.id = id
+      role = engine.role(id)
+      root = engine.treeRoot(id)
+      let status = engine.status(id)
+      incarnation = status.incarnation
+      tsnHead = status.tsnHead
+      floor = status.floor
+      cursors = engine.cursors(id)
+      promises = engine.promises(id)
+    }
   }
 
   /// By key.
@@ -52,7 +80,7 @@ struct DiskContents {
       let options = EngineOptions(clusterID: cluster.id, nodeID: manifest.node, hash: hash, ringBits: ringBits)
       let stores = manifest.stores.filter { hints == nil ? !$0.id.isHints : $0.id == hints }
       let engine = try Engine.open(Simulator.directory, options: options, stores: stores, on: &disk)
-      self.stores = engine.storeIDs.map { Store(id: $0, role: engine.role($0), root: engine.treeRoot($0)) }
+      self.stores = engine.storeIDs.map { Store($0, of: engine) }
       damagedPaths = engine.recovery.damaged.compactMap { DiskContents.path(of: $0.error) }
       for (index, key) in keys.enumerated() {
         let position = hash(key.encoded)

@@ -16,7 +16,10 @@ struct DurabilityProbe {
 
   init(seed: UInt64) { generator = SeededGenerator(seed: seed, stream: 6) }
 
-  mutating func isDue() -> Bool { generator.chance(1, in: DurabilityProbe.interval) }
+  /// Deletes, which are fewer, are probed more often.
+  mutating func isDue(isDelete: Bool) -> Bool {
+    generator.chance(isDelete ? 3 : 1, in: DurabilityProbe.interval)
+  }
 
   /// The stamp of what a restart from this disk finds under `key`, as an owner or among its hints; zero when it finds
   /// nothing.
@@ -77,7 +80,9 @@ extension Simulator {
     case .deleted(let deleted): stamp = deleted
     case .object, .notFound, .failed: return
     }
-    guard probe.isDue(), let operation = history.operation(number), let quorum = operation.writeQuorum else { return }
+    guard let operation = history.operation(number), let quorum = operation.writeQuorum,
+      probe.isDue(isDelete: operation.kind == .delete)
+    else { return }
     let rules = history.rules
     // Where machines lose power, one may have done so after it said that it had the write, unsynced as it was.
     let reached = rules.losesUnsyncedWrites ? 0 : rules.nodesReached(quorum)
@@ -87,7 +92,7 @@ extension Simulator {
       for machine in machines where holders < nodes {
         let key = workload.keys[operation.key]
         let found = DurabilityProbe.stamp(of: key, on: machine.platter.disk, losesPower: losesPower)
-        if found >= stamp { holders += 1 }
+        if self.reached(found, operation.key) >= stamp { holders += 1 }
       }
       guard holders < nodes else { continue }
       report(

@@ -57,7 +57,7 @@ extension Simulator {
     for owner in reliable {
       guard let owed = wiretap.ledger.owed(to: owner, by: reliable.filter { $0 != owner }) else { continue }
       let held = DurabilityProbe.stamps(of: workload.keys, on: machines[owner].platter.disk, losesPower: false)
-      for key in workload.keys.indices where held[key] < owed[key] {
+      for key in workload.keys.indices where reached(held[key], key) < owed[key] && !wiretap.isDismissed(owed[key]) {
         report(
           .hintLost,
           "no hint is left, and n\(owner + 1) has key \(key) at \(held[key]): \(owed[key]) was kept for it")
@@ -87,12 +87,21 @@ extension Simulator {
     for (owner, hint) in answers where reliable.contains(owner) && operators.chance(1, in: 4) {
       let held = DurabilityProbe.stamps(
         of: [workload.keys[hint.key]], on: machines[owner].platter.disk, losesPower: true)
-      guard held[0] < hint.stamp else { continue }
+      guard reached(held[0], hint.key) < hint.stamp, !isKeptApart(hint.key, hint.stamp, by: owner) else { continue }
       report(
         .notDurable,
         "n\(machine.number) forgets a hint for n\(owner + 1), which would have key \(hint.key) at \(held[0]) after a "
           + "power loss, not at \(hint.stamp)")
     }
+  }
+
+  /// No owner has it, and this one keeps it where an operator finds it; a tombstone needs no keeping.
+  private func isKeptApart(_ key: Int, _ stamp: Stamp, by owner: Int) -> Bool {
+    guard wiretap.isDismissed(stamp) else { return false }
+    let kept = DurabilityProbe.stamps(
+      of: [workload.keys[key]], on: machines[owner].platter.disk, losesPower: true,
+      in: .hints(for: machines[owner].member.id))
+    return kept[0] >= stamp || history.isTombstone(stamp)
   }
 
   /// A node says that it keeps a hint: what it has ever said that it keeps of this key is on its disk, or on that of the
@@ -107,7 +116,7 @@ extension Simulator {
       of: name, on: machines[keeper].platter.disk, losesPower: losesPower, in: .hints(for: machines[owner].member.id))
     guard kept[0] < owed[key] else { return }
     let held = DurabilityProbe.stamps(of: name, on: machines[owner].platter.disk, losesPower: losesPower)
-    guard held[0] < owed[key] else { return }
+    guard reached(held[0], key) < owed[key], !wiretap.isDismissed(owed[key]) else { return }
     report(
       .hintLost,
       "n\(keeper + 1) keeps key \(key) for n\(owner + 1) at \(kept[0]), n\(owner + 1) has it at \(held[0]): "
@@ -125,7 +134,7 @@ extension Simulator {
           && machines[core[$0]].node?.role(of: name) == .active
       }
       let newest = places.map { held[$0].found[key].stamp }.max() ?? .zero
-      for place in places where held[place].found[key].stamp < newest {
+      for place in places where reached(held[place].found[key].stamp, key) < newest {
         report(
           .notRepaired,
           "all was read, and n\(core[place] + 1) has key \(key) at \(held[place].found[key].stamp), "

@@ -21,6 +21,10 @@ package struct History: Sendable {
     let floorsWithStandIns: [Stamp]
     /// The client's own last write that it must find.
     let ownWrite: Stamp?
+    /// What was deleted when it was asked for: no value below this.
+    let deleted: Stamp
+    /// The newest tombstone that an owner had forgotten then.
+    let forgotten: Stamp
   }
 
   package let rules: QuorumRules
@@ -30,10 +34,14 @@ package struct History: Sendable {
   private var ownWrites: OwnWrites
   private var lastInvoked = 0
   private var listings: ListingChecker
+  package private(set) var deletions: DeletionChecker
+  private var outcomes: OutcomeOrder
   private var open: [Int: Open] = [:]
   private var acknowledgedKeys: Set<Int> = []
   /// Acknowledged writes that stand-ins keep as hints, with the owners that will keep them in the end.
   private var handedOver: [(key: Int, stamp: Stamp, nodes: Int)] = []
+  /// By stamp, the last message that carried it.
+  private var carriers: [Stamp: Carrier] = [:]
   package private(set) var counts = OperationCounts()
   package private(set) var violations: [Violation] = []
 
@@ -42,6 +50,8 @@ package struct History: Sendable {
     writes = AcknowledgedWrites(keys: keys, n: rules.n)
     ownWrites = OwnWrites(n: rules.n)
     listings = ListingChecker(keys: keys)
+    deletions = DeletionChecker(keys: keys, n: rules.n)
+    outcomes = OutcomeOrder(keys: keys)
     self.keys = keys
   }
 
@@ -62,9 +72,11 @@ package struct History: Sendable {
     let met = operation.kind == .delete ? nodesMet(by: operation) : 0
     let floors = (0...max(0, met)).map { writes.floor(key: operation.key, nodes: max(0, met - $0)) }
     let ownWrite = ownWrites.floor(key: operation.key, of: operation.asker, nodes: nodesMet(by: operation))
+    let deleted = deletions.floor(
+      key: operation.key, nodes: nodesMet(by: operation), thatForget: rules.nodesThatForget)
     open[operation.number] = Open(
       operation: operation, floor: floor, floorOfAll: floorOfAll, floorsWithStandIns: floors,
-      ownWrite: ownWrite)
+      ownWrite: ownWrite, deleted: deleted, forgotten: deletions.forgotten(key: operation.key))
   }
 
   /// An operation that is not answered yet.
@@ -80,7 +92,16 @@ package struct History: Sendable {
   }
 
   /// A machine has lost what it had not synced, or more.
-  package mutating func lost(machine: Int) { ownWrites.lost(machine: machine, after: lastInvoked) }
+  package mutating func lost(machine: Int) {
+    ownWrites.lost(machine: machine, after: lastInvoked)
+    outcomes.lost()
+  }
+
+  /// An owner has forgotten a tombstone.
+  package mutating func forgot(key: Int, stamp: Stamp) { deletions.forgot(key: key, stamp: stamp) }
+
+  /// A machine has lost tombstones, and its peers cannot tell.
+  package mutating func losesDeletesUnnoticed() { deletions.loseAcknowledged() }
 
   /// Whether a put of this key was acknowledged, to however many nodes.
   package func hasAcknowledged(key: Int) -> Bool { acknowledgedKeys.contains(key) }
@@ -108,10 +129,13 @@ package struct History: Sendable {
       check(failure, of: operation, at: time)
     case (.get, .object(let stamp, let payload)):
       note(ledger.see(key: operation.key, stamp: stamp, payload: payload, at: time))
+      checkDeleted(stamp, asked, isSloppy: isSloppy, at: time)
       checkRead(stamp, asked, isSloppy: isSloppy, at: time)
+      checkOrder(stamp, asked, isSloppy: isSloppy, at: time)
     case (.get, .notFound(let tombstone)):
       if let tombstone { note(ledger.see(tombstoneOf: operation.key, stamp: tombstone, at: time)) }
       checkRead(tombstone, asked, isSloppy: isSloppy && tombstone != nil, at: time)
+      checkOrder(nil, asked, isSloppy: isSloppy, at: time)
     case (.put(let put), .stored(let stamp)):
       note(ledger.acknowledged(put: number, key: operation.key, stamp: stamp, at: time))
       acknowledge(stamp, put.quorum, operation, standIns: standIns)
@@ -119,6 +143,8 @@ package struct History: Sendable {
       note(ledger.see(tombstoneOf: operation.key, stamp: stamp, at: time))
       checkDelete(stamp, asked, standIns: standIns, at: time)
       acknowledge(stamp, delete.quorum, operation, standIns: standIns)
+      let owners = rules.ownersNoticed(delete.quorum, standIns: standIns)
+      deletions.acknowledge(key: operation.key, stamp: stamp, owners: owners)
     case (.delete, .notFound(let tombstone)):
       checkNothingToDelete(tombstone, asked, at: time)
     case (.get, _), (.put, _), (.delete, _):
@@ -133,6 +159,7 @@ package struct History: Sendable {
       listings.saw(key: operation.key, stamp: stamp, isTombstone: false)
     case .deleted(let stamp), .notFound(let stamp?):
       listings.saw(key: operation.key, stamp: stamp, isTombstone: true)
+      deletions.saw(tombstoneOf: operation.key, stamp: stamp)
     case .notFound(tombstone: nil), .failed: break
     }
     switch response {
@@ -155,11 +182,14 @@ package struct History: Sendable {
   /// A version of a key passed on the wire between two nodes.
   package mutating func saw(_ version: StoredVersion, key: Int, at time: Instant) {
     listings.saw(key: key, stamp: version.stamp, isTombstone: version.isTombstone)
+    if version.isTombstone { deletions.saw(tombstoneOf: key, stamp: version.stamp) }
     note(
       version.isTombstone
         ? ledger.see(tombstoneOf: key, stamp: version.stamp, at: time)
         : ledger.see(key: key, stamp: version.stamp, payload: version.value, at: time))
   }
+
+  package func isTombstone(_ stamp: Stamp) -> Bool { ledger.isTombstone(stamp) }
 
   // MARK: - What an answer must satisfy
 
@@ -180,8 +210,10 @@ package struct History: Sendable {
   }
 
   /// Every hint has reached the owner that it was kept for: what counted as kept by a stand-in is kept by an owner now.
-  package mutating func hintsAreDelivered() {
-    for write in handedOver { writes.acknowledge(key: write.key, stamp: write.stamp, nodes: write.nodes) }
+  package mutating func hintsAreDelivered(but dismissed: (Stamp) -> Bool = { _ in false }) {
+    for write in handedOver where !dismissed(write.stamp) {
+      writes.acknowledge(key: write.key, stamp: write.stamp, nodes: write.nodes)
+    }
     handedOver = []
   }
 
@@ -190,11 +222,11 @@ package struct History: Sendable {
     // The stand-in knows what it keeps, and not what its owner held before.
     if isSloppy { return }
     let operation = asked.operation
-    if let own = asked.ownWrite, (stamp ?? .zero) < own, stillMet(asked) {
+    if let own = asked.ownWrite, (stamp ?? .zero) < own, stillMet(asked), !mayBeGone(stamp, operation, above: own) {
       let text = "get \(operation.number) of key \(operation.key) found \(stamp.map { "\($0)" } ?? "nothing")"
       report(Violation(.ownWriteUnread, at: time, "\(text), its client wrote \(own) through the same process"))
     }
-    guard (stamp ?? .zero) < asked.floor else { return }
+    guard (stamp ?? .zero) < asked.floor, !mayBeGone(stamp, operation, above: asked.floor) else { return }
     let told = stamp.map { "\($0)" } ?? "nothing"
     report(
       Violation(
@@ -207,6 +239,47 @@ package struct History: Sendable {
     let operation = asked.operation
     let floor = ownWrites.floor(key: operation.key, of: operation.asker, nodes: nodesMet(by: operation))
     return floor.map { $0 >= asked.ownWrite ?? .zero } ?? false
+  }
+
+  /// Whether there is nothing because of a tombstone that every owner has forgotten by now.
+  private func mayBeGone(_ found: Stamp?, _ operation: Operation, above floor: Stamp) -> Bool {
+    found == nil && deletions.mayBeGone(key: operation.key, above: floor)
+  }
+
+  /// A value that was deleted before it was asked for.
+  private mutating func checkDeleted(_ stamp: Stamp, _ asked: Open, isSloppy: Bool, at time: Instant) {
+    let operation = asked.operation
+    // What stands in for an owner has met nothing; one owner at least has been asked as well.
+    let sloppy = rules.nodesThatForget == 0 ? asked.forgotten : .zero
+    guard stamp < (isSloppy ? sloppy : asked.deleted) else { return }
+    report(
+      Violation(
+        .resurrected, at: time,
+        "get \(operation.number) of key \(operation.key) found \(ledger.describe(stamp)) at \(stamp), deleted at "
+          + "\(asked.deleted) before it was asked for\(carrier(of: stamp))"))
+  }
+
+  private mutating func checkOrder(_ value: Stamp?, _ asked: Open, isSloppy: Bool, at time: Instant) {
+    let operation = asked.operation
+    guard !isSloppy, nodesMet(by: operation) >= rules.n else { return }
+    let moment = outcomes.read(key: operation.key, value: value, invoked: operation.invoked, ended: time)
+    guard let moment, let value else { return }
+    report(
+      Violation(
+        .flipFlop, at: time,
+        "get \(operation.number) of key \(operation.key) found \(ledger.describe(value)) at \(value) again, and at "
+          + "\(moment.nanoseconds / 1_000_000) ms a read of all owners found something else"))
+  }
+
+  // MARK: - Who brought it
+
+  /// A node sends this version to another one.
+  package mutating func carried(_ stamp: Stamp, _ carrier: Carrier) { carriers[stamp] = carrier }
+
+  package func carrier(of stamp: Stamp) -> String {
+    guard let carrier = carriers[stamp] else { return "" }
+    return "; n\(carrier.from + 1) sent it to n\(carrier.to + 1) last, as \(carrier.kind), at "
+      + "\(carrier.time.nanoseconds / 1_000_000) ms"
   }
 
   private mutating func checkDelete(_ stamp: Stamp, _ asked: Open, standIns: Int, at time: Instant) {
@@ -222,7 +295,9 @@ package struct History: Sendable {
   /// "There was nothing to delete" speaks for all owners, and must be as new as anything acknowledged to one of them.
   private mutating func checkNothingToDelete(_ tombstone: Stamp?, _ asked: Open, at time: Instant) {
     counts.succeeded += 1
-    guard (tombstone ?? .zero) < asked.floorOfAll else { return }
+    guard (tombstone ?? .zero) < asked.floorOfAll,
+      !mayBeGone(tombstone, asked.operation, above: asked.floorOfAll)
+    else { return }
     report(
       Violation(
         .falseNotFound, at: time,
@@ -242,6 +317,21 @@ package struct History: Sendable {
       report(Violation(.wrongAnswer, at: time, "\(operation.kind) \(operation.number): it brought no context"))
     case .unsatisfied, .timeout, .overloaded, .notReady, .full, .unavailable: break
     }
+  }
+}
+
+/// A message that carried a version from one node to another.
+package struct Carrier: Sendable {
+  let kind: String
+  let from: Int
+  let to: Int
+  let time: Instant
+
+  package init(kind: String, from: Int, to: Int, time: Instant) {
+    self.kind = kind
+    self.from = from
+    self.to = to
+    self.time = time
   }
 }
 

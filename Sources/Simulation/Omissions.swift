@@ -1,9 +1,14 @@
-// What is left out of a run: whole kinds of misfortune by name, single strikes by number. As text, for a command line:
-// `loss,cut,3,7-12`.
+package import Storage
+
+// What is left out of a run: whole kinds of misfortune by name, single strikes by number; and rules of the delete
+// protocol, which the nodes of the run do not keep then. As text, for a command line: `loss,cut,3,7-12`, and of rules
+// `floor,re-ask`.
 
 package struct Omissions: Equatable, Sendable, CustomStringConvertible {
   package private(set) var faults: Set<Fault> = []
   package private(set) var strikes: Set<Int> = []
+  /// What the nodes of the run keep to.
+  package private(set) var rules = Rules.all
 
   package init() {}
 
@@ -26,7 +31,19 @@ package struct Omissions: Equatable, Sendable, CustomStringConvertible {
     return (omissions, nil)
   }
 
-  package var isEmpty: Bool { faults.isEmpty && strikes.isEmpty }
+  /// Leaves out rules by the text form of their names. Returns the word that names none; nil when all do.
+  package mutating func leaveOutRules(_ text: String) -> String? {
+    for word in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let rule = Rule.allCases.first(where: { $0.name == word }) else { return String(word) }
+      rules = rules.without(rule)
+    }
+    return nil
+  }
+
+  package var isEmpty: Bool { faults.isEmpty && strikes.isEmpty && rules == .all }
+
+  /// The rules that are left out, as text.
+  package var rulesText: String { rules.missing.map(\.name).joined(separator: ",") }
 
   package mutating func leaveOut(_ fault: Fault) { faults.insert(fault) }
   package mutating func leaveOut(_ numbers: some Sequence<Int>) { strikes.formUnion(numbers) }
@@ -56,5 +73,14 @@ package struct Omissions: Equatable, Sendable, CustomStringConvertible {
 
   private static func text(_ run: ClosedRange<Int>) -> String {
     run.count == 1 ? "\(run.lowerBound)" : "\(run.lowerBound)-\(run.upperBound)"
+  }
+}
+
+extension Rule {
+  /// As a person writes it: `re-ask`.
+  package var name: String {
+    var name = ""
+    for character in "\(self)" { name += character.isUppercase ? "-" + character.lowercased() : String(character) }
+    return name
   }
 }

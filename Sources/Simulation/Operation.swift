@@ -75,6 +75,8 @@ package struct QuorumRules: Sendable {
   /// What these forget they notice, and say nothing of it until they have got it from every other owner: a write that
   /// others have too keeps all its copies.
   package var isRefilled = false
+  /// Who comes back with an older copy of its disk is found out by what it promised of its tombstones.
+  package var isFenced = false
   /// A client may be told of damage.
   package var expectsDamage = false
 
@@ -108,6 +110,13 @@ package struct QuorumRules: Sendable {
   package func ownersKept(_ write: WriteQuorum, standIns: Int) -> Int {
     let owners = nodesHeld(write) - standIns
     return isRefilled && owners > nodesThatForget ? owners : max(0, owners - nodesThatForget)
+  }
+
+  /// The same for a delete where a node that comes back with an older copy of its disk is found out: it says nothing
+  /// until it has got from the others what it forgot.
+  package func ownersNoticed(_ write: WriteQuorum, standIns: Int) -> Int {
+    let owners = nodesHeld(write) - standIns
+    return isFenced && owners > nodesThatForget ? owners : max(0, owners - nodesThatForget)
   }
 
   private func nodesHeld(_ write: WriteQuorum) -> Int {

@@ -65,7 +65,7 @@ extension Simulator {
     for key in workload.keys.indices where machine.node?.store(of: workload.keys[key]) == store {
       // Flipped bits that nobody has met yet.
       if isHidden(held.found[key], machine) { continue }
-      guard held.found[key].stamp < owed[key] else { continue }
+      guard reached(held.found[key].stamp, key) < owed[key] else { continue }
       report(
         .servedTooSoon,
         "store \(store) of n\(machine.number) serves, and would have key \(key) at \(held.found[key].stamp) after a power "

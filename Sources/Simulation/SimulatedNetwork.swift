@@ -55,6 +55,11 @@ package struct SimulatedNetwork: Sendable {
     package var delay: UInt64 = 0
   }
 
+  /// Messages that were lost, came twice, and were late by more than the usual delay.
+  private(set) var lost = 0
+  private(set) var doubled = 0
+  private(set) var late = 0
+
   package init(nodes: Int, options: NetworkOptions, seed: UInt64, without omissions: Omissions = Omissions()) {
     self.nodes = nodes
     self.options = options
@@ -87,11 +92,17 @@ package struct SimulatedNetwork: Sendable {
     }
     // What is left out of a run is drawn all the same.
     let isLost = generators[index].chance(perMillion: options.lossPerMillion)
-    if isLost && !omissions.contains(.loss) { return Fate() }
+    if isLost && !omissions.contains(.loss) {
+      lost += 1
+      return Fate()
+    }
     var fate = Fate(first: messageDelay(index))
     if generators[index].chance(perMillion: options.duplicationPerMillion) {
       let second = messageDelay(index)
-      if !omissions.contains(.duplication) { fate.second = second }
+      if !omissions.contains(.duplication) {
+        doubled += 1
+        fate.second = second
+      }
     }
     return fate
   }
@@ -107,7 +118,9 @@ package struct SimulatedNetwork: Sendable {
     let delay = signalDelay(index)
     guard generators[index].chance(perMillion: options.longDelayPerMillion) else { return delay }
     let long = generators[index].duration(milliseconds: options.longDelayMilliseconds)
-    return omissions.contains(.lateness) ? delay : long
+    if omissions.contains(.lateness) { return delay }
+    late += 1
+    return long
   }
 
   package mutating func cut(_ path: Path) { cuts[index(path)] = true }

@@ -28,6 +28,7 @@ package struct SimulationOptions: Sendable {
   /// Of a million ticks of a node, so many come with an operator who asks that its hints be handed over.
   package var drainRequestsPerMillion = 0
   package var antiEntropy = AntiEntropyOptions()
+  package var deletes = DeleteOptions()
   package var network = NetworkOptions()
   package var disk = DiskOptions()
   package var clocks = ClockOptions()
@@ -57,6 +58,7 @@ package struct SimulationOptions: Sendable {
     drawMerges(seed)
     drawHandoff(seed)
     drawAntiEntropy(seed)
+    drawDeletes(seed)
   }
 
   /// From a stream of its own, so that the rest of a run is what it is without merges.

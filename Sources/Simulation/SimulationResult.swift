@@ -11,6 +11,8 @@ package struct SimulationResult: Sendable {
   package let operations: OperationCounts
   package let handoff: HandoffTally
   package let antiEntropy: AntiEntropyTally
+  package let rules: Tally<RuleEvent>
+  package let faults: Tally<Fault>
   /// The strikes that took effect, in order.
   package let strikes: [StrikeReport]
   /// Strikes that the whole run has.
@@ -55,11 +57,18 @@ extension Simulator {
     for machine in machines {
       tally.add(machine.node?.counters)
       antiEntropyTally.add(machine.node?.counters)
+      ruleEvents.add(machine.node?.counters, merge: machine.node?.mergeTotals)
       antiEntropyTally.rebuilds += machine.platter.disk.directories(in: Simulator.asideDirectory).count
     }
     antiEntropyTally.add(wiretap.exchanges)
+    ruleEvents.count(.rebuilt, antiEntropyTally.rebuilds)
+    var faults = Tally<Fault>()
+    faults.add(strikes: strikes)
+    faults.add(network)
+    faults.add(running: options, without: omissions)
     return SimulationResult(
       seed: seed, violations: history.violations, virtualTime: now, operations: history.counts, handoff: tally,
-      antiEntropy: antiEntropyTally, strikes: strikes, strikesPlanned: plan.strikes.count, traceHash: trace.hash)
+      antiEntropy: antiEntropyTally, rules: ruleEvents, faults: faults, strikes: strikes,
+      strikesPlanned: plan.strikes.count, traceHash: trace.hash)
   }
 }

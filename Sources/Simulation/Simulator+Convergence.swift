@@ -17,8 +17,12 @@ struct Convergence {
     /// Nobody asks; the owners are compared after every interval.
     case alone(next: Instant)
     case firstRound
-    /// All are equal; who was looked at by a peer in that round looks back.
+    /// All are equal; the tombstones go.
+    case collecting
+    /// Who was looked at by a peer in that round looks back.
     case pausing(until: Instant)
+    /// Nobody has anything to say.
+    case resting(before: ExchangeTally, until: Instant)
     case secondRound(before: ExchangeTally)
   }
 
@@ -65,7 +69,7 @@ extension Simulator {
     convergence = Convergence(step: .alone(next: next), since: now, isScrubbed: isScrubbed)
   }
 
-  private func askAll(_ step: Convergence.Step, _ isScrubbed: Bool) {
+  func askAll(_ step: Convergence.Step, _ isScrubbed: Bool) {
     convergence = Convergence(step: step, since: now, waiting: machines.count, isScrubbed: isScrubbed)
     for machine in machines { deliver(.admin(.antiEntropy, session: Convergence.session), to: machine) }
   }
@@ -94,8 +98,11 @@ extension Simulator {
         report(.notConverged, "all was calm for \(waited) ms, and \(difference)")
       }
       self.convergence?.step = .alone(next: now.adding(milliseconds: max(1000, interval)))
+    case .collecting: reviewCollection()
     case .pausing(let until):
-      if now >= until { askAll(.secondRound(before: wiretap.exchanges), convergence.isScrubbed) }
+      if now >= until { beginResting() }
+    case .resting(let before, let until):
+      if now >= until { reviewRest(since: before, waited) }
     case .firstRound, .secondRound:
       guard waited > 2 * Convergence.graceMilliseconds else { return }
       report(.notConverged, "\(convergence.waiting) nodes have not answered who asked for a round")
@@ -123,14 +130,14 @@ extension Simulator {
       if let difference = differenceOfOwners() {
         return report(.notConverged, "every node has made a round, and \(difference)")
       }
-      convergence?.step = .pausing(until: now.adding(milliseconds: Convergence.pauseMilliseconds))
+      convergence = Convergence(step: .collecting, since: now, isScrubbed: asked.isScrubbed)
     case .secondRound(let before):
       let deeper = wiretap.exchanges.deeper - before.deeper
       if deeper > 0 {
         report(.roundMovesData, "all was equal, and the next rounds asked \(deeper) times for more than roots")
       }
       beginProofs()
-    case .scrubbing, .alone, .pausing: break
+    case .scrubbing, .alone, .collecting, .pausing, .resting: break
     }
   }
 
@@ -151,7 +158,7 @@ extension Simulator {
     for (key, name) in workload.keys.enumerated() {
       let owners = machines.filter { $0.node?.role(of: name) != nil && !isHidden(held[$0.index], key, $0) }
       guard let first = owners.first else { continue }
-      for other in owners where held[other.index].found[key] != held[first.index].found[key] {
+      for other in owners where !held[other.index].found[key].isSameValue(as: held[first.index].found[key]) {
         return "n\(first.number) has key \(key): \(describe(held[first.index].found[key])), "
           + "n\(other.number): \(describe(held[other.index].found[key]))"
       }
@@ -172,7 +179,7 @@ extension Simulator {
   func isHidden(_ held: DiskContents, _ key: Int, _ machine: Machine) -> Bool {
     if isHidden(held.found[key], machine) { return true }
     guard machine.isDamaged, let store = machine.node?.store(of: workload.keys[key]) else { return false }
-    return held.stores.first { $0.id == store }?.root != machine.node?.treeRoot(store)
+    return held.stores.first { $0.id == store }?.root.values != machine.node?.treeRoot(store)?.values
   }
 
   /// A scrub has read every sealed file: what is still damaged stands in the last file of its store.
@@ -191,8 +198,9 @@ extension Simulator {
     // A restart may cut what a flipped bit has made of the end of a file.
     guard !machine.isDamaged else { return nil }
     for store in held.stores {
-      let root = machine.node?.treeRoot(store.id)
-      guard root != store.root else { continue }
+      // Tombstones that were forgotten may be on the disk still.
+      let root = machine.node?.treeRoot(store.id)?.values
+      guard root != store.root.values else { continue }
       return "the tree of \(store.id) on n\(machine.number) is not that of its records"
     }
     return nil
@@ -203,7 +211,7 @@ extension Simulator {
       StoreID(partition: UInt16($0), replicas: UInt8(options.replicas))
     }
     return stores.filter { store in
-      let roots = machines.compactMap { $0.node?.treeRoot(store) }
+      let roots = machines.compactMap { $0.node?.treeRoot(store)?.values }
       return roots.contains { $0 != roots.first }
     }
   }

@@ -1,3 +1,4 @@
+import Cluster
 import Primitives
 import Replication
 import Storage
@@ -73,6 +74,7 @@ extension Simulator {
     guard machine.platter.disk.flipBit(bit, ofByte: offset, in: path) else { return nil }
     machine.isDamaged = true
     history.lost(machine: machine.index)
+    promises.forget(machine.index)
     return "bit \(bit) of byte \(offset) of \(path) on n\(machine.number) is flipped"
   }
 
@@ -116,9 +118,31 @@ extension Simulator {
     guard let snapshot else { return nil }
     if machine.state != .down { crash(machine, losingPower: true, outage: outage(&draws)) }
     let spaceLeft = machine.platter.disk.spaceLeft
+    if losesTombstonesUnnoticed(machine, by: snapshot) { history.losesDeletesUnnoticed() }
+    promises.forget(machine.index)
     machine.platter.disk = snapshot
     machine.platter.disk.spaceLeft = spaceLeft
     history.lost(machine: machine.index)
     return "the disk of n\(machine.number) is what it was when it was copied"
+  }
+  /// Whether another owner would not see from what this machine says of its tombstones that it was put back: what it has
+  /// forgotten then it has lost.
+  private func losesTombstonesUnnoticed(_ machine: Machine, by snapshot: SimulatedDisk) -> Bool {
+    let before = DiskContents(of: workload.keys, on: machine.platter.disk, losesPower: false)
+    let after = DiskContents(of: workload.keys, on: snapshot, losesPower: true)
+    let others = machines.filter { $0.index != machine.index }
+      .map { DiskContents(of: [], on: $0.platter.disk, losesPower: true) }
+    let store = { (key: Int) in self.machines.lazy.compactMap { $0.node?.store(of: self.workload.keys[key]) }.first }
+    return workload.keys.indices.contains { key in
+      guard case .version(let version) = before.found[key], version.isTombstone,
+        after.found[key].stamp < version.stamp, let id = store(key),
+        let now = after.stores.first(where: { $0.id == id })
+      else { return false }
+      return others.contains { other in
+        guard let known = other.stores.first(where: { $0.id == id }) else { return false }
+        let promise = known.promises.first { $0.peer == machine.member.id && $0.incarnation == now.incarnation }
+        return promise.map { $0.tsnHead <= now.tsnHead } ?? true
+      }
+    }
   }
 }

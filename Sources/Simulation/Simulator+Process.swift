@@ -35,6 +35,11 @@ extension Simulator {
     nodeOptions.pullBytesPerSecond = options.antiEntropy.pullBytesPerSecond
     nodeOptions.scrubMilliseconds = options.antiEntropy.scrubMilliseconds
     nodeOptions.scrubBytesPerSecond = options.antiEntropy.scrubBytesPerSecond
+    nodeOptions.tombstoneHoldMilliseconds = options.deletes.holdMilliseconds
+    nodeOptions.feedMilliseconds = options.deletes.feedMilliseconds
+    nodeOptions.feedEntriesMax = options.deletes.feedEntriesMax
+    nodeOptions.notesPurges = true
+    nodeOptions.rules = omissions.rules
     drawChaos(machine, &nodeOptions)
     var draws = SeededGenerator(seed: machine.generator.next())
     if isFaulty, options.faults.crashesDuringStart, draws.chance(1, in: 4), !omissions.contains(.startCrashes) {
@@ -115,6 +120,7 @@ extension Simulator {
     for event in events { machine.node?.step(event, at: moment) }
     guard let batch = machine.node?.flush(at: moment) else { return }
     if dies(machine) { return }
+    noteForgotten(by: machine)
     if batch.wantsTurn { scheduleTurn(of: machine) }
     noteSloppyReads(machine, batch)
     checkForgotten(machine, events)
@@ -231,6 +237,7 @@ extension Simulator {
   func die(_ machine: Machine, losingPower: Bool) {
     tally.add(machine.node?.counters)
     antiEntropyTally.add(machine.node?.counters)
+    ruleEvents.add(machine.node?.counters, merge: machine.node?.mergeTotals)
     machine.forgetProcess()
     if losingPower {
       machine.platter.disk.crash(using: &machine.generator)

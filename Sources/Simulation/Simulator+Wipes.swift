@@ -25,6 +25,7 @@ extension Simulator {
     let name = draws.pick(stores)
     machine.platter.disk.removeTree(StorePath.stores(Simulator.directory) + "/" + name)
     history.lost(machine: machine.index)
+    promises.forget(machine.index)
     return "store \(name) of n\(machine.number) is removed"
   }
 
@@ -44,6 +45,7 @@ extension Simulator {
     machine.isDamaged = false
     machine.actor = nil
     history.lost(machine: machine.index)
+    promises.forget(machine.index)
   }
 
   /// Damaged data that a process does not start from: what an operator does about it is to begin with an empty disk.

@@ -18,8 +18,13 @@ extension Simulator {
     if case .hello(let hello) = message.body { checkActor(hello.actor, of: machine) }
     if let seen = wiretap.listen(message, from: machine.index, to: peer.index) {
       history.saw(seen.version, key: seen.key, at: now)
+      carried(seen.version, by: message, machine, peer)
     }
-    for record in wiretap.pulled(message) { history.saw(record.version, key: record.key, at: now) }
+    for record in wiretap.pulled(message) {
+      history.saw(record.version, key: record.key, at: now)
+      carried(record.version, by: message, machine, peer)
+    }
+    if case .storeStates(let states) = message.body { checkPromises(states, from: machine, to: peer) }
     checkRole(message, from: machine, to: peer)
     if let kept = wiretap.takeKept() { checkKept(by: kept.keeper, for: kept.owner, key: kept.key) }
     let path = path(machine.index, peer.index)
@@ -44,6 +49,17 @@ extension Simulator {
       let delay = 2 * network.signalDelay(path)
       schedule(.disconnected(machine.life, from: peer.index, generation: connection.generation), after: delay)
     }
+  }
+
+  private func carried(_ version: StoredVersion, by message: PeerMessage, _ from: Machine, _ to: Machine) {
+    let kind =
+      switch message.body {
+      case .push(let push): describe(push.kind)
+      case .pullReply: "an answer to a pull"
+      case .readReply: "an answer to a read"
+      default: "an entry of its feed"
+      }
+    history.carried(version.stamp, Carrier(kind: kind, from: from.index, to: to.index, time: now))
   }
 
   /// A process that follows one which did not stop cleanly goes by another name: nobody knows which stamps were issued

@@ -86,6 +86,14 @@ final class Simulator {
   var convergence: Convergence?
   /// Proofs that were begun anew because one met damage.
   var damageFoundLate = 0
+  var promises = PromiseLedger()
+  /// What of the deletes is looked at.
+  var deletionProbes: SeededGenerator
+  /// By machine and key, the newest tombstone that it has forgotten.
+  var forgottenBy: [[Stamp]]
+  var keysByHash: [UInt64: Int] = [:]
+  var reviews: UInt64 = 0
+  var ruleEvents = Tally<RuleEvent>()
   /// Answered with a hint's help.
   var sloppyReads: Set<Int> = []
   var probe: DurabilityProbe
@@ -116,7 +124,7 @@ final class Simulator {
     self.seed = seed
     self.options = options
     self.omissions = omissions
-    losesStores = options.faults.mayWipe || options.faults.mayDamage
+    losesStores = options.faults.nodesThatForget > 0
     core = Array(0..<options.nodes)
     self.trace = Trace(sink: trace)
     diskPace = options.faults.duringBootstrap ? options.disk : DiskOptions()
@@ -126,11 +134,15 @@ final class Simulator {
     generator = SeededGenerator(seed: seed, stream: 5)
     operators = SeededGenerator(seed: seed, stream: 9)
     roundOperators = SeededGenerator(seed: seed, stream: 11)
+    deletionProbes = SeededGenerator(seed: seed, stream: 13)
+    forgottenBy = Array(
+      repeating: Array(repeating: .zero, count: options.workload.keys), count: options.nodes)
     var rules = QuorumRules(
       n: options.replicas, sync: options.syncVaries ? .never : options.sync,
       losesUnsyncedWrites: options.faults.losesUnsyncedWrites, nodesThatForget: options.faults.nodesThatForget)
     rules.expectsDamage = options.faults.mayDamage
     rules.isRefilled = options.faults.mayWipe && !options.faults.mayDamage
+    rules.isFenced = options.faults.means[.restore] != nil && !options.faults.mayDamage
     history = History(rules: rules, keys: options.workload.keys)
     clients = ClientTable(clients: options.workload.clients)
     probe = DurabilityProbe(seed: seed)

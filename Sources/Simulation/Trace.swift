@@ -9,7 +9,7 @@ package struct Trace {
   package enum Fact: UInt64 {
     case start = 1
     case stop, crash, link, send, deliver, drop, sync, job, read, request, response, fault, log, phase
-    case answer
+    case answer, purge
   }
 
   package private(set) var hash: UInt64 = 0xCBF2_9CE4_8422_2325

@@ -76,6 +76,11 @@ package struct ValueLedger: Sendable {
     return nil
   }
 
+  package func isTombstone(_ stamp: Stamp) -> Bool { entries[stamp]?.content == .tombstone }
+
+  /// What stands under this stamp.
+  package func describe(_ stamp: Stamp) -> String { entries[stamp].map { describe($0) } ?? "what nobody has seen" }
+
   private func describe(_ entry: Entry) -> String {
     switch entry.content {
     case .value(let operation): "put \(operation) of key \(entry.key)"

@@ -34,8 +34,18 @@ package struct Violation: Equatable, Sendable, CustomStringConvertible {
     case servedTooSoon = "served too soon"
     /// Owners that differ after a round of each, or after some intervals of calm.
     case notConverged = "not converged"
-    /// Equal owners that compare more than roots.
+    /// Equal owners that compare more than roots, or say more to each other than that they are there.
     case roundMovesData = "round moves data"
+    /// A value that was deleted is read, or held by an owner, again.
+    case resurrected = "resurrected"
+    /// A tombstone that was forgotten before every owner had it for good.
+    case forgottenTooSoon = "forgotten too soon"
+    /// A value, then another operation's outcome, then the value again.
+    case flipFlop = "flip-flop"
+    /// A node that says of a store less than it said before, or more than its disk has.
+    case promiseBroken = "promise broken"
+    /// Tombstones that stay though all is calm, or take up room after they went.
+    case notCollected = "not collected"
   }
 
   package let promise: Promise

@@ -33,6 +33,7 @@ struct Wiretap {
   private var pushed: [Question: Int] = [:]
   /// What has passed since the count began, and what of it all told.
   var exchanges = ExchangeTally()
+  private var dismissed: Set<Stamp> = []
   /// Hints on their way to their owners.
   private var handoffs: [Question: (key: Int, stamp: Stamp)] = [:]
 
@@ -49,13 +50,17 @@ struct Wiretap {
     return lastKept
   }
 
-  /// The hint that was sent with this push, when its owner answers that it has it or something newer.
+  /// The hint that was sent with this push, when its owner answers that it has it or something newer, or that no owner
+  /// has it: then it is an old copy of what was deleted, or the owner keeps it apart.
   func handedOver(_ reply: PushReply, to asker: Int) -> (key: Int, stamp: Stamp)? {
     switch reply.outcome {
-    case .applied, .haveNewer: handoffs[Question(asker: asker, operation: reply.operation)]
-    case .stale, .handled, .retry, .refused: nil
+    case .applied, .haveNewer, .handled: handoffs[Question(asker: asker, operation: reply.operation)]
+    case .stale, .retry, .refused: nil
     }
   }
+
+  /// Whether the owner has said of a hint with this stamp that nobody has it.
+  func isDismissed(_ stamp: Stamp) -> Bool { dismissed.contains(stamp) }
 
   /// The key of which a node says what its store holds, or that it has taken a version of it.
   func keyAnswered(_ message: PeerMessage, to asker: Int) -> Int? {
@@ -72,18 +77,27 @@ struct Wiretap {
     }
   }
 
-  /// Records that a node sends because it was asked for all that its store has.
+  /// Records that a node sends because it was asked for all that its store has, or for its tombstones.
   func pulled(_ message: PeerMessage) -> [(key: Int, version: StoredVersion)] {
-    guard case .pullReply(let reply) = message.body, case .page(let page) = reply.outcome else { return [] }
-    return page.records.compactMap { record in
-      keys.firstIndex { $0.encoded == record.key }.map { ($0, record.version) }
+    switch message.body {
+    case .pullReply(let reply):
+      guard case .page(let page) = reply.outcome else { return [] }
+      return page.records.compactMap { record in key(record.key).map { ($0, record.version) } }
+    case .storeStatesReply(let reply):
+      return reply.feeds.flatMap(\.entries).compactMap { entry in
+        key(entry.key).map { ($0, StoredVersion(stamp: entry.stamp, isTombstone: true, value: [])) }
+      }
+    default: return []
     }
   }
+
+  private func key(_ encoded: [UInt8]) -> Int? { keys.firstIndex { $0.encoded == encoded } }
 
   /// The versions in a message that node `sender` sends. Told before the network decides whether it arrives.
   mutating func listen(_ message: PeerMessage, from sender: Int, to addressee: Int) -> (
     key: Int, version: StoredVersion
   )? {
+    exchanges.count(message.body)
     switch message.body {
     case .push(let push):
       let key = keys.firstIndex(of: push.key)
@@ -117,14 +131,13 @@ struct Wiretap {
         }
         let kept = (askedToKeep[reply.stamp] ?? 0) & (1 << UInt64(sender))
         if kept != 0 { standIns[reply.stamp, default: 0] |= kept }
-      case .stale, .handled, .retry, .refused: break
+      case .handled:
+        if let hint = handoffs[Question(asker: addressee, operation: reply.operation)] { dismissed.insert(hint.stamp) }
+      case .stale, .retry, .refused: break
       }
       return nil
-    case .compare, .compareReply, .pull, .pullReply:
-      exchanges.count(message.body)
-      return nil
     case .hello, .helloReply, .ping, .pingReply, .pingRequest, .pingRelayed, .storeStates, .storeStatesReply, .forward,
-      .forwardReply, .list, .listReply:
+      .forwardReply, .list, .listReply, .compare, .compareReply, .pull, .pullReply:
       return nil
     }
   }

@@ -45,6 +45,7 @@ extension Bitcask {
   private func keyOfTombstone<FS: FileSystem & ~Copyable>(
     _ entry: FeedIndex.Entry, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> TombstoneKey {
+    if let key = feed.key(at: entry.tsn) { return .key(key) }
     var position = keydir.first(entry.hash)
     // From the second on, as in `keys`: an answer of the disk brings one record.
     var isFirst = true

@@ -138,6 +138,7 @@ package final class Bitcask {
     }
     count(hash, version.stamp, tsn: tsn, isTombstone: version.isTombstone)
     note(version, tsn: tsn, byteCount: byteCount, in: file)
+    if version.isTombstone, !id.isHints { feed.noteKey(key, at: tsn) }
     return .appended(start..<buffer.count, fileID: dataFiles[file].id)
   }
 

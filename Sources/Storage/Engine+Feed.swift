@@ -96,6 +96,9 @@ extension Engine {
   package func applyFeed<FS: FileSystem & ~Copyable>(
     key: [UInt8], hash: UInt64, stamp: Stamp, to id: StoreID, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> ApplyOutcome {
+    let store = store(id)
+    // Nearly always it came with the delete itself. What damage fences may have been that very record.
+    if store.feed.holds(stamp), store.damage == nil, store.damages.fencing == 0 { return .equal(appended) }
     let version = StoredVersion(stamp: stamp, isTombstone: true, value: [])
     return try offer(version, key: key, hash: hash, to: id, .feed, warm: warm, on: &files)
   }

@@ -143,13 +143,11 @@ extension Engine {
   func loadPromises<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) {
     let path = StorePath.promises(directory)
     do throws(StorageError) {
-      guard try files.exists(path) else {
+      guard let file = try PromisesFile.read(in: directory, on: &files) else {
         // A node that has never served has nothing to lose there.
         guard stores.contains(where: { !$0.id.isHints && $0.role == .active }) else { return }
         throw .missing(path: path, reason: "what this node and its peers have promised each other is in it")
       }
-      let bytes = try Engine.contents(of: path, byteCountMax: PromisesFile.byteCountMax, on: &files)
-      let file = try PromisesFile(decoding: bytes, path: path)
       guard file.cluster == options.clusterID, file.node == options.nodeID else {
         throw .incompatible(path: path, reason: "it belongs to another node or cluster")
       }
@@ -168,18 +166,8 @@ extension Engine {
     guard !entry.store.isHints, let index = find(entry.store) else { return }
     let store = stores[index]
     guard store.manifest.incarnation == entry.incarnation else { return }
-    // Roles change by manifests alone, and what was agreed upon then stands in them.
-    let isManifestNewer = store.manifest.role != entry.role
-    let known = store.promises
-    let mark = known.filter { $0.peer == options.nodeID }
-    let told = entry.promises.filter { $0.peer != options.nodeID }
-    store.promises =
-      isManifestNewer
-      ? PeerPromise.joined(known, over: told, own: options.nodeID)
-      : PeerPromise.joined(told + mark, over: known, own: options.nodeID)
-    store.cursors =
-      isManifestNewer
-      ? FeedCursor.joined(store.cursors, over: entry.cursors) : FeedCursor.joined(entry.cursors, over: store.cursors)
+    store.manifest.take(entry)
+    (store.promises, store.cursors) = (store.manifest.promises, store.manifest.cursors)
     (store.durablePromises, store.durableCursors) = (store.promises, store.cursors)
     guard store.isOpen, store.damage == nil, entry.tsnHead > store.manifest.tsnHead, options.rules.hold(.feedHead)
     else { return }

@@ -32,6 +32,12 @@ struct FeedIndex {
   private(set) var count = 0
   /// Counts removals: whoever kept something of the feed sees whether it still holds.
   private(set) var generation: UInt64 = 0
+  /// Of all entries, once the store is open: a stamp is of one write alone, so it says whether that is held here.
+  private var stamps: Set<Stamp> = []
+  /// Keys of the tombstones that came last, the first of them at position `keysFrom` and none left out: while they are
+  /// fresh nobody need read their records to tell of them.
+  private var keys: [[UInt8]] = []
+  private var keysFrom: UInt64 = 0
   /// What was removed while the store is opened; nil afterwards.
   private var removedEarly: [Entry]? = []
 
@@ -44,6 +50,7 @@ struct FeedIndex {
   mutating func insert(tsn: UInt64, hash: UInt64, stamp: Stamp) {
     let entry = Entry(tsn: tsn, hash: hash, stamp: stamp)
     count += 1
+    if removedEarly == nil { stamps.insert(stamp) }
     if removedEarly != nil || entries.last.map({ $0.tsn < tsn }) ?? true { return entries.append(entry) }
     // Replay of a journal alone comes here.
     let place = lowerBound(tsn)
@@ -68,18 +75,22 @@ struct FeedIndex {
 
   private mutating func remove(at place: Int) {
     entries[place].word |= FeedIndex.removedBit
+    stamps.remove(entries[place].stamp)
     count -= 1
     generation &+= 1
     while first < entries.count, entries[first].isRemoved { first += 1 }
     if count == 0 {
       entries = []
       first = 0
+      stamps = []
+      keys = []
     } else if entries.count >= 2 * count + FeedIndex.slack {
       var kept: [Entry] = []
       kept.reserveCapacity(count + FeedIndex.slack / 2)
       for entry in entries[first...] where !entry.isRemoved { kept.append(entry) }
       entries = kept
       first = 0
+      stamps = Set(kept.lazy.map(\.stamp))
     }
   }
 
@@ -100,7 +111,34 @@ struct FeedIndex {
     }
     invariant(next == removed.count && kept.count == count, "a feed of \(count) entries has \(kept.count)")
     entries = kept
+    stamps = Set(kept.lazy.map(\.stamp))
   }
+
+  /// A tombstone with this stamp counts here.
+  func holds(_ stamp: Stamp) -> Bool { stamps.contains(stamp) }
+
+  // MARK: Keys
+
+  /// The key of the tombstone that has just been given this position.
+  mutating func noteKey(_ key: [UInt8], at tsn: UInt64) {
+    if tsn != keysFrom &+ UInt64(keys.count) {
+      keys.removeAll()
+      keysFrom = tsn
+    }
+    if keys.count >= FeedIndex.keysMax {
+      keys.removeFirst(FeedIndex.keysMax / 2)
+      keysFrom &+= UInt64(FeedIndex.keysMax / 2)
+    }
+    keys.append(key)
+  }
+
+  /// Nil when it is not among the last ones.
+  func key(at tsn: UInt64) -> [UInt8]? {
+    tsn >= keysFrom && tsn - keysFrom < UInt64(keys.count) ? keys[Int(tsn - keysFrom)] : nil
+  }
+
+  /// As many of a store are kept, and half of them at least.
+  static let keysMax = 2048
 
   private static func isBefore(_ a: Entry, _ b: Entry) -> Bool {
     (a.word, a.hash, a.stamp) < (b.word, b.hash, b.stamp)

@@ -1,8 +1,8 @@
 import Primitives
 
-// Checks what a node's directory has besides its stores: the manifest, that the stores it must have are there, and the
-// journal, by the rule of recovery: a frame that does not read back is damage when a later one says that it was
-// durable, and else a tail that nobody was promised.
+// Checks what a node's directory has besides its stores: the manifest, that the stores it must have are there, the file
+// of cursors and promises, and the journal, by the rule of recovery: a frame that does not read back is damage when a
+// later one says that it was durable, and else a tail that nobody was promised.
 
 /// What a check of a node's own files found.
 package struct NodeReport: Sendable {
@@ -26,6 +26,7 @@ package struct NodeCheck {
   package static func run<FS: FileSystem & ~Copyable>(_ contents: NodeContents, on files: inout FS) -> NodeReport {
     var check = NodeCheck(contents: contents, report: NodeReport(directory: contents.directory))
     check.checkNames()
+    check.checkPromises()
     for id in contents.segments {
       do throws(StorageError) {
         try check.check(segment: id, on: &files)
@@ -62,6 +63,16 @@ package struct NodeCheck {
         id.hintTarget.map { "it is missing: the hints for node \($0.rawValue) that were in it are lost" }
         ?? "it is missing: the node must have it, and fills it from its peers"
       report.findings.add(StoreFinding(.error, "\(stores)/\(id)", what))
+    }
+  }
+
+  /// Without the file a node starts, and its peers find out what it has forgotten; one of another node ends the start.
+  private mutating func checkPromises() {
+    let path = StorePath.promises(contents.directory)
+    if let problem = contents.promisesProblem { report.findings.add(StoreFinding(problem)) }
+    guard let promises = contents.promises, let manifest = contents.manifest else { return }
+    if promises.node != manifest.node || promises.cluster != manifest.cluster?.id ?? promises.cluster {
+      report.findings.add(StoreFinding(.error, path, "it belongs to another node or cluster"))
     }
   }
 

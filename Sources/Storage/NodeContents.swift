@@ -8,6 +8,10 @@ package struct NodeContents: Sendable {
   package private(set) var manifest: NodeManifest?
   /// Why there is no manifest.
   package private(set) var manifestProblem: StorageError?
+  /// Cursors and promises; nil when there is no such file.
+  package private(set) var promises: PromisesFile?
+  /// Why the file does not read back.
+  package private(set) var promisesProblem: StorageError?
   /// Directories of stores, sorted, whether the node knows them or not.
   package private(set) var stores: [StoreID] = []
   /// Names below `stores` that are none.
@@ -24,6 +28,11 @@ package struct NodeContents: Sendable {
   package init<FS: FileSystem & ~Copyable>(reading directory: String, on files: inout FS) throws(StorageError) {
     self.directory = directory
     (manifest, manifestProblem) = NodeContents.manifest(in: directory, on: &files)
+    do throws(StorageError) {
+      promises = try PromisesFile.read(in: directory, on: &files)
+    } catch {
+      promisesProblem = error
+    }
     if try files.exists(StorePath.stores(directory)) {
       for name in try files.list(StorePath.stores(directory)) {
         if let id = StoreID(name) { stores.append(id) } else { otherNames.append(name) }

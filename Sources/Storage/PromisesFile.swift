@@ -58,6 +58,16 @@ package struct PromisesFile: Equatable, Sendable {
     self = file
   }
 
+  /// The file in a node's directory; nil when there is none.
+  package static func read<FS: FileSystem & ~Copyable>(
+    in directory: String, on files: inout FS
+  ) throws(StorageError) -> PromisesFile? {
+    let path = StorePath.promises(directory)
+    guard try files.exists(path) else { return nil }
+    return try PromisesFile(
+      decoding: try Engine.contents(of: path, byteCountMax: byteCountMax, on: &files), path: path)
+  }
+
   private init?(from reader: inout ByteReader) {
     guard let cluster = reader.readIdentity(), let node = reader.read(UInt32.self),
       let count = reader.read(UInt32.self), count <= StorageLimits.storesMax
@@ -85,6 +95,24 @@ extension PromisesFile.Entry {
     for _ in 0..<promises {
       guard let promise = PeerPromise(from: &reader) else { return nil }
       self.promises.append(promise)
+    }
+  }
+}
+
+extension StoreManifest {
+  /// What counts of cursors and promises: the higher of the manifest's and the file's, where the file is about this life
+  /// of the store. Roles change by manifests alone, and what was agreed upon then stands in them: so with another role
+  /// the manifest is the younger of the two, else the file. A mark of this node itself is the manifest's business.
+  package mutating func take(_ entry: PromisesFile.Entry) {
+    guard entry.store == store, entry.incarnation == incarnation else { return }
+    let told = entry.promises.filter { $0.peer != node }
+    if role != entry.role {
+      promises = PeerPromise.joined(promises, over: told, own: node)
+      cursors = FeedCursor.joined(cursors, over: entry.cursors)
+    } else {
+      let mark = promises.filter { $0.peer == node }
+      promises = PeerPromise.joined(told + mark, over: promises, own: node)
+      cursors = FeedCursor.joined(entry.cursors, over: cursors)
     }
   }
 }

@@ -2,6 +2,7 @@ import Client
 import Platform
 import Protocols
 import Simulation
+import Storage
 
 // `cairn simulate`: one simulated run, or many. Every failure is one line that starts with the command which repeats it.
 
@@ -11,13 +12,13 @@ let simulateCommand = Subcommand(
     "A run is decided by its seed alone: cluster, clients, faults. Failures are printed as the command that repeats them;",
     "with --trace a run tells what happens: virtual seconds, node, event. --shrink leaves out of a failing run what the",
     "failure does not need, until nothing more can go, and prints the smaller command.",
-    "Faults that can be left out: \(Fault.allCases.prefix(10).map(\.rawValue).joined(separator: ", ")),",
-    "\(Fault.allCases.dropFirst(10).map(\.rawValue).joined(separator: ", ")).",
-  ],
+  ] + wrapped("Faults that can be left out:", Fault.allCases.map(\.rawValue))
+    + wrapped("Rules of the delete protocol:", Rule.allCases.map(\.name)),
   options: [
     Option("--seed", "S", help: "run this seed"),
     Option("--trace", help: "print every event (with --seed)"),
     Option("--without", "WHAT", help: "leave out faults by name and strikes by number: loss,cut,3,7-12 (with --seed)"),
+    Option("--without-rule", "NAMES", help: "nodes do not keep to these rules of the delete protocol"),
     Option("--shrink", help: "look for a smaller run that fails as well (with --seed)"),
     Option("--seeds", "A..<B", help: "run all seeds from A to B - 1"),
     Option("--jobs", "N", help: "processes at once (default 2, with --seeds)"),
@@ -27,7 +28,7 @@ let simulateCommand = Subcommand(
   ],
   examples: [
     "simulate --seed 8812 --trace", "simulate --seed 8812 --shrink", "simulate --seed 8812 --without loss,3,7-12",
-    "simulate --seeds '0..<1000' --jobs 2",
+    "simulate --seeds '1..<501' --without-rule floor", "simulate --seeds '0..<1000' --jobs 2",
   ], run: simulateSeeds)
 
 @Sendable private func simulateSeeds(_ arguments: Arguments) throws -> Int32 {
@@ -55,14 +56,30 @@ let simulateCommand = Subcommand(
   guard let seeds = seedRange(text) else {
     throw arguments.problem("--seeds is '\(text)', not a range", hint: "cairn simulate --seeds '0..<100'")
   }
+  let omissions = try omissions(arguments)
   if arguments.has("--worker") {
-    for seed in seeds { SimulationReport.work(seed) }
+    for seed in seeds { SimulationReport.work(seed, without: omissions) }
     return 0
   }
   var campaign = SimulationCampaign(
     seeds: seeds, jobs: try arguments.integer("--jobs", in: 1...64) ?? 2,
-    minutes: try arguments.integer("--minutes", in: 1...100_000), printsJSON: arguments.has("--json"))
+    minutes: try arguments.integer("--minutes", in: 1...100_000), printsJSON: arguments.has("--json"),
+    omissions: omissions)
   return try campaign.run()
+}
+
+/// A list of words after its title, in lines that fit a terminal.
+private func wrapped(_ title: String, _ words: [String]) -> [String] {
+  var lines = [title]
+  for (index, word) in words.enumerated() {
+    let text = word + (index + 1 < words.count ? "," : ".")
+    if lines[lines.count - 1].utf8.count + 1 + text.utf8.count > 118 {
+      lines.append(text)
+    } else {
+      lines[lines.count - 1] += " " + text
+    }
+  }
+  return lines
 }
 
 /// `A..<B` or `A..B`, B excluded in the first form only; nil when it is neither, or empty.
@@ -75,10 +92,16 @@ private func seedRange(_ text: String) -> Range<UInt64>? {
 }
 
 private func omissions(_ arguments: Arguments) throws -> Omissions {
-  guard let text = arguments.value("--without") else { return Omissions() }
-  let (omissions, problem) = Omissions.parse(text)
-  if let problem {
-    throw arguments.problem("--without: \(problem)", hint: "cairn simulate --seed 1 --without loss,3,7-12")
+  var omissions = Omissions()
+  if let text = arguments.value("--without") {
+    let problem: String?
+    (omissions, problem) = Omissions.parse(text)
+    if let problem {
+      throw arguments.problem("--without: \(problem)", hint: "cairn simulate --seed 1 --without loss,3,7-12")
+    }
+  }
+  if let text = arguments.value("--without-rule"), let word = omissions.leaveOutRules(text) {
+    throw arguments.problem("--without-rule: there is no rule '\(word)'", hint: "cairn simulate --help")
   }
   return omissions
 }

@@ -26,6 +26,8 @@ struct SimulationCampaign {
   private let jobs: Int
   private let deadline: Instant?
   private let printsJSON: Bool
+  /// Rules of the delete protocol alone.
+  private let omissions: Omissions
   private let clock = SystemClock()
   private let started: Instant
   private var workers: [Worker] = []
@@ -35,8 +37,11 @@ struct SimulationCampaign {
   private var operations = 0
   private var handoff = HandoffTally()
   private var antiEntropy = AntiEntropyTally()
+  private var rules = Tally<RuleEvent>()
+  private var faults = Tally<Fault>()
 
-  init(seeds: Range<UInt64>, jobs: Int, minutes: Int?, printsJSON: Bool) {
+  init(seeds: Range<UInt64>, jobs: Int, minutes: Int?, printsJSON: Bool, omissions: Omissions) {
+    self.omissions = omissions
     portions = seeds
     total = seeds.count
     self.jobs = jobs
@@ -65,10 +70,18 @@ struct SimulationCampaign {
     if Console.errorIsTerminal { writeToStandardError("\r\u{1B}[K") }
     let seconds = clock.now().instant.milliseconds(since: started) / 1000
     let verdict = failures == 0 ? "all passed" : "\(failures) FAILED"
-    let tallies = "\(handoff.summary)\n\(antiEntropy.summary)\n"
+    let tallies = "\(tables)\(handoff.summary)\n\(antiEntropy.summary)\n"
     let text = "\(tallies)\(runs) runs, \(operations) operations, \(seconds) s: \(verdict)\n"
     if printsJSON { writeToStandardError(text) } else { try printOut(text) }
     return failures == 0 ? 0 : 1
+  }
+
+  /// What the runs have met, and what a run has of the two things that all else rests on.
+  private var tables: String {
+    let mean = { (sum: Int) in (Double(sum) / Double(max(1, runs)) * 10).rounded() / 10 }
+    return faults.table("faults in all runs (offsets, drift, cold-reads, start-crashes, chaos: runs):")
+      + rules.table("rules of the delete protocol:")
+      + "in a run: \(mean(operations)) operations, \(mean(rules[.purges])) purges\n"
   }
 
   private mutating func nextPortion() -> Range<UInt64>? {
@@ -87,12 +100,16 @@ struct SimulationCampaign {
     setting.errorPath = "\(directory)/\(workersStarted).err"
     let range = "\(seeds.lowerBound)..<\(seeds.upperBound)"
     do throws(Errno) {
-      let process = try spawn(Console.executablePath, ["simulate", "--seeds", range, "--worker"], setting)
+      let process = try spawn(Console.executablePath, ["simulate", "--seeds", range, "--worker"] + ruleWords, setting)
       workers.append(
         Worker(process: process, seeds: seeds, outputPath: setting.outputPath, errorPath: setting.errorPath))
     } catch {
       throw Failure("cannot start a worker: \(error)")
     }
+  }
+
+  private var ruleWords: [String] {
+    omissions.rulesText.isEmpty ? [] : ["--without-rule", omissions.rulesText]
   }
 
   /// Takes the reports of the workers that have ended.
@@ -119,7 +136,8 @@ struct SimulationCampaign {
     let lines = text(worker.errorPath).split(separator: "\n")
     let reason =
       lines.first { $0.contains("atal error") } ?? lines.first { $0.contains(" in cairn at ") } ?? lines.first
-    take(SimulationReport(crashed: next, "crash: \(reason ?? "it ended without a word, \(end)")"))
+    let word = "crash: \(reason ?? "it ended without a word, \(end)")"
+    take(SimulationReport(crashed: next, word, without: omissions))
     if next + 1 < worker.seeds.upperBound { leftovers.append(next + 1..<worker.seeds.upperBound) }
   }
 
@@ -129,6 +147,10 @@ struct SimulationCampaign {
   }
 
   private mutating func take(_ report: SimulationReport) {
+    var report = report
+    report.omissions = omissions
+    rules += report.rules
+    faults += report.faults
     runs += 1
     operations += report.operations
     handoff += report.handoff

@@ -17,11 +17,13 @@ struct SimulationReport {
   let succeeded: Int
   let handoff: HandoffTally
   let antiEntropy: AntiEntropyTally
+  let rules: Tally<RuleEvent>
+  let faults: Tally<Fault>
   /// The strikes that took effect, as a person reads them, by number.
   let strikes: [(number: Int, text: String)]
   /// Strikes that the whole run has.
   let strikesPlanned: Int
-  let omissions: Omissions
+  var omissions: Omissions
   let traceHash: String
 
   init(_ result: SimulationResult, without omissions: Omissions = Omissions()) {
@@ -34,6 +36,8 @@ struct SimulationReport {
     succeeded = result.operations.succeeded
     handoff = result.handoff
     antiEntropy = result.antiEntropy
+    rules = result.rules
+    faults = result.faults
     strikes = result.strikes.map { strike in
       (strike.number, "\(strike.time.nanoseconds / 1_000_000) ms, \(strike.fault.rawValue): \(strike.text)")
     }
@@ -52,6 +56,8 @@ struct SimulationReport {
     succeeded = 0
     handoff = HandoffTally()
     antiEntropy = AntiEntropyTally()
+    rules = Tally()
+    faults = Tally()
     let planned = plannedStrikes(seed: seed)
     strikes = planned.filter { !omissions.contains(strike: $0.number, of: $0.fault) }
       .map { ($0.number, "\($0.fault.rawValue), if it took effect") }
@@ -67,7 +73,10 @@ struct SimulationReport {
 
   /// What repeats the run.
   static func command(_ seed: UInt64, without omissions: Omissions) -> String {
-    "cairn simulate --seed \(seed)" + (omissions.isEmpty ? "" : " --without \(omissions)")
+    let faults = omissions.description
+    let rules = omissions.rulesText
+    return "cairn simulate --seed \(seed)" + (faults.isEmpty ? "" : " --without \(faults)")
+      + (rules.isEmpty ? "" : " --without-rule \(rules)")
   }
 
   /// What repeats the failure, and what it was.
@@ -96,6 +105,8 @@ struct SimulationReport {
       JSON.Member(name: "succeeded", value: .integer(succeeded)),
       JSON.Member(name: "handoff", value: handoff.json),
       JSON.Member(name: "anti_entropy", value: antiEntropy.json),
+      JSON.Member(name: "rules", value: rules.json),
+      JSON.Member(name: "fault_counts", value: faults.json),
       JSON.Member(name: "faults", value: .integer(strikes.count)),
       JSON.Member(name: "strikes_planned", value: .integer(strikesPlanned)),
       JSON.Member(
@@ -113,9 +124,10 @@ struct SimulationReport {
 
   // MARK: - Between a worker and its parent: `run SEED`, then one JSON object, one line each
 
-  static func work(_ seed: UInt64) {
+  static func work(_ seed: UInt64, without omissions: Omissions) {
     writeToStandardOutput("run \(seed)\n")
-    writeToStandardOutput(SimulationReport(simulate(seed: seed)).json.text(indent: false) + "\n")
+    let report = SimulationReport(simulate(seed: seed, without: omissions))
+    writeToStandardOutput(report.json.text(indent: false) + "\n")
   }
 
   /// Nil when `line` is not a worker's report.
@@ -124,7 +136,8 @@ struct SimulationReport {
       let virtual = json["virtual_milliseconds"]?.integer, let operations = json["operations"]?.integer,
       let succeeded = json["succeeded"]?.integer, let planned = json["strikes_planned"]?.integer,
       let handoff = HandoffTally(json["handoff"]),
-      let antiEntropy = AntiEntropyTally(json["anti_entropy"]), let strikes = json["strikes"]?.array,
+      let antiEntropy = AntiEntropyTally(json["anti_entropy"]), let rules = Tally<RuleEvent>(json["rules"]),
+      let faults = Tally<Fault>(json["fault_counts"]), let strikes = json["strikes"]?.array,
       let traceHash = json["trace"]?.string
     else { return nil }
     self.seed = seed
@@ -136,6 +149,8 @@ struct SimulationReport {
     self.succeeded = succeeded
     self.handoff = handoff
     self.antiEntropy = antiEntropy
+    self.rules = rules
+    self.faults = faults
     strikesPlanned = planned
     self.strikes = strikes.compactMap { strike in
       guard let number = strike["number"]?.integer, let text = strike["what"]?.string else { return nil }

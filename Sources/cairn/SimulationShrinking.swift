@@ -73,7 +73,8 @@ struct SimulationShrinking {
     setting.outputPath = "\(directory)/out"
     setting.errorPath = "\(directory)/err"
     var words = ["simulate", "--seed", "\(seed)", "--json"]
-    if !omissions.isEmpty { words += ["--without", "\(omissions)"] }
+    if !omissions.description.isEmpty { words += ["--without", "\(omissions)"] }
+    if !omissions.rulesText.isEmpty { words += ["--without-rule", omissions.rulesText] }
     do throws(Errno) {
       try? FileTree.remove("\(directory)/out")
       try? FileTree.remove("\(directory)/err")

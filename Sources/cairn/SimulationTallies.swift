@@ -73,3 +73,23 @@ extension AntiEntropyTally {
     """
   }
 }
+
+extension Tally {
+  var json: JSON {
+    .object(Event.allCases.map { JSON.Member(name: $0.rawValue, value: .integer(self[$0])) })
+  }
+
+  init?(_ json: JSON?) {
+    self.init()
+    for event in Event.allCases {
+      guard let count = json?[event.rawValue]?.integer else { return nil }
+      self[event] = count
+    }
+  }
+
+  /// One line for each event under a title, its count in front.
+  func table(_ title: String) -> String {
+    title + "\n" + aligned(Event.allCases.map { ["\(self[$0])", $0.rawValue] }, indent: "  ").joined(separator: "\n")
+      + "\n"
+  }
+}

@@ -16,14 +16,18 @@ struct StoreSummary {
 
   /// - Throws: when there is no manifest to tell of, or a hint cannot be read.
   init(_ place: StorePlace, _ contents: StoreContents, _ files: inout PosixFileSystem) throws {
-    guard let manifest = contents.manifest else {
+    guard var manifest = contents.manifest else {
       let problem = contents.manifestProblem.map { "\($0)" } ?? "there is no manifest"
       throw Failure("\(problem); --records shows what can be read all the same")
     }
     self.place = place
     self.contents = contents
-    self.manifest = manifest
     do throws(StorageError) {
+      // The manifest's cursors and promises may be older.
+      if let directory = place.nodeDirectory, let file = try? PromisesFile.read(in: directory, on: &files) {
+        for entry in file.entries { manifest.take(entry) }
+      }
+      self.manifest = manifest
       var states: [HintState] = []
       for file in contents.files {
         states.append(

@@ -1,8 +1,9 @@
 import Causality
 import Primitives
 import Simulation
-import Storage
 import Testing
+
+@testable import Storage
 
 @Suite("Offline check of a node")
 struct NodeCheckTests {
@@ -31,6 +32,22 @@ struct NodeCheckTests {
     let rig = try running()
     let report = try check(rig)
     #expect(report.findings.all == [] && report.segments == 1 && report.frames == 8 && report.skippedFrames == 0)
+  }
+
+  @Test("cursors and promises that do not read back, or are another node's, are an error")
+  func promises() throws {
+    var rig = try running()
+    try rig.writePromises()
+    #expect(try check(rig).findings.all == [])
+    let path = StorePath.promises(Rig.root)
+    var copy = rig
+    copy.disk.flipBit(3, ofByte: 20, in: path)
+    #expect(try check(copy).findings.all.map(\.path) == [path] && check(copy).findings.errorCount == 1)
+    let own = try #require(rig.disk.contents(path))
+    var file = try PromisesFile(decoding: own, path: path)
+    file.node = NodeID(9)
+    rig.disk.overwrite(path, with: file.encoded())
+    #expect(try check(rig).findings.errorCount == 1 && isRefused(rig))
   }
 
   @Test("a flipped bit of the journal is an error when a start would refuse it, else it is told")

@@ -155,6 +155,18 @@ final class StandInNode: DrivenNode {
     return batch
   }
 
+  func tombstoneStatus(at now: Moment) -> TombstoneStatus {
+    var status = TombstoneStatus()
+    status.pending = 3
+    status.oldestMilliseconds = 4200
+    status.purged = 7
+    let store = StoreID(partition: 5, replicas: 3)
+    status.stores = [
+      TombstoneStatus.Store(store: store, pending: 3, oldestMilliseconds: 4200, reason: "n3 is down")
+    ]
+    return status
+  }
+
   func status(at now: Moment) -> NodeStatus {
     var counters = NodeCounters()
     counters.antiEntropy = .sample

@@ -148,13 +148,13 @@ struct CheckerTests {
     }
   }
 
-  @Test("a value after an acknowledged delete is a lost write")
+  @Test("a value after an acknowledged delete has come back, and is a lost write")
   func resurrection() throws {
     var story = Story()
     let put = try story.put(at: stamp(5))
     try story.delete(.deleted(stamp: stamp(9)))
     try story.get(story.value(put, at: stamp(5)))
-    #expect(story.promises == [.acknowledgedWriteLost])
+    #expect(story.promises == [.resurrected, .acknowledgedWriteLost])
   }
 
   @Test("a delete that stands below what was acknowledged before it is reported")

@@ -1,0 +1,51 @@
+import Primitives
+import Storage
+
+// How tombstones of one run travel and how long they stay, and the conditions under which a rule that keeps a deleted key
+// deleted has most to do: files of a few records that are merged after each write, owners that compare all the time, room
+// for two or three hints, a feed that brings one tombstone at a time.
+
+package struct DeleteOptions: Sendable {
+  /// A tombstone is kept so long at least; 0: it goes as soon as it may.
+  package var holdMilliseconds: UInt64 = 1000
+  /// Between two feeds with a peer.
+  package var feedMilliseconds: UInt64 = 200
+  /// Tombstones of one answer to a feed.
+  package var feedEntriesMax = 4096
+
+  package init() {}
+
+  init(using generator: inout SeededGenerator) {
+    holdMilliseconds = generator.pick([0, 0, 0, 50, 500, 3000])
+    feedMilliseconds = generator.pick([20, 100, 100, 500, 1000])
+    feedEntriesMax = generator.pick([1, 1, 3, 64, 4096])
+  }
+}
+
+extension SimulationOptions {
+  /// From a stream of its own, as the others.
+  mutating func drawDeletes(_ seed: UInt64) {
+    var generator = SeededGenerator(seed: seed, stream: 12)
+    deletes = DeleteOptions(using: &generator)
+    let isContinuous = generator.chance(1, in: 5)
+    let isMergedAtOnce = generator.chance(1, in: 4)
+    let hasTinyFiles = generator.chance(1, in: 4)
+    let hasTinyHints = generator.chance(1, in: 8)
+    let percent = generator.pick([15, 30, 45])
+    let keys = generator.pick([1, 2, 4, 8])
+    if isContinuous { antiEntropy.intervalMilliseconds = 300 }
+    if isMergedAtOnce {
+      merge.window = .always
+      merge.checkIntervalMilliseconds = 10
+      merge.triggerFragmentation = 1
+      mergeRequestsPerMillion = 20_000
+    }
+    if hasTinyFiles { fileBytesMax = 512 }
+    if hasTinyHints { hintBytesMax = 300 }
+    // Registers alone, which nobody deletes, tell nothing of this.
+    if workload.kind == .registers, generator.chance(1, in: 2) { workload.kind = .mixed }
+    guard workload.kind == .mixed else { return }
+    workload.deletePercent = percent
+    workload.keys = keys
+  }
+}

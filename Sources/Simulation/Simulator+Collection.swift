@@ -1,0 +1,62 @@
+import Causality
+import Cluster
+import Messages
+import Primitives
+import Replication
+import Storage
+
+// Once all owners are up and nothing goes wrong any more every tombstone goes, by itself, and with it the room that it
+// takes. While an owner is away those of its partitions stay, and the nodes say whom they wait for.
+
+extension Simulator {
+  /// Beyond what tombstones must wait for anyway: the time they are held, a round of anti-entropy, two feeds.
+  private static let collectionGraceMilliseconds: UInt64 = 60_000
+
+  /// All is calm, the owners hold the same values: the tombstones go, within some virtual minutes.
+  func reviewCollection() {
+    guard let convergence else { return }
+    let waited = now.milliseconds(since: convergence.since)
+    let left = machines.compactMap { machine in obstacleToCollection(machine).map { "n\(machine.number): \($0)" } }
+    guard !left.isEmpty else {
+      note(.phase, nil, 11, "=== no tombstone is left")
+      self.convergence?.step = .pausing(until: now.adding(milliseconds: Convergence.pauseMilliseconds))
+      return
+    }
+    let limit =
+      options.deletes.holdMilliseconds + 4 * options.deletes.feedMilliseconds
+      + options.antiEntropy.intervalMilliseconds + Simulator.collectionGraceMilliseconds
+    if waited > limit {
+      report(.notCollected, "all was calm for \(waited) ms, and tombstones are left: \(left.joined(separator: "; "))")
+    }
+  }
+
+  private func obstacleToCollection(_ machine: Machine) -> String? {
+    guard let status = machine.node?.tombstoneStatus(at: machine.clock.moment(at: now)) else {
+      return "it does not run"
+    }
+    guard status.pending > 0 else { return nil }
+    let reasons = status.stores.filter { $0.pending > 0 }.map { "\($0.store) \($0.pending), \($0.reason)" }
+    return "\(status.pending) tombstones: \(reasons.joined(separator: ", "))"
+  }
+
+  // MARK: - At rest
+
+  func beginResting() {
+    let rest = Convergence.pauseMilliseconds + 2 * options.deletes.feedMilliseconds
+    convergence?.step = .resting(before: wiretap.exchanges, until: now.adding(milliseconds: rest))
+  }
+
+  /// Nobody pushes anything and nobody has anything to say of tombstones: soon, because a floor that has become durable
+  /// with a checkpoint is told once more. What two owners hand to each other for ever never rests.
+  func reviewRest(since before: ExchangeTally, _ waited: UInt64) {
+    let pushes = wiretap.exchanges.pushes - before.pushes
+    let feeds = wiretap.exchanges.feeds - before.feeds
+    if pushes + feeds == 0 { return askAll(.secondRound(before: before), convergence?.isScrubbed ?? false) }
+    if waited > 2 * options.checkpointSeconds * 1000 + Simulator.collectionGraceMilliseconds {
+      report(
+        .roundMovesData,
+        "all was equal and no tombstone left for \(waited) ms, and there are \(pushes) pushes and \(feeds) feeds still")
+    }
+    beginResting()
+  }
+}
