@@ -82,7 +82,7 @@ extension TestCluster {
   }
 
   /// Owners whose copy of the key is a value.
-  func holders(_ key: String) -> [Int] { (1...nodes.count).filter { held($0, key).map { !$0.isTombstone } ?? false } }
+  func holders(_ key: String) -> [Int] { owners(of: key).filter { held($0, key).map { !$0.isTombstone } ?? false } }
 
   /// Tombstones on all nodes that run.
   var tombstonesLeft: Int { (1...nodes.count).reduce(0) { $0 + (tombstones($1) ?? 0) } }
