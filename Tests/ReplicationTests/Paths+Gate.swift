@@ -43,7 +43,7 @@ extension PathScenario {
       return PathEnding(isBack: !cluster.holders("a").isEmpty, stops: waiting)
     },
 
-    PathScenario("P3 who forgets a tombstone holds it for good", .durableFeed, .echo) {
+    PathScenario("P3 who forgets a tombstone holds it for good") {
       (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       cluster.everywhere("a")

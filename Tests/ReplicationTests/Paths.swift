@@ -16,7 +16,8 @@ import Testing
 struct PathScenario: Sendable, CustomTestStringConvertible {
   /// `P14 a hint ...`
   let name: String
-  /// What stops it: without these it succeeds.
+  /// What stops it: without these it succeeds. Where none is named more than one stands in its way, and only what they
+  /// come to is looked at.
   let rules: [Rule]
   let play: @Sendable (Rules) throws -> PathEnding
 
@@ -54,6 +55,7 @@ struct PathTests {
     let kept = try scenario.play(.all)
     #expect(!kept.isBack, "with all rules")
     #expect(kept.stops > 0, "nothing shows that the rule was at work")
+    if scenario.rules.isEmpty { return }
     let broken = try scenario.play(scenario.rules.reduce(.all) { $0.without($1) })
     #expect(broken.isBack, "without \(scenario.rules) nothing came back")
   }
