@@ -13,12 +13,17 @@ package struct DeleteOptions: Sendable {
   /// Tombstones of one answer to a feed.
   package var feedEntriesMax = 4096
 
+  /// Of a thousand messages that bring a version, so many come later than others: what a delete has overtaken.
+  package var latePerThousand = 0
+  package var lateMilliseconds = 100...2000
+
   package init() {}
 
   init(using generator: inout SeededGenerator) {
     holdMilliseconds = generator.pick([0, 0, 0, 50, 500, 3000])
     feedMilliseconds = generator.pick([20, 100, 100, 500, 1000])
     feedEntriesMax = generator.pick([1, 1, 3, 64, 4096])
+    latePerThousand = generator.pick([0, 0, 100, 400])
   }
 }
 

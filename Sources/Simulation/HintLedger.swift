@@ -47,7 +47,9 @@ extension Simulator {
   }
 
   func reliableOwners(of key: ObjectKey) -> [Int] {
-    let owners = machines.lazy.compactMap { $0.node?.owners(of: key) }.first ?? []
+    // One that comes back with an empty disk knows no ring yet.
+    let owners =
+      machines.lazy.compactMap { $0.node?.isServing == true ? $0.node?.owners(of: key) : nil }.first ?? []
     return owners.map { Int($0.rawValue) - 1 }.filter { reliable.contains($0) }
   }
 

@@ -42,7 +42,10 @@ extension Simulator {
         note(.fault, machine, 9, "store \(store) is \(role)")
         continue
       }
-      guard let debt = refills.end(store) else { continue }
+      // One that was put back, and does not know it yet, says nothing before the others have found it whole.
+      guard !refills.isNew(store), machine.node?.validatedWith(store).nonzeroBitCount ?? 0 >= options.replicas,
+        let debt = refills.end(store)
+      else { continue }
       note(.fault, machine, 10, "store \(store) serves again")
       if debt.flips == flips { checkRefilled(store, debt.stamps, machine) }
     }

@@ -62,6 +62,20 @@ extension Simulator {
     }
   }
 
+  // MARK: - Quarantine
+
+  /// A hint waits for room in the quarantine of its owner: the operator there looks at what is in it, and discards it.
+  func tidyQuarantine(of machine: Machine) {
+    guard machine.state == .up, machine.node?.counters.quarantineRefused ?? 0 > 0 else { return }
+    deliver(.admin(.quarantine(from: 0), session: Simulator.operatorSession), to: machine)
+  }
+
+  func discard(_ page: QuarantinePage, of machine: Machine) {
+    for entry in page.entries {
+      deliver(.admin(.quarantineDiscard(entry.key, entry.stamp), session: Simulator.operatorSession), to: machine)
+    }
+  }
+
   // MARK: - At rest
 
   func beginResting() {

@@ -133,10 +133,20 @@ extension Simulator {
     let kept = status.hints.first { hint in
       hint.count > 0 && core.contains(Int(hint.member.id.rawValue) - 1)
     }
+    if let kept, let target = machines.first(where: { $0.member.id == kept.member.id }) { tidyQuarantine(of: target) }
     if let kept { return "keeps \(kept.count) hints for \(kept.member.name), \(kept.state)" }
-    guard let unfilled = status.stores.first(where: { $0.role != .active }) else { return nil }
+    guard let unfilled = status.stores.first(where: { $0.role != .active }) else { return unvalidated(machine, status) }
     let refill = status.antiEntropy.refills.first { $0.store == unfilled.id }
     return "store \(unfilled.id) is \(unfilled.role), \(refill?.waiting ?? "nobody says why")"
+  }
+
+  /// A store that the other owners have not found whole yet: it takes part in no round.
+  private func unvalidated(_ machine: Machine, _ status: NodeStatus) -> String? {
+    guard core.count == machines.count else { return nil }
+    let store = status.stores.first { store in
+      (machine.node?.validatedWith(store.id).nonzeroBitCount ?? 0) < options.replicas
+    }
+    return store.map { "store \($0.id) is not validated by all" }
   }
 
   // MARK: - Proofs

@@ -10,7 +10,7 @@ import Storage
 extension Simulator {
   static let directory = "data"
   /// No client has it.
-  private static let operatorSession = SessionID(.max)
+  static let operatorSession = SessionID(.max)
 
   func boot(_ machine: Machine) {
     guard machine.state == .down, !machine.isOut else { return }
@@ -180,6 +180,7 @@ extension Simulator {
       case .adminDone(let outcome, let session):
         note(.answer, machine, session.rawValue, "is told \(outcome)")
         if session == Convergence.session { roundAnswered(by: machine, outcome) }
+        if case .quarantine(let page) = outcome { discard(page, of: machine) }
       case .send(let message, let node):
         send(message, from: machine, to: machines[Int(node.rawValue) - 1])
       case .disconnect(let node): drop(machine, to: Int(node.rawValue) - 1)

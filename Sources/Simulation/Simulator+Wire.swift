@@ -40,14 +40,26 @@ extension Simulator {
     note(
       .send, machine, UInt64(crc32c(bytes)),
       "-> n\(peer.number) \(describe(message))\(fate.first == nil ? ", lost" : fate.second == nil ? "" : ", twice")")
+    let late = lateness(of: message)
     for delay in [fate.first, fate.second] {
-      guard let delay else { continue }
+      guard let delay = delay.map({ $0 + late }) else { continue }
       travel(bytes, on: path, generation: connection.generation, toLife: connection.peerLife, delay: delay)
     }
     if connection.peerLife != peer.lives, peer.state == .up, !network.isCut(path) {
       // The addressee is another process by now, and says so.
       let delay = 2 * network.signalDelay(path)
       schedule(.disconnected(machine.life, from: peer.index, generation: connection.generation), after: delay)
+    }
+  }
+
+  /// How much later than others a message comes that brings a version.
+  private func lateness(of message: PeerMessage) -> UInt64 {
+    guard isFaulty, options.deletes.latePerThousand > 0, !omissions.contains(.lateness) else { return 0 }
+    switch message.body {
+    case .push, .readReply, .pullReply:
+      guard latecomers.chance(options.deletes.latePerThousand, in: 1000) else { return 0 }
+      return latecomers.duration(milliseconds: options.deletes.lateMilliseconds)
+    default: return 0
     }
   }
 

@@ -89,6 +89,8 @@ final class Simulator {
   var promises = PromiseLedger()
   /// What of the deletes is looked at.
   var deletionProbes: SeededGenerator
+  /// Messages that are late.
+  var latecomers: SeededGenerator
   /// By machine and key, the newest tombstone that it has forgotten.
   var forgottenBy: [[Stamp]]
   var keysByHash: [UInt64: Int] = [:]
@@ -135,6 +137,7 @@ final class Simulator {
     operators = SeededGenerator(seed: seed, stream: 9)
     roundOperators = SeededGenerator(seed: seed, stream: 11)
     deletionProbes = SeededGenerator(seed: seed, stream: 13)
+    latecomers = SeededGenerator(seed: seed, stream: 14)
     forgottenBy = Array(
       repeating: Array(repeating: .zero, count: options.workload.keys), count: options.nodes)
     var rules = QuorumRules(

@@ -13,7 +13,7 @@ private let deleted = TestCluster.stamp(9)
 
 extension PathScenario {
   static let ofAmnesia: [PathScenario] = [
-    PathScenario("P37 a node that comes back with an empty disk is not taken for new", .genesis) {
+    PathScenario("P37 a node that comes back with an empty disk is not taken for new") {
       (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       cluster.everywhere("a")

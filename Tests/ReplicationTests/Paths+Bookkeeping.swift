@@ -13,7 +13,7 @@ private let deleted = TestCluster.stamp(9)
 
 extension PathScenario {
   static let ofBookkeeping: [PathScenario] = [
-    PathScenario("P69 owners do not hand a forgotten tombstone to each other", .echo) {
+    PathScenario("P69 owners do not hand a forgotten tombstone to each other") {
       (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       cluster.everywhere("a")

@@ -43,7 +43,7 @@ extension PathScenario {
       return PathEnding(isBack: !cluster.holders("a").isEmpty, stops: waiting)
     },
 
-    PathScenario("P3 who forgets a tombstone holds it for good", .durableFeed, .echo) {
+    PathScenario("P3 who forgets a tombstone holds it for good") {
       (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       cluster.everywhere("a")
@@ -53,6 +53,8 @@ extension PathScenario {
       let waiting = cluster.tombstones(1) ?? 0
       cluster.holdsSyncs = []
       cluster.kill(1, powerLoss: true)
+      // Before anybody tells it.
+      cluster.treat = { _ in .drop }
       cluster.start(1, life: 1)
       let isBack = waiting == 0 && cluster.holders("a").contains(1)
       return PathEnding(isBack: isBack, stops: waiting)
@@ -64,13 +66,17 @@ extension PathScenario {
       cluster.plant(2, "a", "old", old)
       cluster.advance(milliseconds: 300)
       cluster.treat = { letter in
-        letter.isFeed && (letter.from == TestCluster.id(2) || letter.to == TestCluster.id(2)) ? .drop : .deliver
+        if case .pullReply = letter.message.body, letter.to == TestCluster.id(3) { return .hold }
+        return .deliver
       }
+      cluster.admin(3, .antiEntropy, session: 3)
+      cluster.advance(milliseconds: 200)
+      guard !cluster.held.isEmpty else { throw PathFailure("no answer") }
       cluster.plant(1, "a", nil, deleted)
-      cluster.advance(milliseconds: 2000)
-      let stored = cluster.tombstones(3) ?? 0
-      cluster.round(3, within: 5000)
+      cluster.advance(milliseconds: 3000)
+      let stored = cluster.counters(3).feedEntriesApplied
       cluster.treat = { _ in .deliver }
+      cluster.release()
       cluster.advance(milliseconds: 3000)
       cluster.collect()
       cluster.spread("a")

@@ -33,7 +33,7 @@ extension PathScenario {
       return PathEnding(isBack: cluster.answer(read)?.text != nil, stops: cluster.sum(\.withdrawnReads))
     },
 
-    PathScenario("P27 an owner that had not got the tombstone is asked once more", .reAsk) {
+    PathScenario("P27 an owner that had not got the tombstone is asked once more") {
       (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules, nodes: 4)
       let owners = cluster.owners(of: "a").map(TestCluster.id)
