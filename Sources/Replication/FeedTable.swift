@@ -96,7 +96,7 @@ struct FeedAnswer: Sendable {
   let sequence: UInt64
   let verdicts: [StoreVerdict]
   /// Stores, and the positions behind which the asker lacks them.
-  let wanted: [(store: StoreID, after: UInt64)]
+  var wanted: [(store: StoreID, after: UInt64)]
   var nextWanted = 0
   var feeds: [StoreFeed] = []
   var entries = 0
