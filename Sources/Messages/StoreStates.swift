@@ -18,7 +18,7 @@ package enum FeedLimits {
 
 /// What an owner says of stores that it shares with the addressee, and its request for their tombstones. One that is not
 /// newer than the last seen of that boot, or of another boot than the accepted one, is ignored (rule STATE ORDER,
-/// Docs/Delete.md).
+/// Docs/DeleteProtocol.md).
 package struct StoreStates: Equatable, Sendable {
   package var bootID: UInt64
   /// The boot of the addressee that this is said to: what was said to an earlier one says nothing of this one's stores.
@@ -83,19 +83,25 @@ package struct StoreStatesReply: Equatable, Sendable {
   package var yourBootID: UInt64
   /// The number of what is answered.
   package var answers: UInt64
+  /// The number of the last states that the sender has told of itself: those that come after this answer and were sent
+  /// before it say less than it does, and are ignored (rule STATE ORDER).
+  package var follows: UInt64
   /// Of every store that was told of and that the sender has.
   package var verdicts: [StoreVerdict]
   package var feeds: [StoreFeed]
-  package init(bootID: UInt64, yourBootID: UInt64, answers: UInt64, verdicts: [StoreVerdict], feeds: [StoreFeed]) {
+  package init(
+    bootID: UInt64, yourBootID: UInt64, answers: UInt64, follows: UInt64, verdicts: [StoreVerdict], feeds: [StoreFeed]
+  ) {
     self.bootID = bootID
     self.yourBootID = yourBootID
     self.answers = answers
+    self.follows = follows
     self.verdicts = verdicts
     self.feeds = feeds
   }
 }
 
-/// Whether what was told of a store fits to what the sender remembers of it (rule IDENT, Docs/Delete.md).
+/// Whether what was told of a store fits to what the sender remembers of it (rule IDENT, Docs/DeleteProtocol.md).
 package struct StoreVerdict: Equatable, Sendable {
   package var store: StoreID
   /// Of the store that was judged.

@@ -72,6 +72,7 @@ extension StoreStatesReply {
     bytes.appendLittleEndian(bootID)
     bytes.appendLittleEndian(yourBootID)
     bytes.appendLittleEndian(answers)
+    bytes.appendLittleEndian(follows)
     bytes.appendLittleEndian(UInt16(verdicts.count))
     for verdict in verdicts { verdict.append(to: &bytes) }
     bytes.appendLittleEndian(UInt16(feeds.count))
@@ -82,13 +83,15 @@ extension StoreStatesReply {
     let bootID = try reader.takeUInt64()
     let yourBootID = try reader.takeUInt64()
     let answers = try reader.takeUInt64()
+    let follows = try reader.takeUInt64()
     let verdicts = try reader.takeList(max: FeedLimits.storesMax, byteCount: StoreVerdict.byteCount, "verdicts") {
       (reader) throws(CodecError) in try StoreVerdict(from: &reader)
     }
     let feeds = try reader.takeList(max: FeedLimits.storesMax, byteCount: StoreFeed.byteCountMin, "feeds") {
       (reader) throws(CodecError) in try StoreFeed(from: &reader)
     }
-    self.init(bootID: bootID, yourBootID: yourBootID, answers: answers, verdicts: verdicts, feeds: feeds)
+    self.init(
+      bootID: bootID, yourBootID: yourBootID, answers: answers, follows: follows, verdicts: verdicts, feeds: feeds)
   }
 
   var longFieldBytes: Int {

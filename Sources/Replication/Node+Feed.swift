@@ -5,7 +5,7 @@ import Primitives
 import Storage
 
 // Owners of a store tell each other how far they are, and give each other their tombstones (rules STATE ORDER and FEED,
-// Docs/Delete.md): one message per peer and `feed_interval` that names the stores about which there is something to say,
+// Docs/DeleteProtocol.md): one message per peer and `feed_interval` that names the stores about which there is something to say,
 // and its answer. Where nothing has changed nothing is said, and nothing is looked at.
 
 extension Node where Disk: ~Copyable {
@@ -26,12 +26,12 @@ extension Node where Disk: ~Copyable {
     feeds.pairs.removeAll()
     for store in engine.storeIDs {
       let others = owners(store).sorted().filter { $0 != own.id }
-      let range = feeds.pairs.count..<feeds.pairs.count + others.count
-      var known =
+      let places = feeds.pairs.count..<feeds.pairs.count + others.count
+      var listed =
         stores.first { $0.store == store }
-        ?? FeedStore(store: store, pairs: range, incarnation: engine.incarnation(store))
-      known.pairs = range
-      feeds.stores.append(known)
+        ?? FeedStore(store: store, pairs: places, incarnation: engine.incarnation(store))
+      listed.pairs = places
+      feeds.stores.append(listed)
       for node in others {
         feeds.pairs.append(
           pairs.first { $0.store == store && $0.node == node } ?? FeedPair(store: store, node: node))
@@ -103,6 +103,9 @@ extension Node where Disk: ~Copyable {
     feeds.lines[line].question = nil
     feeds.lines[line].isDirty = true
     feeds.isDirty = true
+    if options.rules.hold(.stateOrder) {
+      peers[index].lastStatesSequence = max(peers[index].lastStatesSequence, reply.follows)
+    }
     let verdicts = reply.verdicts.filter { engine.contains($0.store) }
     for said in question.said {
       let isJudged = verdicts.contains { $0.store == said.state.store && $0.incarnation == said.state.incarnation }

@@ -127,8 +127,8 @@ extension Node where Disk: ~Copyable {
     feeds.lines[line].answer = nil
     counters.feedMessages += 1
     let reply = StoreStatesReply(
-      bootID: bootID, yourBootID: answer.bootID, answers: answer.sequence, verdicts: answer.verdicts,
-      feeds: answer.feeds)
+      bootID: bootID, yourBootID: answer.bootID, answers: answer.sequence, follows: feeds.sequence,
+      verdicts: answer.verdicts, feeds: answer.feeds)
     send(.storeStatesReply(reply), to: feeds.lines[line].node)
   }
 

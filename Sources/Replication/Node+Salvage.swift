@@ -4,7 +4,7 @@ import Messages
 import Primitives
 import Storage
 
-// What a store held that was made anew (rule REBUILD, Docs/Delete.md). When every other owner has given what it has, and
+// What a store held that was made anew (rule REBUILD, Docs/DeleteProtocol.md). When every other owner has given what it has, and
 // before the new store serves, the directory that was set aside is gone through. A record that the new store has, or has
 // newer, says nothing. What is above the floor, or newer than what is there, is kept: nobody can have purged it. What is
 // absent and not above the floor was deleted and purged, or everybody else has lost it: its value goes to quarantine.

@@ -56,11 +56,13 @@ extension Simulator {
       else { continue }
       let cursor = store.cursors.first { $0.peer == peer.member.id }
       let followed = cursor.map { $0.incarnation == state.cursor.incarnation ? $0.tsn : 0 } ?? 0
-      if store.tsnHead >= state.tsnHead, store.floor >= state.floor, followed >= state.cursor.tsn { continue }
+      // What it knows of the floor of a store that it lost counts as well.
+      let floor = store.promises.reduce(store.floor) { $1.peer == machine.member.id ? max($0, $1.floor) : $0 }
+      if store.tsnHead >= state.tsnHead, floor >= state.floor, followed >= state.cursor.tsn { continue }
       report(
         .promiseBroken,
         "n\(machine.number) tells n\(peer.number) of store \(state.store): \(state.tsnHead), \(state.floor), followed to "
-          + "\(state.cursor.tsn); after a power loss it would say \(store.tsnHead), \(store.floor), \(followed)")
+          + "\(state.cursor.tsn); after a power loss it would say \(store.tsnHead), \(floor), \(followed)")
     }
   }
 }

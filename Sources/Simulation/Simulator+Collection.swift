@@ -11,6 +11,8 @@ import Storage
 extension Simulator {
   /// Beyond what tombstones must wait for anyway: the time they are held, a round of anti-entropy, two feeds.
   private static let collectionGraceMilliseconds: UInt64 = 60_000
+  /// Who has waited for longer, beside that, waits for somebody who is away.
+  private static let waitingMilliseconds: UInt64 = 30_000
 
   /// All is calm, the owners hold the same values: the tombstones go, within some virtual minutes.
   func reviewCollection() {
@@ -37,6 +39,27 @@ extension Simulator {
     guard status.pending > 0 else { return nil }
     let reasons = status.stores.filter { $0.pending > 0 }.map { "\($0.store) \($0.pending), \($0.reason)" }
     return "\(status.pending) tombstones: \(reasons.joined(separator: ", "))"
+  }
+
+  // MARK: - While an owner is away
+
+  /// The core has proved itself, and the rest is still away: tombstones that have waited long wait for those, and the
+  /// nodes say so.
+  func checkWaiting() {
+    let out = machines.filter(\.isOut)
+    guard !out.isEmpty else { return }
+    let patience = options.deletes.holdMilliseconds + Simulator.waitingMilliseconds
+    for machine in core.map({ machines[$0] }) {
+      guard let status = machine.node?.tombstoneStatus(at: machine.clock.moment(at: now)) else { continue }
+      for store in status.stores where store.oldestMilliseconds > patience {
+        ruleEvents.count(.waiting)
+        if out.contains(where: { store.reason.contains($0.member.name) }) { continue }
+        report(
+          .notCollected,
+          "\(store.pending) tombstones of \(store.store) on n\(machine.number), the oldest \(store.oldestMilliseconds) ms "
+            + "old, '\(store.reason)', while \(out.map(\.member.name).joined(separator: " and ")) is away")
+      }
+    }
   }
 
   // MARK: - At rest

@@ -120,6 +120,8 @@ extension Simulator {
     let spaceLeft = machine.platter.disk.spaceLeft
     if losesTombstonesUnnoticed(machine, by: snapshot) { history.losesDeletesUnnoticed() }
     promises.forget(machine.index)
+    // Its stores are others now.
+    refills = RefillWatch()
     machine.platter.disk = snapshot
     machine.platter.disk.spaceLeft = spaceLeft
     history.lost(machine: machine.index)

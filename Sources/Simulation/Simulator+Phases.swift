@@ -134,8 +134,9 @@ extension Simulator {
       hint.count > 0 && core.contains(Int(hint.member.id.rawValue) - 1)
     }
     if let kept { return "keeps \(kept.count) hints for \(kept.member.name), \(kept.state)" }
-    let unfilled = status.stores.first { $0.role != .active }
-    return unfilled.map { "store \($0.id) is \($0.role)" }
+    guard let unfilled = status.stores.first(where: { $0.role != .active }) else { return nil }
+    let refill = status.antiEntropy.refills.first { $0.store == unfilled.id }
+    return "store \(unfilled.id) is \(unfilled.role), \(refill?.waiting ?? "nobody says why")"
   }
 
   // MARK: - Proofs
@@ -162,6 +163,7 @@ extension Simulator {
   func prove() {
     guard proofsDone < proofs.count else {
       note(.phase, nil, 4, "=== proved")
+      checkWaiting()
       guard !healRest() else { return }
       phase = .comparing
       scheduleReview()

@@ -241,7 +241,8 @@ extension Simulator {
   }
 
   private func describe(_ state: StoreState) -> String {
-    "\(state.store) \(state.role)\(state.isNew ? ", new" : "")\(state.recognizes == .none ? "" : ", knows you")"
+    "\(state.store) \(state.role)\(state.isNew ? ", new" : "")\(state.recognizes == .none ? "" : ", knows you"), "
+      + "to \(state.tsnHead), followed to \(state.cursor.tsn)"
   }
 
   private func describe(_ reply: StoreStatesReply) -> String {

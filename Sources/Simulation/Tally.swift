@@ -41,7 +41,9 @@ package enum RuleEvent: String, CaseIterable, Sendable {
   case rebuilt
   case quarantined
   case overlapKept = "overlap kept"
-  /// Bytes of tombstones that left the disk: records.
+  /// Stores whose tombstones wait for an owner that is away, when the others have proved themselves.
+  case waiting = "stores that wait"
+  /// Records that left the disk.
   case tombstonesMerged = "tombstones merged away"
 }
 

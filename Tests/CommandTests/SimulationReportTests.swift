@@ -21,6 +21,11 @@ struct SimulationReportTests {
   func failureLine() {
     #expect(SimulationReport(crashed: 3, "crash: why").failureLine == "cairn simulate --seed 3   # crash: why")
     let omissions = Omissions.parse("loss,2-4").omissions
+    var lawless = omissions
+    #expect(lawless.leaveOutRules("floor,re-ask") == nil && lawless.leaveOutRules("gravity") == "gravity")
+    #expect(
+      SimulationReport(crashed: 3, "crash: why", without: lawless).failureLine
+        == "cairn simulate --seed 3 --without loss,2-4 --without-rule floor,re-ask   # crash: why")
     let report = SimulationReport(crashed: 3, "crash: why", without: omissions)
     #expect(report.failureLine == "cairn simulate --seed 3 --without loss,2-4   # crash: why")
     #expect(report.advice.contains("cairn simulate --seed 3 --without loss,2-4 --shrink"))

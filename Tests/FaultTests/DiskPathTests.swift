@@ -129,10 +129,11 @@ extension DiskPath {
     DiskPath("P77 a journal that outlived a merge is held to the floor", .replayFloor) { rules in
       var rig = try rig(rules)
       _ = try rig.put(k, "old", at: 5)
-      try rig.forget(k, at: 10)
+      try rig.commit()
       let path = try #require(rig.disk.paths.first { $0.hasSuffix(".journal") })
       // Of its segment the value alone is left.
       let journal = try #require(rig.disk.contents(path))
+      try rig.forget(k, at: 10)
       try rig.endFile()
       try rig.merge(rig.fileIDs)
       let file = try rig.disk.open(path, .create)

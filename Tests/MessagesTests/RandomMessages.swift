@@ -203,7 +203,7 @@ struct RandomMessages {
 
   private mutating func storeStatesReply() -> StoreStatesReply {
     StoreStatesReply(
-      bootID: random.next(), yourBootID: random.next(), answers: random.next(),
+      bootID: random.next(), yourBootID: random.next(), answers: random.next(), follows: random.next(),
       verdicts: (0..<random.below(5)).map { _ in
         StoreVerdict(
           store: store(), incarnation: identity(),

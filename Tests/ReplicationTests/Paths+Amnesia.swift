@@ -13,7 +13,8 @@ private let deleted = TestCluster.stamp(9)
 
 extension PathScenario {
   static let ofAmnesia: [PathScenario] = [
-    PathScenario("P37 a node that comes back with an empty disk is not taken for new", .genesis) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P37 a node that comes back with an empty disk is not taken for new", .genesis) {
+      (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       cluster.everywhere("a")
       cluster.treat = { letter in letter.isFeed ? .drop : .deliver }
@@ -34,7 +35,8 @@ extension PathScenario {
       return PathEnding(isBack: cluster.answer(read)?.text != nil, stops: waiting ?? 0)
     },
 
-    PathScenario("P41 an older copy of a disk is found out, and its store made anew", .fence) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P41 an older copy of a disk is found out, and its store made anew", .fence) {
+      (rules: Rules) throws -> PathEnding in
       let (cluster, copy) = try withCopy(rules)
       cluster.restore(3, copy)
       cluster.advance(milliseconds: 10_000)
@@ -43,7 +45,8 @@ extension PathScenario {
       return PathEnding(isBack: !cluster.holders("a").isEmpty, stops: found)
     },
 
-    PathScenario("P42 what nobody else has, and was deleted, is kept apart when a store is made anew", .quarantine) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P42 what nobody else has, and was deleted, is kept apart when a store is made anew", .quarantine) {
+      (rules: Rules) throws -> PathEnding in
       let (cluster, copy) = try withCopy(rules)
       cluster.restore(3, copy)
       cluster.advance(milliseconds: 10_000)
@@ -52,7 +55,8 @@ extension PathScenario {
       return PathEnding(isBack: !cluster.holders("a").isEmpty, stops: apart)
     },
 
-    PathScenario("P44 a disk that lost what it had synced is found out at the next feed", .fence) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P44 a disk that lost what it had synced is found out at the next feed", .fence) {
+      (rules: Rules) throws -> PathEnding in
       let (cluster, copy) = try withCopy(rules)
       // Only the data went back: the process restarts within the same second.
       cluster.kill(3, powerLoss: true)

@@ -13,7 +13,8 @@ private let deleted = TestCluster.stamp(9)
 
 extension PathScenario {
   static let ofBookkeeping: [PathScenario] = [
-    PathScenario("P69 owners do not hand a forgotten tombstone to each other", .echo) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P69 owners do not hand a forgotten tombstone to each other", .echo) {
+      (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       cluster.everywhere("a")
       for id in 1...3 { cluster.plant(id, "a", nil, deleted) }
@@ -24,7 +25,8 @@ extension PathScenario {
       return PathEnding(isBack: feeds > 0, stops: cluster.sum(\.purged))
     },
 
-    PathScenario("P70 a tombstone is forgotten, and not what was written after it", .exactPurge) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P70 a tombstone is forgotten, and not what was written after it", .exactPurge) {
+      (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       cluster.everywhere("a")
       cluster.treat = { letter in letter.isFeed && letter.from == TestCluster.id(3) ? .drop : .deliver }

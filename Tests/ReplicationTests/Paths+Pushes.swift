@@ -38,7 +38,8 @@ extension PathScenario {
       return PathEnding(isBack: !cluster.holders("a").isEmpty, stops: refused)
     },
 
-    PathScenario("P12 a put that arrives twice, once after the purge, is refused", .floor) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P12 a put that arrives twice, once after the purge, is refused", .floor) {
+      (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       cluster.ask(1, put("a", "old"))
       guard let push = cluster.sent.last(where: { $0.isPush(to: 3) }) else { throw PathFailure("no push") }
@@ -50,7 +51,8 @@ extension PathScenario {
       return PathEnding(isBack: !cluster.holders("a").isEmpty, stops: refused)
     },
 
-    PathScenario("P13 a repair that arrives after the purge is asked of all owners, and dropped", .floor) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P13 a repair that arrives after the purge is asked of all owners, and dropped", .floor) {
+      (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       for id in 1...2 { cluster.plant(id, "a", "old", old) }
       cluster.advance(milliseconds: 300)
@@ -79,7 +81,8 @@ extension PathScenario {
       return PathEnding(isBack: !cluster.holders("a").isEmpty, stops: dropped)
     },
 
-    PathScenario("P19 a tombstone that arrives after its purge is not stored again", .floor) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P19 a tombstone that arrives after its purge is not stored again", .floor) {
+      (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       cluster.everywhere("a")
       cluster.treat = { $0.isPush(to: 3) { $0.version.isTombstone } ? .hold : .deliver }
@@ -91,7 +94,8 @@ extension PathScenario {
       return PathEnding(isBack: cluster.tombstonesLeft > 0, stops: cluster.counters(3).stalePushesRefused)
     },
 
-    PathScenario("P21 an answer to a pull that a purge has overtaken creates nothing", .guardPulls) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P21 an answer to a pull that a purge has overtaken creates nothing", .guardPulls) {
+      (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)
       for index in 0..<20 { for id in 1...3 { cluster.plant(id, "k\(index)", "v", TestCluster.stamp(1)) } }
       cluster.plant(2, "a", "old", old)

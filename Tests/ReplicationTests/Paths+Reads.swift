@@ -12,7 +12,8 @@ private let deleted = TestCluster.stamp(9)
 
 extension PathScenario {
   static let ofReads: [PathScenario] = [
-    PathScenario("P26 a hint below the floor does not count in a read", .readFloor) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P26 a hint below the floor does not count in a read", .readFloor) {
+      (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules, nodes: 4) { $0.requestTimeoutMilliseconds = 1000 }
       let owners = cluster.owners(of: "a")
       let keeper = cluster.strangers(to: "a")[0]
@@ -32,7 +33,8 @@ extension PathScenario {
       return PathEnding(isBack: cluster.answer(read)?.text != nil, stops: cluster.sum(\.withdrawnReads))
     },
 
-    PathScenario("P27 an owner that had not got the tombstone is asked once more", .reAsk) { (rules: Rules) throws -> PathEnding in
+    PathScenario("P27 an owner that had not got the tombstone is asked once more", .reAsk) {
+      (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules, nodes: 4)
       let owners = cluster.owners(of: "a").map(TestCluster.id)
       cluster.everywhere("a")

@@ -38,6 +38,10 @@ extension SystemTests {
         (["--seed", "1", "--without", "rain"], "cairn: --without: 'rain' \(bound)\n\(hint)"),
         (["--seed", "1", "--without", "3,9-4"], "cairn: --without: '9-4' \(bound)\n\(hint)"),
         (["--seeds", "1..3", "--without", "loss"], "cairn: --without is for one run\n  give it with --seed S\n"),
+        (
+          ["--seed", "1", "--without-rule", "gravity"],
+          "cairn: --without-rule: there is no rule 'gravity'\n  cairn simulate --help\n"
+        ),
         (["--seeds", "1..3", "--shrink"], "cairn: --shrink is for one run\n  give it with --seed S\n"),
         (
           ["--seed", "1", "--shrink", "--trace"],
