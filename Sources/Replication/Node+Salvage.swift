@@ -129,7 +129,7 @@ extension Node where Disk: ~Copyable {
   private mutating func endSalvage(of store: StoreID, keepsAll: Bool, foundAny: Bool) {
     guard let refill = exchanges.refills.firstIndex(where: { $0.store == store }) else { return }
     guard foundAny || !keepsAll else {
-      exchanges.refills[refill].waiting = "no other owner's store serves, and nothing is here to go on with"
+      exchanges.refills[refill].waiting = "no other owner's store serves"
       return
     }
     exchanges.refills[refill].isSalvaged = true
