@@ -24,6 +24,21 @@ struct FeedIndex {
   /// Nobody ever gives so high a position.
   fileprivate static let removedBit: UInt64 = 1 << 63
 
+  private struct Write: Hashable {
+    let hash: UInt64
+    let stamp: Stamp
+
+    init(_ entry: Entry) {
+      hash = entry.hash
+      stamp = entry.stamp
+    }
+
+    init(_ hash: UInt64, _ stamp: Stamp) {
+      self.hash = hash
+      self.stamp = stamp
+    }
+  }
+
   /// Ascending by tsn, except while the store is opened. Those that were removed stay until there are many of them.
   private var entries: [Entry] = []
   /// Those before it are removed.
@@ -32,8 +47,8 @@ struct FeedIndex {
   private(set) var count = 0
   /// Counts removals: whoever kept something of the feed sees whether it still holds.
   private(set) var generation: UInt64 = 0
-  /// Of all entries, once the store is open: a stamp is of one write alone, so it says whether that is held here.
-  private var stamps: Set<Stamp> = []
+  /// What the entries are of, once the store is open. A stamp is of one write alone, so this says whether that is here.
+  private var writes: Set<Write> = []
   /// Keys of the tombstones that came last, the first of them at position `keysFrom` and none left out: while they are
   /// fresh nobody need read their records to tell of them.
   private var keys: [[UInt8]] = []
@@ -50,7 +65,7 @@ struct FeedIndex {
   mutating func insert(tsn: UInt64, hash: UInt64, stamp: Stamp) {
     let entry = Entry(tsn: tsn, hash: hash, stamp: stamp)
     count += 1
-    if removedEarly == nil { stamps.insert(stamp) }
+    if removedEarly == nil { writes.insert(Write(entry)) }
     if removedEarly != nil || entries.last.map({ $0.tsn < tsn }) ?? true { return entries.append(entry) }
     // Replay of a journal alone comes here.
     let place = lowerBound(tsn)
@@ -75,14 +90,14 @@ struct FeedIndex {
 
   private mutating func remove(at place: Int) {
     entries[place].word |= FeedIndex.removedBit
-    stamps.remove(entries[place].stamp)
+    writes.remove(Write(entries[place]))
     count -= 1
     generation &+= 1
     while first < entries.count, entries[first].isRemoved { first += 1 }
     if count == 0 {
       entries = []
       first = 0
-      stamps = []
+      writes = []
       keys = []
     } else if entries.count >= 2 * count + FeedIndex.slack {
       var kept: [Entry] = []
@@ -90,7 +105,7 @@ struct FeedIndex {
       for entry in entries[first...] where !entry.isRemoved { kept.append(entry) }
       entries = kept
       first = 0
-      stamps = Set(kept.lazy.map(\.stamp))
+      writes = Set(kept.lazy.map { Write($0) })
     }
   }
 
@@ -111,11 +126,11 @@ struct FeedIndex {
     }
     invariant(next == removed.count && kept.count == count, "a feed of \(count) entries has \(kept.count)")
     entries = kept
-    stamps = Set(kept.lazy.map(\.stamp))
+    writes = Set(kept.lazy.map { Write($0) })
   }
 
-  /// A tombstone with this stamp counts here.
-  func holds(_ stamp: Stamp) -> Bool { stamps.contains(stamp) }
+  /// The tombstone of a key with this hash, of this stamp, counts here.
+  func holds(_ hash: UInt64, _ stamp: Stamp) -> Bool { writes.contains(Write(hash, stamp)) }
 
   // MARK: Keys
 

@@ -90,7 +90,7 @@ struct ForeignAnswerTests {
       return .drop
     }
     cluster.start(3, life: 1)
-    cluster.advance(milliseconds: 100)
+    cluster.advance(milliseconds: 400)
     let push = try #require(handed)
     let reply = PushReply(operation: push.operation, stamp: .zero, outcome: .applied(synced: true))
     cluster.step(
