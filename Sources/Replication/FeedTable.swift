@@ -96,7 +96,7 @@ struct FeedAnswer: Sendable {
   let sequence: UInt64
   let verdicts: [StoreVerdict]
   /// Stores, and the positions behind which the asker lacks them.
-  let wanted: [(store: StoreID, after: UInt64)]
+  var wanted: [(store: StoreID, after: UInt64)]
   var nextWanted = 0
   var feeds: [StoreFeed] = []
   var entries = 0
@@ -108,6 +108,8 @@ struct FeedAnswer: Sendable {
 /// A store of this node: how long its tombstones are here, and how many of them may go.
 struct FeedStore: Sendable {
   let store: StoreID
+  /// Of `FeedTable.pairs`, those with its other owners.
+  var pairs: Range<Int>
   var incarnation: Identity128
   /// When its promises were first found whole, in this life of the process (rule HOLD).
   var contact: Instant?

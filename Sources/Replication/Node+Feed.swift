@@ -25,9 +25,14 @@ extension Node where Disk: ~Copyable {
     feeds.stores.removeAll()
     feeds.pairs.removeAll()
     for store in engine.storeIDs {
-      feeds.stores.append(
-        stores.first { $0.store == store } ?? FeedStore(store: store, incarnation: engine.incarnation(store)))
-      for node in owners(store).sorted() where node != own.id {
+      let others = owners(store).sorted().filter { $0 != own.id }
+      let places = feeds.pairs.count..<feeds.pairs.count + others.count
+      var listed =
+        stores.first { $0.store == store }
+        ?? FeedStore(store: store, pairs: places, incarnation: engine.incarnation(store))
+      listed.pairs = places
+      feeds.stores.append(listed)
+      for node in others {
         feeds.pairs.append(
           pairs.first { $0.store == store && $0.node == node } ?? FeedPair(store: store, node: node))
       }
@@ -169,10 +174,16 @@ extension Node where Disk: ~Copyable {
     guard feeds.isActive else { return false }
     feeds.isActive = false
     var isHungry = false
-    for line in feeds.lines.indices {
-      if continueFeedAnswer(line, engine) { isHungry = true }
-    }
     var left = Self.feedEntriesPerTurn
+    for line in feeds.lines.indices {
+      while continueFeedAnswer(line, engine, &left) {
+        guard left > 0 else {
+          isHungry = true
+          break
+        }
+      }
+    }
+    left = Self.feedEntriesPerTurn
     for line in feeds.lines.indices { applyFeeds(line, engine, &left) }
     if feeds.hasDrafts { settleDrafts(engine) }
     left = Self.feedEntriesPerTurn

@@ -61,10 +61,11 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - Tombstones for the peer
 
-  /// Goes on with the answer to this peer, one page of one store in a turn. - Returns: Whether there is more.
-  mutating func continueFeedAnswer(_ line: Int, _ engine: Engine) -> Bool {
+  /// Goes on with the answer to this peer by a page of one store. - Returns: Whether there is more.
+  mutating func continueFeedAnswer(_ line: Int, _ engine: Engine, _ budget: inout Int) -> Bool {
     guard var answer = feeds.lines[line].answer, !answer.isReading else { return false }
-    let left = (entries: options.feedEntriesMax - answer.entries, bytes: FeedLimits.pageBytes - answer.bytes)
+    let entriesMax = min(options.feedEntriesMax, FeedLimits.entriesMax)
+    let left = (entries: entriesMax - answer.entries, bytes: FeedLimits.pageBytes - answer.bytes)
     guard answer.nextWanted < answer.wanted.count, left.entries > 0, left.bytes > 0 else {
       sendFeedAnswer(line)
       return false
@@ -77,10 +78,11 @@ extension Node where Disk: ~Copyable {
     guard engine.role(store) == .active else { return true }
     do throws(StorageError) {
       let outcome = try engine.feedPage(
-        of: store, after: after, entriesMax: min(left.entries, FeedLimits.entriesMax), bytesMax: left.bytes,
+        of: store, after: after, entriesMax: left.entries, bytesMax: left.bytes,
         warm: warm, on: &disk)
       switch outcome {
       case .page(let entries, let next):
+        budget -= entries.count
         add(entries, of: store, after: after, next: next, to: line, engine)
       case .cold(let read):
         feeds.lines[line].answer?.nextWanted -= 1
@@ -94,15 +96,29 @@ extension Node where Disk: ~Copyable {
     return true
   }
 
+  /// A page that ends early has met a record that is not in memory, or that damage fences: it is gone on with as long as
+  /// that brings more.
   private mutating func add(
     _ entries: [FeedEntry], of store: StoreID, after: UInt64, next: UInt64, to line: Int, _ engine: Engine
   ) {
-    feeds.lines[line].answer?.feeds.append(
-      StoreFeed(
-        store: store, incarnation: engine.incarnation(store), after: after, next: next,
-        head: max(next, engine.durableHead(store)), entries: entries))
-    feeds.lines[line].answer?.entries += entries.count
-    feeds.lines[line].answer?.bytes += entries.reduce(0) { $0 + $1.byteCount }
+    guard var answer = feeds.lines[line].answer else { return }
+    let head = max(next, engine.durableHead(store))
+    if let last = answer.feeds.last, last.store == store, last.next == after {
+      answer.feeds[answer.feeds.count - 1].entries += entries
+      answer.feeds[answer.feeds.count - 1].next = next
+      answer.feeds[answer.feeds.count - 1].head = head
+    } else {
+      answer.feeds.append(
+        StoreFeed(
+          store: store, incarnation: engine.incarnation(store), after: after, next: next, head: head, entries: entries))
+    }
+    answer.entries += entries.count
+    answer.bytes += entries.reduce(0) { $0 + $1.byteCount }
+    if next > after, next < head {
+      answer.nextWanted -= 1
+      answer.wanted[answer.nextWanted].after = next
+    }
+    feeds.lines[line].answer = answer
     counters.feedEntriesSent += UInt64(entries.count)
   }
 

@@ -29,14 +29,14 @@ extension Node where Disk: ~Copyable {
       feeds.pending += status.pending
       guard status.pending > 0 else { continue }
       if status.head > engine.durableHead(feeds.stores[store].store) { feeds.wantsSync = true }
-      settleAcknowledgements(of: feeds.stores[store].store, engine)
+      settleAcknowledgements(of: store, engine)
       let limit = purgeLimit(store, engine)
-      if let oldest = status.oldestTSN, oldest <= limit {
+      let oldest = status.oldestTSN ?? 0
+      if oldest <= limit {
         feeds.stores[store].limit = limit
         feeds.isActive = true
-      } else {
-        beginRounds(store, status, engine, at: now)
       }
+      beginRounds(store, wanted: max(oldest, limit + 1), engine, at: now)
     }
   }
 
@@ -46,8 +46,9 @@ extension Node where Disk: ~Copyable {
     for index in feeds.stores.indices where engine.contains(feeds.stores[index].store) {
       let store = feeds.stores[index].store
       guard engine.incarnation(store) != feeds.stores[index].incarnation else { continue }
-      feeds.stores[index] = FeedStore(store: store, incarnation: engine.incarnation(store))
-      for pair in feeds.pairs.indices where feeds.pairs[pair].store == store { feeds.pairs[pair].forgetProgress() }
+      let pairs = feeds.stores[index].pairs
+      feeds.stores[index] = FeedStore(store: store, pairs: pairs, incarnation: engine.incarnation(store))
+      for pair in pairs { feeds.pairs[pair].forgetProgress() }
       for pair in exchanges.pairs.indices where exchanges.pairs[pair].store == store {
         exchanges.pairs[pair].covered = 0
       }
@@ -60,8 +61,7 @@ extension Node where Disk: ~Copyable {
   /// Rule HOLD: by the monotonic clock, since it came, and after a start since another owner was first met.
   private mutating func noteArrivals(_ index: Int, _ head: UInt64, at now: Instant) {
     if feeds.stores[index].contact == nil {
-      let store = feeds.stores[index].store
-      let others = feeds.pairs.filter { $0.store == store }
+      let others = feeds.pairs[feeds.stores[index].pairs]
       guard others.isEmpty || others.contains(where: { $0.isMutual }) else { return }
       feeds.stores[index].contact = now
     }
@@ -79,8 +79,9 @@ extension Node where Disk: ~Copyable {
 
   /// Rule ECHO: an acknowledgement counts when everything that the peer's feed held when it was given is here, durably:
   /// else two owners could hand a tombstone that both have forgotten to each other for ever.
-  private mutating func settleAcknowledgements(of store: StoreID, _ engine: Engine) {
-    for pair in feeds.pairs.indices where feeds.pairs[pair].store == store {
+  private mutating func settleAcknowledgements(of index: Int, _ engine: Engine) {
+    let store = feeds.stores[index].store
+    for pair in feeds.stores[index].pairs {
       let known = feeds.pairs[pair]
       guard let promise = engine.durablePromise(store, of: known.node), promise.incarnation == known.incarnation else {
         continue
@@ -115,7 +116,7 @@ extension Node where Disk: ~Copyable {
     guard engine.role(store) == .active, isValidated(store) else { return 0 }
     var limit = min(engine.durableHead(store), feeds.stores[index].held)
     guard options.rules.hold(.acknowledgements) else { return limit }
-    for pair in feeds.pairs.indices where feeds.pairs[pair].store == store {
+    for pair in feeds.stores[index].pairs {
       guard let acknowledged = acknowledged(by: pair, engine) else { return 0 }
       limit = min(limit, acknowledged, covered(store, feeds.pairs[pair].node))
     }
@@ -130,17 +131,17 @@ extension Node where Disk: ~Copyable {
   }
 
   /// Tombstones that have waited half their time begin a round of their own, at most one in a feed interval.
-  private mutating func beginRounds(_ index: Int, _ status: FeedStatus, _ engine: Engine, at now: Moment) {
+  /// - Parameter wanted: The first position that is to be covered.
+  private mutating func beginRounds(_ index: Int, wanted: UInt64, _ engine: Engine, at now: Moment) {
     let store = feeds.stores[index].store
     let half = options.tombstoneHoldMilliseconds / 2
     let mature = feeds.stores[index].marks.last { now.instant.milliseconds(since: $0.at) >= half }?.tsn
     let head = min(mature ?? feeds.stores[index].held, engine.durableHead(store))
-    guard phase == .serving, engine.role(store) == .active, isValidated(store), let oldest = status.oldestTSN,
-      oldest <= head,
+    guard phase == .serving, engine.role(store) == .active, isValidated(store), wanted <= head,
       feeds.stores[index].roundBegan.map({ now.instant.milliseconds(since: $0) >= options.feedMilliseconds }) ?? true
     else { return }
-    for pair in feeds.pairs where pair.store == store && pair.isMutual && peers.isUp(pair.node) {
-      guard covered(store, pair.node) < oldest, genesis.state(of: store, at: pair.node)?.role == .active else {
+    for pair in feeds.pairs[feeds.stores[index].pairs] where pair.isMutual && peers.isUp(pair.node) {
+      guard covered(store, pair.node) < wanted, genesis.state(of: store, at: pair.node)?.role == .active else {
         continue
       }
       if beginRound(store, pair.node) { feeds.stores[index].roundBegan = now.instant }
