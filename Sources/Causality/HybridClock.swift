@@ -2,7 +2,7 @@
 // a node may issue is bounded by a lease that is on disk before it is used, so that a restart never repeats one.
 
 /// A hybrid logical clock. It holds no wall clock of its own and never moves by wall time alone: a node whose wall
-/// clock is wrong does not spread it by talking (DELETE-protocol rule CLOCKS, Docs/Delete.md).
+/// clock is wrong does not spread it by talking (DELETE-protocol rule CLOCKS, Docs/DeleteProtocol.md).
 package struct HybridClock: Sendable {
   /// The highest time issued or seen.
   package private(set) var last: HybridTime

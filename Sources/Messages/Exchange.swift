@@ -1,7 +1,7 @@
 package import Causality
 package import Storage
 
-// How an owner finds out what it lacks of a store, and gets it from another one (rules AAE and PULL, Docs/Delete.md).
+// How an owner finds out what it lacks of a store, and gets it from another one (rules AAE and PULL, Docs/DeleteProtocol.md).
 // Whoever answers keeps nothing between two questions: asking again does no harm, and a late answer is known by its
 // number. Everything here is bounded, questions and answers; what does not fit into one of them goes into the next.
 

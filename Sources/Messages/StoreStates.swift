@@ -18,7 +18,7 @@ package enum FeedLimits {
 
 /// What an owner says of stores that it shares with the addressee, and its request for their tombstones. One that is not
 /// newer than the last seen of that boot, or of another boot than the accepted one, is ignored (rule STATE ORDER,
-/// Docs/Delete.md).
+/// Docs/DeleteProtocol.md).
 package struct StoreStates: Equatable, Sendable {
   package var bootID: UInt64
   /// The boot of the addressee that this is said to: what was said to an earlier one says nothing of this one's stores.
@@ -101,7 +101,7 @@ package struct StoreStatesReply: Equatable, Sendable {
   }
 }
 
-/// Whether what was told of a store fits to what the sender remembers of it (rule IDENT, Docs/Delete.md).
+/// Whether what was told of a store fits to what the sender remembers of it (rule IDENT, Docs/DeleteProtocol.md).
 package struct StoreVerdict: Equatable, Sendable {
   package var store: StoreID
   /// Of the store that was judged.

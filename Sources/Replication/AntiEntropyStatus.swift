@@ -94,7 +94,7 @@ package struct AntiEntropyCounters: Equatable, Sendable {
   package var leavesCompared: UInt64 = 0
   package var keysPulled: UInt64 = 0
   package var bytesPulled: UInt64 = 0
-  /// Pulled records that were asked for again because a purge came between (rule GUARD, Docs/Delete.md).
+  /// Pulled records that were asked for again because a purge came between (rule GUARD, Docs/DeleteProtocol.md).
   package var guarded: UInt64 = 0
   /// Stores that were filled and serve again.
   package var refills: UInt64 = 0

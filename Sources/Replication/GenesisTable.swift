@@ -2,7 +2,7 @@ import Messages
 import Primitives
 import Storage
 
-// When an empty store may serve (rule GENESIS, Docs/Delete.md). A store that holds nothing is either new, together with
+// When an empty store may serve (rule GENESIS, Docs/DeleteProtocol.md). A store that holds nothing is either new, together with
 // all its fellow owners, or it has lost what it held; only the first kind may say "absent". A store becomes active when
 // every other owner says that its own store is new too, or that it recorded this very incarnation when it became active.
 

@@ -3,7 +3,7 @@ import Messages
 import Primitives
 import Storage
 
-// When stores are compared (rule AAE, Docs/Delete.md): with each peer once per `anti_entropy_interval`, all shared stores
+// When stores are compared (rule AAE, Docs/DeleteProtocol.md): with each peer once per `anti_entropy_interval`, all shared stores
 // in one message, and when an operator asks for it. What differs is worked through store by store; the peer learns of it
 // by the same message and makes its own round, so that one round in one direction leads to both.
 

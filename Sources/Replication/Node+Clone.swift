@@ -2,7 +2,7 @@ import Cluster
 import Messages
 import Primitives
 
-// Two processes under one name (rule IDENT, Docs/Delete.md): a copy of a data directory that was started elsewhere. A
+// Two processes under one name (rule IDENT, Docs/DeleteProtocol.md): a copy of a data directory that was started elsewhere. A
 // HELLO of another boot takes the place of the old one at once, because a node that was started anew is the rule; but the
 // member is pinged then, and if the old boot answers that, it lives, and the other one is refused as long as it does.
 

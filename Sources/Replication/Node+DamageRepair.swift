@@ -7,7 +7,7 @@ import Storage
 // A damaged record comes back from the other owners of its store, whoever came by it: a read, a merge or the scrub. Until
 // then this node refuses its hash and nothing else. What somebody holds with the noted stamp, or a higher one, takes its
 // place at once; anything less, or nothing, only when every other owner has answered (rule VALIDATED PULL,
-// Docs/Delete.md), because then something is lost, and that is said aloud.
+// Docs/DeleteProtocol.md), because then something is lost, and that is said aloud.
 
 extension Node where Disk: ~Copyable {
   /// Takes note of what was found, takes the answers of those that were asked, and asks for the next.

@@ -4,7 +4,7 @@ import Messages
 import Primitives
 import Storage
 
-// Coordinating a delete (rule DELETE OF NOTHING, Docs/Delete.md). Where this owner holds a live value the tombstone is
+// Coordinating a delete (rule DELETE OF NOTHING, Docs/DeleteProtocol.md). Where this owner holds a live value the tombstone is
 // written at once. Where it does not, the other owners are asked first: only when every one of them says that it holds
 // nothing live is the client told "not found" and nothing written. Whoever is down or slow makes it a tombstone, never
 // a "not found". The tombstone is stamped above everything its quorum saw: an owner that holds something newer makes

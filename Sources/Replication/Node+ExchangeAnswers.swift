@@ -6,7 +6,7 @@ import Storage
 
 // What this node tells other owners of its stores, when they ask. Nothing is kept between two questions but what waits
 // for the disk. Only a store that is active answers: what another one lacks may be what was lost (rule PULL,
-// Docs/Delete.md). A turn does so much of this and no more, whoever asks.
+// Docs/DeleteProtocol.md). A turn does so much of this and no more, whoever asks.
 
 /// A page of records that is being put together.
 struct PullWork: Sendable {

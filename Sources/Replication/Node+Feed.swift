@@ -5,7 +5,7 @@ import Primitives
 import Storage
 
 // Owners of a store tell each other how far they are, and give each other their tombstones (rules STATE ORDER and FEED,
-// Docs/Delete.md): one message per peer and `feed_interval` that names the stores about which there is something to say,
+// Docs/DeleteProtocol.md): one message per peer and `feed_interval` that names the stores about which there is something to say,
 // and its answer. Where nothing has changed nothing is said, and nothing is looked at.
 
 extension Node where Disk: ~Copyable {

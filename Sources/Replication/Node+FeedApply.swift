@@ -5,7 +5,7 @@ import Primitives
 import Storage
 
 // Tombstones of other owners' feeds are applied here, and acknowledged when they, or what is newer, are durable (rules
-// FEED and FEED FSYNC, Docs/Delete.md): a cursor is a draft until then, goes into the promises file, and is told when
+// FEED and FEED FSYNC, Docs/DeleteProtocol.md): a cursor is a draft until then, goes into the promises file, and is told when
 // that is on disk.
 
 extension Node where Disk: ~Copyable {

@@ -6,7 +6,7 @@ import Storage
 
 // A write whose key this node does not own (or may not coordinate) is handed to an owner. The stamp is chosen here and
 // travels with the write: when the owner goes away, the next one is offered the same write with the same stamp, so
-// that it takes effect once, however often it is offered (rule ONE STAMP, Docs/Delete.md). Only this node, which knows
+// that it takes effect once, however often it is offered (rule ONE STAMP, Docs/DeleteProtocol.md). Only this node, which knows
 // whether its client still waits, ever chooses another one. Where it doubts its own clock, an owner lends it a stamp.
 
 extension Node where Disk: ~Copyable {

@@ -4,7 +4,7 @@ import Messages
 import Primitives
 import Storage
 
-// How a cluster comes to be, and how an empty store comes to serve (rule GENESIS, Docs/Delete.md). The member with the
+// How a cluster comes to be, and how an empty store comes to serve (rule GENESIS, Docs/DeleteProtocol.md). The member with the
 // lowest id founds the cluster once every member has said that it knows of none; everybody else adopts what it is told.
 
 extension Node where Disk: ~Copyable {

@@ -7,7 +7,7 @@ import Storage
 // Keeping writes for owners that cannot take them now: as a fallback, or as the coordinator itself. Per owner and key
 // the newest write is kept, in a store of this node's engine (`StoreID.hints`), durable like any other write, until it
 // is handed over (`Node+Handoff.swift`) or a newer one takes its place; never dropped for its age (rule HINTS,
-// Docs/Delete.md). What does not fit into `hints_max` is refused and counted.
+// Docs/DeleteProtocol.md). What does not fit into `hints_max` is refused and counted.
 
 extension Node where Disk: ~Copyable {
   /// Hints that wait here, whomever they are for.

@@ -4,7 +4,7 @@ import Messages
 import Primitives
 package import Storage
 
-// Whether a store is what it was (rule IDENT, Docs/Delete.md). Every owner remembers how far the others' stores were. One
+// Whether a store is what it was (rule IDENT, Docs/DeleteProtocol.md). Every owner remembers how far the others' stores were. One
 // that tells of less has forgotten what it promised: a restored backup, a lost sync, a copy of a running node. It is told
 // so, and fences itself. Until the owners that are up have found it whole, a store counts for nothing.
 

@@ -4,7 +4,7 @@ import Messages
 import Primitives
 import Storage
 
-// Taking in what was asked for (rules PULL and GUARD, Docs/Delete.md). A pulled record is an answer to a question of this
+// Taking in what was asked for (rules PULL and GUARD, Docs/DeleteProtocol.md). A pulled record is an answer to a question of this
 // node's to an owner that serves, so it may create its key below the floor, which a push may not; but not when its key
 // may have been purged since the question. It is acknowledged to nobody: it becomes durable as any write does.
 

@@ -4,7 +4,7 @@ import Messages
 import Primitives
 import Storage
 
-// When a tombstone is forgotten (rules PURGE, ECHO and HOLD, Docs/Delete.md). Every owner decides for itself, on its own
+// When a tombstone is forgotten (rules PURGE, ECHO and HOLD, Docs/DeleteProtocol.md). Every owner decides for itself, on its own
 // evidence, and there is no message about it: every other owner of this configuration has acknowledged it durably, and
 // what that owner's feed held then is here; it is old enough; and since it came a round of anti-entropy with each of them
 // has found nothing that it missed. There is no other way.

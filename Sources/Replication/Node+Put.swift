@@ -5,7 +5,7 @@ import Primitives
 import Storage
 
 // Coordinating a put: stamp it, apply it here, and leave the rest to `Node+Write.swift`. The stamp is the put's for life
-// (rule ONE STAMP, Docs/Delete.md): nothing below ever gives a put that may have been applied anywhere another one.
+// (rule ONE STAMP, Docs/DeleteProtocol.md): nothing below ever gives a put that may have been applied anywhere another one.
 
 extension Node where Disk: ~Copyable {
   mutating func beginPut(

@@ -5,7 +5,7 @@ import Primitives
 import Storage
 
 // The quarantine of this node: values that no owner of their key has, at or below the floor (rules VALIDATED PULL and
-// REBUILD, Docs/Delete.md). They stand in a store of their own, `StoreID.hints(for: own.id)`, durable like any other
+// REBUILD, Docs/DeleteProtocol.md). They stand in a store of their own, `StoreID.hints(for: own.id)`, durable like any other
 // write and within the bound of hints. An operator looks at them, and has them written anew or forgotten: a tombstone
 // then takes the value's place there, just above it, so that the same old copy does not come back by another way. When
 // no value is left all tombstones are forgotten at once.
@@ -114,7 +114,7 @@ extension Node where Disk: ~Copyable {
       case .quarantine(let from):
         switch try engine.keys(in: quarantine, from: from, matching: KeyPattern([]), warm: warm, on: &disk) {
         case .page(let page):
-          let page = QuarantinePage(page, quarantineStatus)
+          let page = QuarantinePage(page, quarantineStatus, node: own.name)
           free.append(.adminDone(.quarantine(page), session: session))
         case .cold(let read): readForQuarantine(read, .asked(request), session)
         }
@@ -232,8 +232,8 @@ extension Node where Disk: ~Copyable {
 }
 
 extension QuarantinePage {
-  fileprivate init(_ page: KeyPage, _ status: QuarantineStatus) {
-    self.init(entries: [], next: page.next, status: status)
+  fileprivate init(_ page: KeyPage, _ status: QuarantineStatus, node: String) {
+    self.init(entries: [], next: page.next, status: status, node: node)
     var offset = 0
     while let entry = page.entry(at: offset) {
       offset = entry.key.upperBound

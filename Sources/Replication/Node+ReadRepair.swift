@@ -6,7 +6,7 @@ import Storage
 
 // Read repair: owners that a read saw behind are sent what it saw as newest, after its client has been answered. Nobody
 // waits for that, and what is lost on the way is repaired by the next read. It goes to owners only, and it is a push
-// with the write's own stamp like any other (rule PUSH, Docs/Delete.md).
+// with the write's own stamp like any other (rule PUSH, Docs/DeleteProtocol.md).
 
 extension Node where Disk: ~Copyable {
   /// Sends `version`, which is the newest that the read saw, to the owners that had less.

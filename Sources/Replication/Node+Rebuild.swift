@@ -4,7 +4,7 @@ import Primitives
 import Storage
 
 // A fenced store comes back as a new one: its directory is kept aside for the operator, a store takes its place under a
-// new incarnation, marked as one that has lost something (rule GENESIS, Docs/Delete.md), and the other owners fill it. So
+// new incarnation, marked as one that has lost something (rule GENESIS, Docs/DeleteProtocol.md), and the other owners fill it. So
 // at least one of them must serve: with none the damaged store is the best there is, and stays as it is. A store of hints
 // has no other owner; it is made anew at once, and its hints are lost.
 

@@ -4,7 +4,7 @@ import Messages
 import Primitives
 import Storage
 
-// How a store that lost something becomes whole (rules LOADING and GENESIS (b), Docs/Delete.md). It takes part in nothing
+// How a store that lost something becomes whole (rules LOADING and GENESIS (b), Docs/DeleteProtocol.md). It takes part in nothing
 // until everything that any other owner holds has been pulled: what an owner acknowledged may be nowhere else, so one
 // that is down or silent is waited for. Only an owner that says that its own store does not serve need not be asked. What
 // is here already stays: after a crash only the segments that differ are looked at again. What the store held before it

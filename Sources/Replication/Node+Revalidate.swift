@@ -4,7 +4,7 @@ import Messages
 import Primitives
 import Storage
 
-// What "absent" means for the other answers of a read (rules READ and READ WAIT, Docs/Delete.md). An owner that lacks the
+// What "absent" means for the other answers of a read (rules READ and READ WAIT, Docs/DeleteProtocol.md). An owner that lacks the
 // key says its floor with it: what it lacks it may have purged. So a version that is not above that floor may be an old
 // copy. A hint is one, as far as anybody knows, and does not count. An owner that holds such a version said so perhaps
 // before the purge: it is asked once more, after the other has answered, and its second answer is taken; and if its

@@ -63,7 +63,7 @@ extension Node where Disk: ~Copyable {
     return again
   }
 
-  /// What rounds compare: values alone (rule AAE, Docs/Delete.md). Tombstones travel by the feed, and one that was
+  /// What rounds compare: values alone (rule AAE, Docs/DeleteProtocol.md). Tombstones travel by the feed, and one that was
   /// forgotten here is not to come back from where it waits still.
   func roundRoot(_ store: StoreID, _ engine: Engine) -> TreeHash {
     engine.treeRoot(store).compared(valuesOnly: comparesValuesOnly)

@@ -4,7 +4,7 @@ import Messages
 import Primitives
 import Storage
 
-// What a store held that was made anew (rule REBUILD, Docs/Delete.md). When every other owner has given what it has, and
+// What a store held that was made anew (rule REBUILD, Docs/DeleteProtocol.md). When every other owner has given what it has, and
 // before the new store serves, the directory that was set aside is gone through. A record that the new store has, or has
 // newer, says nothing. What is above the floor, or newer than what is there, is kept: nobody can have purged it. What is
 // absent and not above the floor was deleted and purged, or everybody else has lost it: its value goes to quarantine.
@@ -129,7 +129,7 @@ extension Node where Disk: ~Copyable {
   private mutating func endSalvage(of store: StoreID, keepsAll: Bool, foundAny: Bool) {
     guard let refill = exchanges.refills.firstIndex(where: { $0.store == store }) else { return }
     guard foundAny || !keepsAll else {
-      exchanges.refills[refill].waiting = "no other owner's store serves, and nothing is here to go on with"
+      exchanges.refills[refill].waiting = "no other owner's store serves"
       return
     }
     exchanges.refills[refill].isSalvaged = true

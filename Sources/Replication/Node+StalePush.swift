@@ -5,7 +5,7 @@ import Primitives
 import Storage
 
 // Repairs and hints that are not above the floor of a store that lacks their key (rules FLOOR and VALIDATED PULL,
-// Docs/Delete.md). Such a version may be an old copy of what was deleted and purged, or a write that this owner has
+// Docs/DeleteProtocol.md). Such a version may be an old copy of what was deleted and purged, or a write that this owner has
 // missed: the other owners know. They are asked for everything of that hash. What they hold is applied as any pulled
 // record, and then the push is judged like any other. When all of them lack the key the version is in nobody's hands: a
 // hint's value goes to quarantine, and its sender may forget it. When one of them cannot say, it may not yet.

@@ -121,7 +121,7 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - Leases
 
-  /// Says when this node begins or ceases to doubt its clock (rule CLOCKS, Docs/Delete.md).
+  /// Says when this node begins or ceases to doubt its clock (rule CLOCKS, Docs/DeleteProtocol.md).
   private mutating func tellClockDoubt(at now: Moment) {
     let isInDoubt = peers.clockIsInDoubt(at: now)
     guard isInDoubt != clockWasInDoubt else { return }

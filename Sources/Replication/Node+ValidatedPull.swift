@@ -4,7 +4,7 @@ import Messages
 import Primitives
 import Storage
 
-// A validated pull (rule VALIDATED PULL, Docs/Delete.md): one hash is asked of all other owners of its store. A record
+// A validated pull (rule VALIDATED PULL, Docs/DeleteProtocol.md): one hash is asked of all other owners of its store. A record
 // that somebody has may be applied at once; that nobody has one is known only when everybody has answered. What is made
 // of the answers is up to whoever asked.
 

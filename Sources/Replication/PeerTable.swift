@@ -161,7 +161,7 @@ struct PeerTable: Sendable {
     return changes
   }
 
-  // MARK: - Clocks (rule CLOCKS, Docs/Delete.md)
+  // MARK: - Clocks (rule CLOCKS, Docs/DeleteProtocol.md)
 
   /// A node farther than this from the median of all clocks does not issue stamps.
   static let clockDriftMillisecondsMax: Int64 = 30_000

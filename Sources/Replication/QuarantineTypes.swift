@@ -2,7 +2,7 @@ package import Causality
 package import Messages
 
 // The quarantine, as operators see it: values that this node was offered or found, that no owner of their key has, and
-// that stand at or below the floor (rules VALIDATED PULL and REBUILD, Docs/Delete.md). Almost always they were deleted.
+// that stand at or below the floor (rules VALIDATED PULL and REBUILD, Docs/DeleteProtocol.md). Almost always they were deleted.
 // Now and then such a value is the last copy of a write whose owners all lost it, which is why none is thrown away: it
 // is in nobody's way, and an operator may write it anew.
 
@@ -24,7 +24,10 @@ package struct QuarantinePage: Equatable, Sendable {
   package var next: UInt64?
   /// Of the whole.
   package var status: QuarantineStatus
-  package init(entries: [QuarantineEntry], next: UInt64?, status: QuarantineStatus) {
+  /// Name of the node.
+  package var node: String
+  package init(entries: [QuarantineEntry], next: UInt64?, status: QuarantineStatus, node: String) {
+    self.node = node
     self.entries = entries
     self.next = next
     self.status = status

@@ -43,6 +43,7 @@ extension AdminDocuments {
   /// A page of the quarantine.
   static func quarantine(_ page: QuarantinePage) -> JSON {
     .object([
+      "node": .string(page.node),
       "count": .count(page.status.count),
       "bytes": .count(page.status.bytes),
       "entries": .array(page.entries.map(entry)),

@@ -1,7 +1,7 @@
 package import Causality
 import Primitives
 
-// The tombstone feed of the stores (rules FEED, PURGE and TSN HEAD, Docs/Delete.md): what the other owners are told,
+// The tombstone feed of the stores (rules FEED, PURGE and TSN HEAD, Docs/DeleteProtocol.md): what the other owners are told,
 // what is taken from them, and what may be forgotten. When it may be is decided above.
 
 /// Pages that were read lately: the other owners ask for the same one, each after the other.

@@ -91,15 +91,12 @@ extension Engine {
     let fetched = try run.read(position, bytesMax: bytesMax, warm: warm, on: &files)
     if case .cold(let read)? = fetched { return .cold(read) }
     run.hasBegun = true
-    switch fetched {
-    case .cold(let read): return .cold(read)
-    case .bytes(let bytes):
-      let (records, next, stretches) = run.take(bytes, at: position, hash: options.hash)
-      return .page(records, next: next, unreadable: lost + (position.isSecondPass ? 0 : stretches))
-    case nil:
+    guard case .bytes(let bytes)? = fetched else {
       let left = position.skipped(to: position.offset + UInt64(max(bytesMax, 8)))
       return .page([], next: left, unreadable: lost + (position.isSecondPass || position.isSearching ? 0 : 1))
     }
+    let (records, next, stretches) = run.take(bytes, at: position, hash: options.hash)
+    return .page(records, next: next, unreadable: lost + (position.isSecondPass ? 0 : stretches))
   }
 
   /// Salvage is over, wherever it has got: its file is closed, and what it had learned is forgotten.

@@ -198,7 +198,7 @@ package final class Engine {
   }
 
   /// Forgets the tombstone of a key if it is exactly the one of this stamp, and raises the floor of its store above it.
-  /// The conditions of rule PURGE (Docs/Delete.md) are the caller's.
+  /// The conditions of rule PURGE (Docs/DeleteProtocol.md) are the caller's.
   package func purge<FS: FileSystem & ~Copyable>(
     key: [UInt8], hash: UInt64, stamp: Stamp, in id: StoreID, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> PurgeOutcome {

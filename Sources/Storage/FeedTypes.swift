@@ -1,6 +1,6 @@
 package import Causality
 
-// The vocabulary of the tombstone feed (rules FEED and PURGE, Docs/Delete.md).
+// The vocabulary of the tombstone feed (rules FEED and PURGE, Docs/DeleteProtocol.md).
 
 /// A tombstone as another owner is told of it.
 package struct FeedEntry: Equatable, Sendable {

@@ -37,7 +37,7 @@ struct QuarantineView {
   static let path = "/admin/quarantine"
 
   let endpoint: Endpoint
-  let name: String
+  private(set) var name: String
   private(set) var count = 0
   private(set) var bytes = 0
   private(set) var entries: [QuarantineEntryView] = []
@@ -53,6 +53,7 @@ struct QuarantineView {
       let page = try askedDocument(
         "GET", QuarantineView.path + (from.map { "?from=\($0)" } ?? ""), endpoint,
         patienceMilliseconds: lookMillisecondsMax)
+      name = page["node"]?.string ?? name
       count = page["count"]?.integer ?? 0
       bytes = page["bytes"]?.integer ?? 0
       for json in page["entries"]?.array ?? [] {

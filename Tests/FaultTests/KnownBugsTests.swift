@@ -6,7 +6,7 @@ import Testing
 @testable import Storage
 
 // Bugs that stores of this kind had in public, each by the symptom that its users saw. Numbers without a name are
-// issues and pull requests of basho/bitcask; the others are the paths by which deleted data comes back (Docs/Delete.md).
+// issues and pull requests of basho/bitcask; the others are the paths by which deleted data comes back (Docs/DeleteProtocol.md).
 
 @Suite("Known bugs of stores like this one")
 struct KnownBugsTests {

@@ -87,7 +87,9 @@ struct RefillTests {
     cluster.advance(milliseconds: 20_000)
     #expect(role(cluster, 2) == .loading)
     let refill = try #require(cluster.status(2)?.antiEntropy.refills.first)
-    #expect(refill.waiting?.contains("n3") == true && refill.keys == 50)
+    #expect(refill.waiting?.contains("n3") == true)
+    // One that has not taken note of the new store might still count on the old one.
+    #expect(refill.keys == (hasSpoken ? 50 : 0))
     #expect(cluster[2].node?.operationsInProgress == 0)
     cluster.start(3, life: 1)
     cluster.advance(milliseconds: 5000)

@@ -6,7 +6,7 @@ import Simulation
 import Storage
 import Testing
 
-// The rules of Docs/Delete.md and the promises of the README, each as the story of the bug it guards against.
+// The rules of Docs/DeleteProtocol.md and the promises of the README, each as the story of the bug it guards against.
 
 @Suite("Three nodes")
 struct ThreeNodeTests {

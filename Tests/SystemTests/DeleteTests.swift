@@ -19,7 +19,7 @@ extension SystemTests {
       let slow = ["handoff_rate=64KiB", "hint_retry_interval=1h"]
       try TestCluster.with("late-hints", settings: Self.settings + slow) { cluster in
         try cluster.local("kill", "3")
-        try cluster.write(Self.keys, bytes: 40 << 10, through: 1)
+        try cluster.write(Self.keys, bytes: 8 << 10, through: 1)
         try cluster.local("start", "3")
         try cluster.untilUp()
         try cluster.deleteAll(Self.keys, through: 2)
