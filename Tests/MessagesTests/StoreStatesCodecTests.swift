@@ -11,7 +11,8 @@ import Testing
       entries: entries)
     return PeerMessage(
       time: .zero,
-      body: .storeStatesReply(StoreStatesReply(bootID: 1, yourBootID: 2, answers: 3, follows: 4, verdicts: [], feeds: [feed])))
+      body: .storeStatesReply(
+        StoreStatesReply(bootID: 1, yourBootID: 2, answers: 3, follows: 4, verdicts: [], feeds: [feed])))
   }
 
   private func entry(_ tsn: UInt64) -> FeedEntry {
