@@ -27,6 +27,8 @@ struct SalvageRun {
   /// A page was given.
   var hasBegun = false
   var open: (index: Int, handle: FileID)?
+  /// Files that are done with, to be closed when nobody can be reading them any more.
+  var closing: [FileID] = []
   var newest: [Name: Stamp] = [:]
   /// Bytes of would-be records that the search for whole ones in this file may still look at.
   var searchLeft = SalvageScan.searchBytesMax
@@ -72,7 +74,10 @@ extension Engine {
     if let salvage { run = salvage } else { run = try SalvageRun(reading: directory, on: &files) }
     // It holds all keys: two copies of it would be copied with every page.
     salvage = nil
-    defer { salvage = run }
+    defer {
+      retireFiles(of: &run)
+      salvage = run
+    }
     let lost = run.hasBegun ? 0 : run.filesLost
     var position = position
     while position.file >= run.files.count || position.offset >= run.files[position.file].size {
@@ -82,7 +87,7 @@ extension Engine {
         continue
       }
       guard !position.isSecondPass else {
-        run.end(on: &files)
+        run.end()
         run.hasBegun = true
         return .page([], next: nil, unreadable: lost)
       }
@@ -101,8 +106,16 @@ extension Engine {
 
   /// Salvage is over, wherever it has got: its file is closed, and what it had learned is forgotten.
   package func endSetAside<FS: FileSystem & ~Copyable>(on files: inout FS) {
-    salvage?.end(on: &files)
+    guard var run = salvage else { return }
+    run.end()
+    retireFiles(of: &run)
     salvage = nil
+  }
+
+  /// A read that this turn has asked for still finds its file open.
+  private func retireFiles(of run: inout SalvageRun) {
+    for handle in run.closing { openFiles.retire(handle) }
+    run.closing = []
   }
 }
 
@@ -118,8 +131,8 @@ extension SalvageRun {
       contents.files.count { $0.standing == .absent && $0.syncedLength > 0 } + known.count { $0.salt == nil }
   }
 
-  mutating func end<FS: FileSystem & ~Copyable>(on files: inout FS) {
-    if let open { files.close(open.handle) }
+  mutating func end() {
+    if let open { closing.append(open.handle) }
     open = nil
     newest = [:]
   }
@@ -130,7 +143,7 @@ extension SalvageRun {
   ) throws(StorageError) -> Bitcask.Fetched? {
     let file = self.files[position.file]
     if let open, open.index != position.file {
-      files.close(open.handle)
+      closing.append(open.handle)
       self.open = nil
     }
     let handle: FileID
