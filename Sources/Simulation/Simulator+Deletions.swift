@@ -84,9 +84,10 @@ extension Simulator {
 extension Machine {
   /// The stamp of what its store has of this key now; nil when that is nothing, or cannot be told.
   func heldStamp(of key: ObjectKey) -> Stamp? {
-    // On a copy: to look changes nothing.
-    var disk = platter.disk
-    disk.wouldBlockChance = 0
-    return node?.held(key, on: &disk)?.stamp
+    // On the disk itself, because the engine may have to open a file for it, and keeps it open; without its faults.
+    let (blocks, dies) = (platter.disk.wouldBlockChance, platter.disk.diesAtOperation)
+    (platter.disk.wouldBlockChance, platter.disk.diesAtOperation) = (0, nil)
+    defer { (platter.disk.wouldBlockChance, platter.disk.diesAtOperation) = (blocks, dies) }
+    return node?.held(key, on: &platter.disk)?.stamp
   }
 }

@@ -91,6 +91,8 @@ extension Simulator {
       // A late message makes its sender look alive for a while.
       let patience = Simulator.serveMillisecondsMax + handoffPauseMilliseconds
       if now > max(since, lastLateArrival).adding(milliseconds: patience) {
+        // To fill a store takes every other owner: the core alone need not come to that.
+        if waitsForOutsiders, healRest() { return }
         report(.unavailable, "all is calm and not all serve: \(obstacles)")
       }
       return
@@ -101,6 +103,15 @@ extension Simulator {
     guard core.count == machines.count else { return beginProofs() }
     history.hintsAreDelivered { wiretap.isDismissed($0) }
     beginConvergence()
+  }
+
+  /// A store in the core is to be filled and waits for a machine that is not there.
+  private var waitsForOutsiders: Bool {
+    let outside = machines.filter { !core.contains($0.index) }.map { $0.member.name + " " }
+    return core.contains { index in
+      let refills = machines[index].node?.status(at: machines[index].clock.moment(at: now)).antiEntropy.refills ?? []
+      return refills.contains { refill in outside.contains { refill.waiting?.contains($0) ?? false } }
+    }
   }
 
   func beginProofs() {
