@@ -38,7 +38,8 @@ extension Node where Disk: ~Copyable {
   private func isCurrent(_ incoming: FeedLine.Incoming, _ pair: Int, _ engine: Engine) -> Bool {
     let store = incoming.feed.store
     guard engine.incarnation(store) == incoming.incarnation, engine.role(store) == .active,
-      feeds.pairs[pair].incarnation == incoming.feed.incarnation, feeds.pairs[pair].judged?.judgement == .ok
+      feeds.pairs[pair].incarnation == incoming.feed.incarnation, feeds.pairs[pair].judged?.judgement == .ok,
+      isFoundWhole(store, by: feeds.pairs[pair].node)
     else { return false }
     let cursor = engine.cursor(store, on: feeds.pairs[pair].node)
     let applied = cursor?.incarnation == incoming.feed.incarnation ? cursor?.tsn ?? 0 : 0

@@ -92,6 +92,15 @@ extension Node where Disk: ~Copyable {
   /// alone.
   func isValidated(_ store: StoreID) -> Bool { feeds.unvalidated.isEmpty || !feeds.unvalidated.contains(store) }
 
+  /// True when this node, if it is another owner, has found this store of ours whole. What an owner pushes or feeds before
+  /// that could make the store look as if it had forgotten nothing: its feed would reach again, with other tombstones, as
+  /// far as the owner remembers.
+  func isFoundWhole(_ store: StoreID, by node: NodeID) -> Bool {
+    guard options.rules.hold(.validation), let engine, let pair = feeds.index(store, node) else { return true }
+    let verdict = feeds.pairs[pair].verdict
+    return verdict?.judgement == .ok && verdict?.incarnation == engine.incarnation(store)
+  }
+
   // MARK: - Whom this node has found whole
 
   /// True when this node has found the promises of that owner's store whole, in its current boot.

@@ -36,6 +36,7 @@ extension Node where Disk: ~Copyable {
     if let refusal = refusal(push.store, configID: push.configID, hash: hash) {
       return replyToPush(push, to: node, .refused(refusal))
     }
+    guard isFoundWhole(push.store, by: node) else { return replyToPush(push, to: node, .refused(.unvalidated)) }
     guard let engine else { return }
     guard held.count + unflushed.count < Self.heldMax, !chaos.strikes(.heldFull) else {
       return replyToPush(push, to: node, .refused(.overloaded))
