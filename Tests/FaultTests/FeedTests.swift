@@ -59,6 +59,11 @@ struct FeedTests {
     var rig = try Self.rig()
     for index in 0..<10 { _ = try rig.delete(Rig.keys[index], at: 10 + UInt64(index)) }
     try rig.commit()
+    // While their keys are fresh nothing is read for them at all.
+    rig.disk.wouldBlockChance = 1000
+    #expect(try rig.feedPage(of: Self.id).entries.count == 10)
+    rig.disk.wouldBlockChance = 0
+    try rig.reopen()
     let page = try rig.feedPage(of: Self.id)
     // From now on every look at the disk is cold.
     rig.disk.wouldBlockChance = 1000
