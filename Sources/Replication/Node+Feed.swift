@@ -80,15 +80,17 @@ extension Node where Disk: ~Copyable {
     var wanted: [(pair: Int, state: StoreState)] = []
     for pair in feeds.pairs.indices where feeds.pairs[pair].node == node {
       let state = state(of: feeds.pairs[pair].store, to: node, engine)
-      if state != feeds.pairs[pair].answered || lacks(pair, state) { wanted.append((pair, state)) }
+      if state != feeds.pairs[pair].answered || lacks(line, pair, state) { wanted.append((pair, state)) }
     }
     return wanted
   }
 
   /// The peer's feed goes on behind what is here, and both take part.
-  private func lacks(_ pair: Int, _ state: StoreState) -> Bool {
+  private func lacks(_ line: Int, _ pair: Int, _ state: StoreState) -> Bool {
     let known = feeds.pairs[pair]
-    guard known.draft == nil, known.judged?.judgement == .ok, known.verdict?.judgement == .ok, state.role == .active,
+    // What has come is applied first, however long the disk takes.
+    guard known.draft == nil, !feeds.lines[line].incoming.contains(where: { $0.feed.store == known.store }),
+      known.judged?.judgement == .ok, known.verdict?.judgement == .ok, state.role == .active,
       genesis.state(of: known.store, at: known.node)?.role == .active
     else { return false }
     return known.head > (state.cursor.incarnation == known.incarnation ? state.cursor.tsn : 0)

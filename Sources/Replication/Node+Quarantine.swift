@@ -62,6 +62,16 @@ extension Node where Disk: ~Copyable {
   {
     guard let engine, engine.contains(quarantine) else { return .refused(.notReady) }
     guard engine.role(quarantine) == .active else { return .refused(.damaged) }
+    do throws(StorageError) {
+      // What is here already needs no room.
+      switch try engine.lookup(key: key, hash: hash, in: quarantine, warm: warm, on: &disk) {
+      case .cold(let read): return .cold(read)
+      case .found(let kept) where kept.stamp >= version.stamp: return .kept(engine.appended)
+      case .found, .absent: break
+      }
+    } catch {
+      return .refused(refusal(of: quarantine, error))
+    }
     let bytes = RecordHeader.byteCount(
       keyLength: key.count, valueLength: version.value.count, isTombstone: version.isTombstone)
     guard engine.hintBytes + UInt64(bytes) <= options.hintBytesMax else {
@@ -184,7 +194,8 @@ extension Node where Disk: ~Copyable {
     guard let put = quarantined.puts.removeValue(forKey: session.rawValue) else { return false }
     switch response {
     case .stored(let stamp): forget(put.entry, then: .quarantinePut(stamp), put.session, warm: nil)
-    case .failed(let failure): free.append(.adminDone(.refused("it was not written: \(failure)"), session: put.session))
+    case .failed(let failure):
+      free.append(.adminDone(.refused("it may not have been written: \(failure)"), session: put.session))
     case .object, .notFound, .deleted: break
     }
     return true

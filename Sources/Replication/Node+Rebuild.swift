@@ -69,7 +69,7 @@ extension Node where Disk: ~Copyable {
       case .busy: return true
       case .full:
         stays(
-          store, "\(StorageLimits.setAsideMax) directories are kept in \(options.directory)/damaged: remove some",
+          store, "\(StorageLimits.setAsideMax) directories of it are kept in \(options.directory)/damaged: remove some",
           at: now)
         return false
       case .steps(let steps, let directory):
@@ -117,7 +117,12 @@ extension Node where Disk: ~Copyable {
     guard let rebuild = rebuilds.current else { return }
     var isAside = false
     do throws(StorageError) { isAside = try disk.exists(rebuild.directory) } catch { isAside = false }
-    var steps = rebuild.setAside.filter { if case .rename = $0 { !isAside } else { true } }
+    var steps = rebuild.setAside
+    if isAside {
+      // Nothing is where it was: what comes before the move is done.
+      let moved = steps.firstIndex { if case .rename = $0 { true } else { false } } ?? steps.startIndex
+      steps.removeFirst(moved + 1)
+    }
     steps += engine.create([rebuild.seed], promises: rebuild.lost)
     identity.manifest.stores = (identity.manifest.stores.filter { $0.id != rebuild.seed.id } + [rebuild.seed])
       .sorted { $0.id < $1.id }

@@ -48,7 +48,8 @@ extension Node where Disk: ~Copyable {
   /// Takes a push that this node's store has found below its floor.
   mutating func settleStale(_ push: Push, from node: NodeID, at now: Instant) {
     if let index = stalePushes.entries.firstIndex(where: {
-      $0.node == node && $0.push.version.stamp == push.version.stamp && $0.push.key == push.key
+      $0.node == node && $0.push.kind == push.kind && $0.push.version.stamp == push.version.stamp
+        && $0.push.key == push.key
     }) {
       // Sent once more: the answer goes to the later question.
       stalePushes.entries[index].push.operation = push.operation

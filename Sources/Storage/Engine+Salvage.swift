@@ -36,25 +36,36 @@ struct SalvageRun {
 
 extension Engine {
   /// The directory of a store that was set aside, by the incarnation that it had; nil when it is not there any more.
-  /// - Throws: When the kept directories cannot be listed.
+  /// - Throws: When the kept directories cannot be listed, or one of them cannot be read and none is it.
   package func setAsideDirectory<FS: FileSystem & ~Copyable>(
     of id: StoreID, incarnation: Identity128, on files: inout FS
   ) throws(StorageError) -> String? {
     let kept = StorePath.damaged(directory)
     guard try files.exists(kept) else { return nil }
+    var failure: StorageError?
     for name in try files.list(kept).sorted() where name.hasPrefix("\(id).") {
       let path = kept + "/" + name
-      let contents = try StoreContents(reading: path, on: &files)
-      if let manifest = contents.manifest {
-        if manifest.store == id && manifest.incarnation == incarnation { return path }
-        continue
-      }
-      for file in contents.files where file.problem == nil {
-        let header = try FileHeader(ofFileAt: file.path, on: &files)
-        if header?.store == id, header?.identity == incarnation { return path }
+      do throws(StorageError) {
+        if try isOf(id, incarnation, path, on: &files) { return path }
+      } catch {
+        // Another one may be it.
+        failure = error
       }
     }
+    if let failure { throw failure }
     return nil
+  }
+
+  private func isOf<FS: FileSystem & ~Copyable>(
+    _ id: StoreID, _ incarnation: Identity128, _ path: String, on files: inout FS
+  ) throws(StorageError) -> Bool {
+    let contents = try StoreContents(reading: path, on: &files)
+    if let manifest = contents.manifest { return manifest.store == id && manifest.incarnation == incarnation }
+    for file in contents.files where file.problem == nil {
+      let header = try FileHeader(ofFileAt: file.path, on: &files)
+      if header?.store == id, header?.identity == incarnation { return true }
+    }
+    return false
   }
 
   /// What the store in this directory holds, of every key the newest record, tombstones among them. Pages may be empty

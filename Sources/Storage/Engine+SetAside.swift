@@ -19,20 +19,23 @@ extension Engine {
     guard !isNamed(store) else { return .busy }
     let kept = StorePath.damaged(directory)
     let names = try files.exists(kept) ? try files.list(kept) : []
-    guard names.count < StorageLimits.setAsideMax else { return .full }
+    guard names.count(where: { $0.hasPrefix("\(id).") }) < StorageLimits.setAsideMax else { return .full }
     guard let name = (1...names.count + 1).lazy.map({ "\(id).\($0)" }).first(where: { !names.contains($0) }) else {
       return .full
     }
+    // What was acknowledged may be durable in the journal alone, which does not keep it for a store that is given up.
+    var syncs: [DiskStep] = store.syncTargets.map { .sync(path: $0.path) }
+    if !syncs.isEmpty { syncs.append(.syncDirectory(store.directory)) }
     if merge.store === store { endMerge(of: store, on: &files) }
     // A round about some of its files is about no others of the same ids.
     merge.round?.removeAll { $0 == id }
     giveUp(store)
     let path = kept + "/" + name
-    let steps: [DiskStep] = [
+    let moves: [DiskStep] = [
       .createDirectory(kept), .syncDirectory(directory), .rename(store.directory, to: path), .syncDirectory(kept),
       .syncDirectory(StorePath.stores(directory)),
     ]
-    return .steps(steps, directory: path)
+    return .steps(syncs + moves, directory: path)
   }
 
   /// Something under way names files of the store, or would write its manifest later.

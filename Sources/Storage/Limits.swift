@@ -18,7 +18,8 @@ package enum StorageLimits {
   package static let peersMax = 1 << 10
   /// Stores that a node's manifest may list.
   package static let storesMax = 1 << 16
-  /// Directories of stores that were set aside; with so many, no other store is.
+  /// Directories kept of one store that was set aside again and again; with so many it is not set aside once more. A node
+  /// that was restored from a copy sets all of its stores aside at once.
   package static let setAsideMax = 16
   /// Bytes that scans and hint files are read by.
   static let chunkBytes = 1 << 20

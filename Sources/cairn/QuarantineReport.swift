@@ -12,6 +12,9 @@ struct QuarantineEntryView {
   var stamp: String { json["stamp"]?.string ?? "?" }
   var written: String { json["written"]?.string ?? "?" }
   private var type: String { json["type"]?.string ?? "default" }
+  func isOf(_ wanted: QuarantineName) -> Bool {
+    (type, bucket, key) == (wanted.type, wanted.bucket, wanted.key)
+  }
   var name: String { (type == "default" ? "" : type + "/") + bucket + "/" + key }
 
   /// The request that concerns this entry alone.
@@ -58,7 +61,7 @@ struct QuarantineView {
       bytes = page["bytes"]?.integer ?? 0
       for json in page["entries"]?.array ?? [] {
         let entry = QuarantineEntryView(json: json)
-        if let wanted, wanted.bucket != entry.bucket || wanted.key != entry.key { continue }
+        if let wanted, !entry.isOf(wanted) { continue }
         entries.append(entry)
       }
       from = page["next"]?.string

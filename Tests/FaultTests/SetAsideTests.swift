@@ -205,14 +205,15 @@ struct SetAsideTests {
     #expect(try rig.statisticsDefect() == nil)
   }
 
-  @Test("only so many directories are kept; beyond that the store stays as it is")
+  @Test("of one store only so many directories are kept; beyond that it stays as it is")
   func full() throws {
     let id = SetAsideTests.old.id
     var rig = try SetAsideTests.rig(.never)
     let kept = StorePath.damaged(Rig.root)
     try rig.disk.createDirectory(kept)
-    for number in 1..<StorageLimits.setAsideMax { try rig.disk.createDirectory(kept + "/p001-n3.\(number)") }
-    let another = kept + "/p000-n3.2"
+    for number in 1..<StorageLimits.setAsideMax { try rig.disk.createDirectory(kept + "/\(id).\(number)") }
+    for number in 1...StorageLimits.setAsideMax { try rig.disk.createDirectory(kept + "/p001-n3.\(number)") }
+    let another = kept + "/\(id).\(StorageLimits.setAsideMax)"
     var last = try SetAsideTests.rig(.never)
     last.disk = rig.disk
     _ = try SetAsideTests.steps(try last.engine.setAside(id, on: &last.disk))

@@ -131,18 +131,19 @@ struct RebuildTests {
   @Test("so many directories are kept, and then the store stays fenced and says so")
   func bound() throws {
     let cluster = try TestCluster.sealed(scrubbing: false)
-    for index in 0..<StorageLimits.setAsideMax {
-      try cluster[1].node?.disk.createDirectory("/data/damaged")
-      try cluster[1].node?.disk.createDirectory("/data/damaged/old.\(index)")
-    }
     let key = try #require(cluster.sealedKeys(1).first)
+    let store = StoreID(partition: 0, replicas: 3)
+    try cluster[1].node?.disk.createDirectory("/data/damaged")
+    for index in 0..<StorageLimits.setAsideMax {
+      try cluster[1].node?.disk.createDirectory("/data/damaged/\(store).\(index)")
+    }
     try flipWithoutHint(key, cluster, at: 1)
     cluster.ask(1, get(key))
     let fenced = try #require(cluster.fenced(1).first)
     cluster.advance(milliseconds: 20_000)
     #expect(cluster.fenced(1) == [fenced])
-    #expect(cluster.lines(1, "store \(fenced) stays fenced: 16 directories are kept in /data/damaged") == 1)
-    try cluster[1].node?.disk.removeDirectory("/data/damaged/old.0")
+    #expect(cluster.lines(1, "store \(fenced) stays fenced: 16 directories of it are kept in /data/damaged") == 1)
+    try cluster[1].node?.disk.removeDirectory("/data/damaged/\(store).0")
     cluster.advance(milliseconds: 5000)
     #expect(cluster.roles(1) == [.active])
   }

@@ -11,7 +11,7 @@ extension SystemTests {
   @Suite struct DeleteTests {
     private static let keys = 200
     private static let settings = [
-      "partitions=8", "tombstone_hold=200ms", "feed_interval=100ms", "anti_entropy_interval=2s",
+      "tombstone_hold=200ms", "feed_interval=100ms", "anti_entropy_interval=2s",
     ]
 
     @Test("hints that reach a node after its tombstones were collected bring nothing back; their values are kept aside")
