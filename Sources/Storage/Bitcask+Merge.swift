@@ -316,9 +316,9 @@ extension Bitcask {
 
   /// Which files that stay may hold the key at a lower stamp: those whose lowest stamp is lower and whose hint has the
   /// key's hash, or that have no hint to ask. One is enough to keep the tombstone. An older tombstone is such a version
-  /// too: counting again after a restart, it would hide from rule FLOOR that the key is not there. Of the outputs of this
-  /// merge only one that took over blocked tombstones can hold one: the tombstone was there before the merge began, so no
-  /// lower version counted.
+  /// too: counting again after a restart, it would hide from rule FLOOR that the key is not there. The outputs of this merge
+  /// are not asked: the tombstone was there before the merge began, so no lower version counted; and an older tombstone
+  /// that was taken over because a file was in its way has the same file in the way of this one.
   private func holders<FS: FileSystem & ~Copyable>(
     of hash: UInt64, below stamp: Stamp, _ run: inout MergeRun, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> Holders {
@@ -326,13 +326,8 @@ extension Bitcask {
       let file = dataFiles[index]
       // Where every record counts, none is a lower version of anything.
       guard !file.isRetired, file.liveRecords < file.records, let lowest = file.recordStamps?.lowerBound,
-        lowest < stamp, !run.inputs.contains(file.id)
+        lowest < stamp, !run.inputs.contains(file.id), !run.outputs.contains(file.id)
       else { continue }
-      if run.outputs.contains(file.id) {
-        // Without a hint yet.
-        if file.blockedBytes > 0 { return .files([file.id]) }
-        continue
-      }
       switch try ask(index, hash, &run, warm: warm, on: &files) {
       case .cannotHold: continue
       case .mayHold: return .files([file.id])

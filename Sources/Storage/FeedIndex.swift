@@ -47,8 +47,8 @@ struct FeedIndex {
   private(set) var count = 0
   /// Counts removals: whoever kept something of the feed sees whether it still holds.
   private(set) var generation: UInt64 = 0
-  /// What the entries are of, once the store is open. A stamp is of one write alone, so this says whether that is here.
-  private var writes: Set<Write> = []
+  /// The places of the entries by what they are of, once the store is open.
+  private var places: [Write: UInt64] = [:]
   /// Keys of the tombstones that came last, the first of them at position `keysFrom` and none left out: while they are
   /// fresh nobody need read their records to tell of them.
   private var keys: [[UInt8]] = []
@@ -65,7 +65,7 @@ struct FeedIndex {
   mutating func insert(tsn: UInt64, hash: UInt64, stamp: Stamp) {
     let entry = Entry(tsn: tsn, hash: hash, stamp: stamp)
     count += 1
-    if removedEarly == nil { writes.insert(Write(entry)) }
+    if removedEarly == nil { places[Write(entry)] = tsn }
     if removedEarly != nil || entries.last.map({ $0.tsn < tsn }) ?? true { return entries.append(entry) }
     // Replay of a journal alone comes here.
     let place = lowerBound(tsn)
@@ -90,14 +90,14 @@ struct FeedIndex {
 
   private mutating func remove(at place: Int) {
     entries[place].word |= FeedIndex.removedBit
-    writes.remove(Write(entries[place]))
+    places[Write(entries[place])] = nil
     count -= 1
     generation &+= 1
     while first < entries.count, entries[first].isRemoved { first += 1 }
     if count == 0 {
       entries = []
       first = 0
-      writes = []
+      places = [:]
       keys = []
     } else if entries.count >= 2 * count + FeedIndex.slack {
       var kept: [Entry] = []
@@ -105,7 +105,7 @@ struct FeedIndex {
       for entry in entries[first...] where !entry.isRemoved { kept.append(entry) }
       entries = kept
       first = 0
-      writes = Set(kept.lazy.map { Write($0) })
+      places = Dictionary(kept.lazy.map { (Write($0), $0.tsn) }, uniquingKeysWith: { $1 })
     }
   }
 
@@ -126,11 +126,14 @@ struct FeedIndex {
     }
     invariant(next == removed.count && kept.count == count, "a feed of \(count) entries has \(kept.count)")
     entries = kept
-    writes = Set(kept.lazy.map { Write($0) })
+    places = Dictionary(kept.lazy.map { (Write($0), $0.tsn) }, uniquingKeysWith: { $1 })
   }
 
-  /// The tombstone of a key with this hash, of this stamp, counts here.
-  func holds(_ hash: UInt64, _ stamp: Stamp) -> Bool { writes.contains(Write(hash, stamp)) }
+  /// The tombstone of this key and stamp counts here. False also where its key is not among the last ones.
+  func holds(_ key: [UInt8], hash: UInt64, _ stamp: Stamp) -> Bool {
+    guard let tsn = places[Write(hash, stamp)] else { return false }
+    return self.key(at: tsn) == key
+  }
 
   // MARK: Keys
 

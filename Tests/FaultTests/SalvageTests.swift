@@ -75,6 +75,8 @@ struct SalvageTests {
       let (records, unreadable) = try Self.salvage(&rig, directory, bytesMax: bytesMax)
       #expect(Self.byKey(records) == newest && unreadable == 0)
     }
+    // Closed when no read of it can be under way any more.
+    for _ in 0..<3 { try rig.engine.flush(on: &rig.disk) }
     #expect(rig.disk.openPaths.allSatisfy { !$0.hasPrefix(directory) })
     #expect(
       try rig.engine.setAsideDirectory(of: Self.id, incarnation: Rig.seeds[0].incarnation, on: &rig.disk) == directory)
