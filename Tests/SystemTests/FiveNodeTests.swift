@@ -82,6 +82,8 @@ extension SystemTests {
         }
         for node in [3, 2] { try cluster.local("start", "\(node)") }
         try cluster.converge()
+        // Until then they have as many keys, but the older value of one.
+        try eventually("no hint is left") { try cluster.hintsLeft() == 0 }
         for node in 1...3 {
           var client = try cluster.client(node)
           // What was refused may have been kept.
