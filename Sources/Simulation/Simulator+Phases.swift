@@ -105,12 +105,18 @@ extension Simulator {
     beginConvergence()
   }
 
-  /// A store in the core is to be filled and waits for a machine that is not there.
+  /// A store in the core is to be filled, or a hint to be settled, and that waits for a machine that is not there.
   private var waitsForOutsiders: Bool {
     let outside = machines.filter { !core.contains($0.index) }.map { $0.member.name + " " }
+    guard !outside.isEmpty else { return false }
     return core.contains { index in
-      let refills = machines[index].node?.status(at: machines[index].clock.moment(at: now)).antiEntropy.refills ?? []
-      return refills.contains { refill in outside.contains { refill.waiting?.contains($0) ?? false } }
+      guard let status = machines[index].node?.status(at: machines[index].clock.moment(at: now)) else { return false }
+      // Nor need a hint be settled about which every other owner is to be asked.
+      let asksAll = status.hints.contains { hint in
+        if case .waiting(let reason) = hint.state { reason.contains("every other owner") } else { false }
+      }
+      return asksAll
+        || status.antiEntropy.refills.contains { refill in outside.contains { refill.waiting?.contains($0) ?? false } }
     }
   }
 

@@ -53,7 +53,7 @@ extension SystemTests {
         let node = cluster.data + "/n3"
         let verified = try cairn("store", "verify", node)
         #expect(
-          verified.code == 0 && verified.outputText.contains("clean: 10 stores, 41 records"), "\(verified.outputText)")
+          verified.code == 0 && verified.outputText.contains("clean: 11 stores, 41 records"), "\(verified.outputText)")
         let records = try cairn("store", "inspect", node, "--bucket", "test", "--key", "k7", "--json").outputText
         let kinds = try records.split(separator: "\n").map { try JSON.parse(Array($0.utf8))["kind"]?.string }
         #expect(kinds == ["value", "tombstone"])
