@@ -47,7 +47,7 @@ package struct DeletionChecker: Sendable {
   /// The newest tombstone of this key that any owner has forgotten; zero when none has.
   package func forgotten(key: Int) -> Stamp { fates[key].forgotten }
 
-  /// What a read of so many owners, asked for now, must return no value below.
+  /// A read of so many owners that is asked for at this moment must return no value below this stamp.
   package func floor(key: Int, nodes: Int, thatForget: Int) -> Stamp {
     let forgotten = nodes > thatForget ? fates[key].forgotten : .zero
     return max(forgotten, acknowledged.floor(key: key, nodes: nodes))
