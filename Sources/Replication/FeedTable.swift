@@ -155,6 +155,8 @@ struct FeedTable: Sendable {
   var hasDrafts = false
   /// Tombstones of this node's own wait for a sync.
   var wantsSync = false
+  /// No sync is begun for the feeds alone before this time.
+  var syncNext: Instant
   /// What the promises file being written says.
   var promises: PromisesToken?
   var promisesNext: Instant
@@ -162,6 +164,7 @@ struct FeedTable: Sendable {
 
   init(at now: Instant) {
     reviewed = now
+    syncNext = now
     promisesNext = now
   }
 

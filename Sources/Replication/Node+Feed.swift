@@ -194,6 +194,17 @@ extension Node where Disk: ~Copyable {
     return isHungry
   }
 
+  /// Tombstones, or acknowledgements of others, wait for the disk. They do so together: where no write waits for a sync,
+  /// one for the feeds alone costs as many files as there are stores.
+  func feedsWantSync(at now: Moment) -> Bool {
+    (feeds.hasDrafts || feeds.wantsSync) && feeds.syncNext <= now.instant
+  }
+
+  mutating func noteFeedSync(at now: Moment) {
+    feeds.wantsSync = false
+    feeds.syncNext = now.instant.adding(milliseconds: options.feedMilliseconds / 2)
+  }
+
   /// Something is under way with a peer, or with the disk.
   var isFeeding: Bool {
     feeds.isActive || feeds.hasDrafts || feeds.lines.contains { $0.question != nil || $0.answer != nil }

@@ -211,14 +211,14 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     }
     releaseFlushed()
     releaseHeld()
-    let mayWait = options.sync == .always || !held.isEmpty || !syncWaiters.isEmpty || feeds.hasDrafts || feeds.wantsSync
+    let mayWait = options.sync == .always || !held.isEmpty || !syncWaiters.isEmpty || feedsWantSync(at: now)
     if mayWait, chaos.strikes(.syncPutOff) {
       batch.wantsTurn = true
     } else if let engine, mayWait, let request = engine.beginSync() {
       batch.sync = request
       batch.afterSync = takeHeld(upTo: engine.flushed)
       counters.syncs += 1
-      feeds.wantsSync = false
+      noteFeedSync(at: now)
     }
     swap(&batch.free, &free)
     return batch

@@ -98,8 +98,8 @@ extension Engine {
   ) throws(StorageError) -> ApplyOutcome {
     let store = store(id)
     // Nearly always it came with the delete itself. What damage fences may have been that very record.
-    if store.feed.holds(key, hash: hash, stamp), store.damage == nil, store.damages.fencing == 0 {
-      return .equal(appended)
+    if let tsn = store.feed.position(of: key, hash: hash, stamp), store.damage == nil, store.damages.fencing == 0 {
+      return .equal(tsn <= durableHead(id) ? durable : appended)
     }
     let version = StoredVersion(stamp: stamp, isTombstone: true, value: [])
     return try offer(version, key: key, hash: hash, to: id, .feed, warm: warm, on: &files)

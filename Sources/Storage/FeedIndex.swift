@@ -129,10 +129,11 @@ struct FeedIndex {
     places = Dictionary(kept.lazy.map { (Write($0), $0.tsn) }, uniquingKeysWith: { $1 })
   }
 
-  /// The tombstone of this key and stamp counts here. False also where its key is not among the last ones.
-  func holds(_ key: [UInt8], hash: UInt64, _ stamp: Stamp) -> Bool {
-    guard let tsn = places[Write(hash, stamp)] else { return false }
-    return self.key(at: tsn) == key
+  /// The place of the tombstone of this key and stamp, which counts here. Nil also where its key is not among the last
+  /// ones.
+  func position(of key: [UInt8], hash: UInt64, _ stamp: Stamp) -> UInt64? {
+    guard let tsn = places[Write(hash, stamp)], self.key(at: tsn) == key else { return nil }
+    return tsn
   }
 
   // MARK: Keys
