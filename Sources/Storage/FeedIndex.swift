@@ -37,6 +37,9 @@ struct FeedIndex {
       self.hash = hash
       self.stamp = stamp
     }
+
+    /// Hardly ever do two tombstones of a key wait, so the stamp adds nothing.
+    func hash(into hasher: inout Hasher) { hasher.combine(hash) }
   }
 
   /// Ascending by tsn, except while the store is opened. Those that were removed stay until there are many of them.
