@@ -201,11 +201,11 @@ final class TestCluster {
 
   // MARK: - Time and turns
 
-  /// Lets time pass in ticks of 10 ms.
-  func advance(milliseconds: UInt64) {
+  /// Lets time pass in ticks, of 10 ms where little of it passes.
+  func advance(milliseconds: UInt64, tick: UInt64 = 10) {
     let end = now + milliseconds
     while now < end {
-      now += 10
+      now += tick
       for node in nodes where node.node != nil && !paused.contains(node.id) { step(node, .tick) }
       run()
     }
