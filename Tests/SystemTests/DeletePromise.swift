@@ -68,7 +68,8 @@ struct DeletePromise {
   }
 
   /// All that is promised once nothing more happens; waits for what takes its time.
-  func holds() throws {
+  /// - Parameter alone: There are no other keys.
+  func holds(alone: Bool = true) throws {
     try cluster.untilWhole()
     try untilCollected()
     try cluster.expectGone(dead)
@@ -79,6 +80,7 @@ struct DeletePromise {
         #expect(answer.status == 200 && answer.body == value(number), "\(liveKey(number)) through n\(node)")
       }
     }
+    guard alone else { return }
     // Pulls that a read begins may be on their way.
     try eventually("the nodes have what lives, and nothing else") {
       try (1...cluster.nodeCount).allSatisfy { node in
