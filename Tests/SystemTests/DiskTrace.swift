@@ -25,8 +25,10 @@ final class DiskTrace {
   }
 
   enum Fault {
-    /// Every write to a file, or every sync, is answered with this error.
-    case write(Errno), sync(Errno)
+    /// Every write to a file is answered with this error.
+    case write(Errno)
+    /// Every sync is.
+    case sync(Errno)
   }
 
   /// Makes the disk of a process fail until this is called with nil.
