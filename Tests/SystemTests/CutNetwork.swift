@@ -20,7 +20,7 @@ final class CutNetwork {
       let reason =
         "cuts between nodes need unshare, nsenter and ip, namespaces of users and networks, routing "
         + "policies and veth devices: \(error)"
-      print("SKIPPED: CutTests: \(reason)")
+      print("SKIPPED: CutTests, CloneTests: \(reason)")
       return reason
     }
   }()

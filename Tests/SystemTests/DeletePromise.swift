@@ -41,6 +41,18 @@ struct DeletePromise {
     }
   }
 
+  /// The tombstones of all that was deleted are on these nodes, some time after they might have been collected, were it
+  /// not for the node that has not heard of them.
+  func tombstonesWait(on nodes: [Int], seconds: Int = 1) throws {
+    try eventually("the tombstones are old, or gone") {
+      try nodes.allSatisfy { node in
+        let status = try cluster.tombstones(node)
+        return status["pending"] != .integer(dead) || status["oldest_seconds"]?.integer ?? 0 >= seconds
+      }
+    }
+    #expect(try nodes.map(cluster.pending) == nodes.map { _ in dead }, "they wait")
+  }
+
   /// Deletes everything, and waits until no node has a tombstone left.
   func deleteAndCollect(through node: Int) throws {
     try delete(through: node)
@@ -166,6 +178,7 @@ extension TestCluster {
   /// No key is there, at any r through any node.
   /// - Parameter mayRefuse: An answer may be "unavailable", never a value.
   func expectGone(_ count: Int, mayRefuse: Bool = false) throws {
+    var wrong: [String] = []
     for node in 1...nodeCount {
       var client = try client(node)
       for r in 1...3 {
@@ -173,10 +186,11 @@ extension TestCluster {
           let status: Int
           do { status = try client.get("k\(key)", query: "?r=\(r)").status } catch  where mayRefuse { continue }
           if mayRefuse, status >= 500 { continue }
-          #expect(status == 404, "k\(key) at r=\(r) through n\(node)")
+          if status != 404 { wrong.append("k\(key) at r=\(r) through n\(node): \(status)") }
         }
       }
     }
+    #expect(wrong == [])
   }
 
   func expectNothingLeft() throws {

@@ -63,7 +63,7 @@ extension SystemTests {
         try promise.begin()
         try cluster.local("kill", "3")
         try promise.delete(through: 2)
-        #expect(try [1, 2].map(cluster.pending) == [promise.dead, promise.dead], "they wait for n3")
+        try promise.tombstonesWait(on: [1, 2])
         try promise.watching([1, 2, 3], r: 1...3) {
           try FileTree.remove("\(cluster.data)/n3")
           try cluster.local("start", "3")
