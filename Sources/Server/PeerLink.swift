@@ -164,6 +164,8 @@ final class InboundLink {
   var decoder = FrameDecoder()
   /// Known once it said hello.
   var sender: NodeID?
+  /// What it said then.
+  var hello: Hello?
 
   init(descriptor: consuming Descriptor, key: SlabKey, began: Instant) {
     self.descriptor = descriptor

@@ -117,6 +117,7 @@ extension Shard {
         if connection.sender == nil, !introduce(connection, message) { return }
         guard let sender = connection.sender else { return }
         step(.peer(message, from: sender))
+        if case .pingReply = message.body { closeClone(of: sender, besides: connection) }
       }
     } catch {
       close(connection, "its bytes are no frames: \(error)")
@@ -141,11 +142,31 @@ extension Shard {
       close(connection, "its hello is refused")
       return false
     }
-    if let older = inboundOfPeer[hello.node].flatMap({ inbound[$0] }) { close(older, nil) }
+    closeOlder(than: hello)
     connection.sender = hello.node
+    connection.hello = hello
     inboundOfPeer[hello.node] = connection.key
     links[index].hurry(now: now.instant)
     return true
+  }
+
+  /// A member has one connection, but for that of the boot before: if that still answers, the new one is a clone's. Else
+  /// its end has come or will, and it goes with the next boot at the latest.
+  private func closeOlder(than hello: Hello) {
+    for older in inbound.elements where older.sender == hello.node {
+      if older.hello?.bootID == hello.bootID || inboundOfPeer[hello.node] != older.key { close(older, nil) }
+    }
+  }
+
+  /// A boot has answered. If another one had taken its place, the node has found out by now that this is a clone.
+  private func closeClone(of sender: NodeID, besides connection: InboundLink) {
+    guard inboundOfPeer[sender] != connection.key else { return }
+    guard let other = inboundOfPeer[sender].flatMap({ inbound[$0] }), let hello = other.hello, !node.accepts(hello)
+    else {
+      return
+    }
+    close(other, "another process of this member answers")
+    inboundOfPeer[sender] = connection.key
   }
 
   private func close(_ connection: InboundLink, _ complaint: String?) {

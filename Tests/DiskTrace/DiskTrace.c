@@ -23,6 +23,10 @@
 // `CAIRN_TEST_SYNC_DELAY` makes the device slow: every sync takes at least so many milliseconds, so that what does not
 // wait for it is seen not to.
 //
+// A file `PID.fault` in the directory makes the device of that process fail as long as it is there: it holds "write" or
+// "sync", and the number of the error that every write to a file, or every sync, is answered with. A write that fails has
+// written nothing. Standard output and standard error are of another device.
+//
 // Positioned writes, growth by truncation, links and memory-mapped files are not known here: nodes use none.
 #define _GNU_SOURCE
 #include "DiskTrace.h"
@@ -96,6 +100,31 @@ static int regular(int descriptor, struct stat *file) {
   int is = fstat(descriptor, file) == 0 && S_ISREG(file->st_mode);
   errno = kept_errno;
   return is;
+}
+
+// Faults
+
+/// The error that calls of this kind fail with now; 0 for none.
+static int fault(const char *kind) {
+  if (trace < 0) return 0;
+  int kept_errno = errno;
+  char path[4096], text[32] = "", found[8];
+  int number = 0;
+  snprintf(path, sizeof path, "%s/%d.fault", directory, (int)getpid());
+  int descriptor = raw_open(path, O_RDONLY | O_CLOEXEC, 0);
+  if (descriptor >= 0) {
+    if (syscall(SYS_read, descriptor, text, sizeof text - 1) < 0) abort();
+    syscall(SYS_close, descriptor);
+    if (sscanf(text, "%7s %d", found, &number) != 2) abort();
+    if (strcmp(found, kind) != 0) number = 0;
+  }
+  errno = kept_errno;
+  return number;
+}
+
+static int fails(int error) {
+  if (error) errno = error;
+  return error != 0;
 }
 
 // Files and names
@@ -188,6 +217,7 @@ static int synced(int descriptor, long call) {
   int known = fstat(descriptor, &file) == 0;
   unsigned long long id = next_sequence();
   if (sync_delay.tv_nsec > 0) nanosleep(&sync_delay, NULL);
+  if (fails(fault("sync"))) return -1;
   int result = (int)syscall(call, descriptor);
   if (known && result == 0) note((struct fact){.kind = 'S', .sequence = next_sequence(), .id = id, .file = &file});
   return result;
@@ -219,12 +249,19 @@ static ssize_t written(int descriptor, ssize_t result) {
   return result;
 }
 
+static int refuses_write(int descriptor) {
+  struct stat file;
+  return descriptor > STDERR_FILENO && regular(descriptor, &file) && fails(fault("write"));
+}
+
 ssize_t write(int descriptor, const void *bytes, size_t count) {
+  if (refuses_write(descriptor)) return -1;
   before_send(descriptor, bytes, count);
   return written(descriptor, syscall(SYS_write, descriptor, bytes, count));
 }
 
 ssize_t writev(int descriptor, const struct iovec *parts, int count) {
+  if (refuses_write(descriptor)) return -1;
   for (int i = 0; i < count; i++) before_send(descriptor, parts[i].iov_base, parts[i].iov_len);
   return written(descriptor, syscall(SYS_writev, descriptor, parts, count));
 }

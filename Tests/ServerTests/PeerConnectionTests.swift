@@ -81,6 +81,44 @@ struct PeerConnectionTests {
     #expect(await shard.stop() == .clean)
   }
 
+  @Test("the connection of the boot before stays beside that of a new boot, and goes with the next one")
+  func boots() async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path)
+    let first = try shard.connectAsPeer()
+    try first.send(Self.frames([Self.hello(from: 2, bootID: 5)]))
+    await wait(shard) { $0.count == 1 }
+    let second = try shard.connectAsPeer()
+    try second.send(Self.frames([Self.hello(from: 2, bootID: 6)]))
+    await wait(shard) { $0.count == 2 }
+    try first.send(Self.frames([StandInNode.ping(1)]))
+    await wait(shard) { $0.count == 3 }
+    let third = try shard.connectAsPeer()
+    try third.send(Self.frames([Self.hello(from: 2, bootID: 7)]))
+    #expect(try first.receiveAll() == [])
+    try second.send(Self.frames([StandInNode.ping(2)]))
+    await wait(shard) { $0.count == 5 }
+    #expect(await shard.stop() == .clean)
+  }
+
+  @Test("a clone is closed when the boot whose place it took answers, which is heard as before")
+  func clone() async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path)
+    let member = try shard.connectAsPeer()
+    try member.send(Self.frames([Self.hello(from: 2)]))
+    await wait(shard) { $0.count == 1 }
+    let clone = try shard.connectAsPeer()
+    try clone.send(Self.frames([Self.hello(from: 2, bootID: StandInNode.clonedBootID)]))
+    await wait(shard) { $0.count == 2 }
+    let reply = PingReply(bootID: 5, yourBootID: 1, sequence: 1, wallMilliseconds: 0)
+    try member.send(Self.frames([PeerMessage(time: .zero, body: .pingReply(reply))]))
+    #expect(try clone.receiveAll() == [])
+    try member.send(Self.frames([StandInNode.ping(1)]))
+    await wait(shard) { $0.count == 4 }
+    #expect(await shard.stop() == .clean)
+  }
+
   @Test("a node whose hello is refused is heard, closed, and does not cut off the member it claims to be")
   func impostor() async throws {
     let directory = try TemporaryDirectory()

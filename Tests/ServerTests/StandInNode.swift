@@ -49,7 +49,16 @@ final class StandInNode: DrivenNode {
 
   /// The one boot whose hello it does not accept.
   static let refusedBootID: UInt64 = 666
-  func accepts(_ hello: Hello) -> Bool { hello.bootID != StandInNode.refusedBootID }
+  /// The one boot that it takes for a clone's as soon as anybody has answered a ping.
+  static let clonedBootID: UInt64 = 667
+  func accepts(_ hello: Hello) -> Bool {
+    hello.bootID != StandInNode.refusedBootID && !(hello.bootID == StandInNode.clonedBootID && isAnswered)
+  }
+  private var isAnswered: Bool {
+    observations.facts.withLock { facts in
+      facts.peerMessages.contains { if case .pingReply = $0.body { true } else { false } }
+    }
+  }
   var operationsInProgress: Int { held.count }
   var currentRing: Ring { Ring(epoch: 1, partitionCount: 2, replicas: 1, members: [member]) }
   func rawDescriptor(of file: FileID) -> Int32 { files.rawDescriptor(of: file) }

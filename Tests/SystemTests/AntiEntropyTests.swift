@@ -151,10 +151,6 @@ extension SystemTests {
 }
 
 extension TestCluster {
-  private static func value(_ key: Int, bytes: Int) -> [UInt8] {
-    Array("value \(key) ".utf8) + [UInt8](repeating: UInt8(key % 251), count: bytes)
-  }
-
   /// Writes so many keys through all nodes that run, and deletes every tenth again.
   fileprivate func fill(_ count: Int, bytes: Int) throws {
     let nodes = try pids().enumerated().filter { $0.element != nil }.map { $0.offset + 1 }
@@ -183,7 +179,7 @@ extension TestCluster {
     }
   }
 
-  fileprivate func antiEntropy(_ node: Int) throws -> JSON {
+  func antiEntropy(_ node: Int) throws -> JSON {
     var client = try client(node)
     return try JSON.parse(client.send("GET", "/admin/anti-entropy").body)
   }
@@ -199,7 +195,7 @@ extension TestCluster {
   }
 
   /// One bit of a byte in the middle of a file that others may have open.
-  fileprivate func flip(byte offset: Int, of path: String) throws {
+  func flip(byte offset: Int, of path: String) throws {
     let old = try FileTree.read(path, bytesMax: 64 << 20)[offset]
     let digits = String(old ^ 4, radix: 8)
     let end = try shell("printf '\\\(digits)' | dd of='\(path)' bs=1 seek=\(offset) conv=notrunc")

@@ -20,7 +20,7 @@ final class CutNetwork {
       let reason =
         "cuts between nodes need unshare, nsenter and ip, namespaces of users and networks, routing "
         + "policies and veth devices: \(error)"
-      print("SKIPPED: CutTests: \(reason)")
+      print("SKIPPED: CutTests, CloneTests: \(reason)")
       return reason
     }
   }()
@@ -89,6 +89,27 @@ final class CutNetwork {
     return try FileTree.read(setting.outputPath, bytesMax: 16 << 20)
   }
 
+  /// Another machine: it reaches the addresses of the nodes, and its own is `neighbourAddress`. Goes with the network.
+  /// - Returns: The words that start a command there.
+  func makeNeighbour() throws -> [String] {
+    let file = directory.path + "/neighbour"
+    try run(
+      "unshare --net sh -c 'echo $$ > \(file).new && mv \(file).new \(file) && exec sleep 600' > /dev/null 2>&1 &")
+    try eventually("a neighbour", seconds: 10) { FileTree.exists(file) }
+    let pid = text("neighbour")
+    let there = "nsenter --target \(pid) --net ip"
+    try run(
+      [
+        "set -e", "ip link add near type veth peer name far netns \(pid)", "ip address add 10.9.1.1/24 dev near",
+        "ip link set near up", "\(there) link set lo up",
+        "\(there) address add \(CutNetwork.neighbourAddress)/24 dev far", "\(there) link set far up",
+        "\(there) route add 10.9.0.0/24 via 10.9.1.1",
+      ].joined(separator: "; "))
+    return ["nsenter", "--target", pid, "--user", "--net", "--preserve-credentials"]
+  }
+
+  static let neighbourAddress = "10.9.1.2"
+
   // MARK: Cuts
 
   /// From now on nothing comes from the one node to the other.
@@ -134,25 +155,40 @@ final class CutCluster {
   }
 
   private func start() throws {
-    let initial = (1...nodeCount).map { "n\($0)=\(CutNetwork.address($0)):7006" }.joined(separator: ",")
     for node in 1...nodeCount {
       let address = CutNetwork.address(node)
-      var setting = ProcessSetting()
-      setting.outputPath = "\(directory.path)/n\(node).log"
-      setting.errorPath = setting.outputPath
-      let words = [
-        "node", "--name", "n\(node)", "--data", "\(directory.path)/n\(node)", "--http", "\(address):7008", "--cluster",
-        "\(address):7006", "--initial-cluster", initial,
-        // Only 127.0.0.1 counts as this machine.
-        "--set", "admin_remote=true",
-      ]
-      processes.append(try spawn("/usr/bin/env", network.entrance + [Binary.cairn] + words, setting))
+      try startProcess(of: node, data: data(node), http: address, cluster: address, starter: network.entrance)
     }
     try eventually("all nodes serve") {
       if let ended = processes.firstIndex(where: { !$0.isRunning }) { throw Stuck("n\(ended + 1) has ended") }
       return (1...nodeCount).allSatisfy { log($0).contains("serving:") }
     }
     try eventually("they reach each other") { try (1...nodeCount).allSatisfy { try view($0).missing.isEmpty } }
+  }
+
+  func data(_ node: Int) -> String { "\(directory.path)/n\(node)" }
+
+  /// - Parameters:
+  ///   - data: Its directory; its log stands beside that.
+  ///   - http: The address where clients reach it.
+  ///   - cluster: The address where it listens for the others.
+  @discardableResult
+  func startProcess(
+    of node: Int, data: String, http: String, cluster: String, starter: [String]
+  ) throws -> ProcessIdentity {
+    var setting = ProcessSetting()
+    setting.outputPath = "\(data).log"
+    setting.errorPath = setting.outputPath
+    let initial = (1...nodeCount).map { "n\($0)=\(CutNetwork.address($0)):7006" }.joined(separator: ",")
+    let words = [
+      "node", "--name", "n\(node)", "--data", data, "--http", "\(http):7008", "--cluster", "\(cluster):7006",
+      "--initial-cluster", initial,
+      // Only 127.0.0.1 counts as this machine.
+      "--set", "admin_remote=true",
+    ]
+    let process = try spawn("/usr/bin/env", starter + [Binary.cairn] + words, setting)
+    processes.append(process)
+    return process
   }
 
   private func end() {

@@ -39,14 +39,14 @@ extension SystemTests {
       try TestCluster.with("restored", settings: Self.settings) { cluster in
         try cluster.write(Self.keys, bytes: 100, through: 1)
         try cluster.local("stop", "3")
-        try cluster.copyTree("\(cluster.data)/n3", to: "\(cluster.data)/copy")
+        try FileTree.copy("\(cluster.data)/n3", to: "\(cluster.data)/copy")
         try cluster.local("start", "3")
         try cluster.untilUp()
         try cluster.deleteAll(Self.keys, through: 2)
         try eventually("the deletes are collected") { try (1...3).allSatisfy { try cluster.pending($0) == 0 } }
         try cluster.local("kill", "3")
         try FileTree.remove("\(cluster.data)/n3")
-        try cluster.copyTree("\(cluster.data)/copy", to: "\(cluster.data)/n3")
+        try FileTree.copy("\(cluster.data)/copy", to: "\(cluster.data)/n3")
         try cluster.local("start", "3")
         for _ in 0..<5 { try cluster.expectGone(Self.keys, mayRefuse: true) }
         try cluster.untilWhole()
@@ -83,87 +83,5 @@ extension TestCluster {
     #expect(unclear.code == 2 && unclear.errors.hasPrefix("cairn: --put needs BUCKET and KEY, or --all\n"))
     #expect(try cairn("quarantine", "--all", "--discard", "--data", data).code == 0)
     #expect(try cairn("quarantine", "--data", data).outputText == "nothing is in quarantine\n")
-  }
-
-  func write(_ count: Int, bytes: Int, through node: Int) throws {
-    var client = try client(node)
-    for key in 0..<count {
-      let value = Array("value \(key) ".utf8) + [UInt8](repeating: UInt8(key % 251), count: bytes)
-      #expect(try client.put("k\(key)", value).status == 204)
-    }
-  }
-
-  func deleteAll(_ count: Int, through node: Int) throws {
-    var client = try client(node)
-    for key in 0..<count { #expect(try client.delete("k\(key)").status == 204, "k\(key)") }
-  }
-
-  /// No key is there, at any r through any node.
-  /// - Parameter mayRefuse: An answer may be "unavailable", never a value.
-  func expectGone(_ count: Int, mayRefuse: Bool = false) throws {
-    for node in 1...nodeCount {
-      var client = try client(node)
-      for r in 1...3 {
-        for key in 0..<count {
-          let status: Int
-          do { status = try client.get("k\(key)", query: "?r=\(r)").status } catch  where mayRefuse { continue }
-          if mayRefuse, status >= 500 { continue }
-          #expect(status == 404, "k\(key) at r=\(r) through n\(node)")
-        }
-      }
-    }
-  }
-
-  func expectNothingLeft() throws {
-    for node in 1...nodeCount {
-      let status = try view(node).status
-      #expect(status["keys_live"] == .integer(0) && status["tombstones"] == .integer(0), "n\(node)")
-      #expect(try pending(node) == 0)
-    }
-  }
-
-  func untilUp() throws {
-    try eventually("all nodes are up") {
-      try (1...nodeCount).map(view).allSatisfy { $0.isServing && $0.missing.isEmpty }
-    }
-  }
-
-  /// All serve with all their stores, and nothing is being filled.
-  func untilWhole() throws {
-    try eventually("all stores serve") {
-      try (1...nodeCount).map(view).allSatisfy { view in
-        let stores = view.status["stores"]?.array ?? []
-        return view.isServing && view.missing.isEmpty && stores.allSatisfy { $0["role"]?.string == "active" }
-      }
-    }
-  }
-
-  func tombstones(_ node: Int) throws -> JSON {
-    var client = try client(node)
-    return try JSON.parse(client.send("GET", "/admin/tombstones").body)
-  }
-
-  func pending(_ node: Int) throws -> Int { try tombstones(node)["pending"]?.integer ?? -1 }
-
-  func quarantined(_ node: Int) throws -> Int {
-    var client = try client(node)
-    return try JSON.parse(client.send("GET", "/admin/quarantine").body)["count"]?.integer ?? -1
-  }
-
-  func hintsLeft() throws -> Int {
-    try (1...nodeCount).reduce(0) { $0 + (try view($1).status["hints"]?["count"]?.integer ?? 0) }
-  }
-
-  func counter(_ node: Int, _ name: String) throws -> Int {
-    try view(node).status["counters"]?[name]?.integer ?? -1
-  }
-
-  func copyTree(_ from: String, to: String) throws {
-    if FileTree.facts(from)?.isDirectory == true {
-      try FileTree.create(to)
-      for name in try FileTree.names(in: from) { try copyTree("\(from)/\(name)", to: "\(to)/\(name)") }
-    } else {
-      try FileTree.write(try FileTree.read(from, bytesMax: 64 << 20), to: to)
-    }
   }
 }

@@ -24,6 +24,23 @@ final class DiskTrace {
     ]
   }
 
+  enum Fault {
+    /// Every write to a file is answered with this error.
+    case write(Errno)
+    /// Every sync is.
+    case sync(Errno)
+  }
+
+  /// Makes the disk of a process fail until this is called with nil.
+  func fail(_ process: ProcessIdentity, _ fault: Fault?) throws {
+    let path = "\(path)/\(process.pid).fault"
+    switch fault {
+    case .write(let error): try FileTree.write(Array("write \(error.rawValue)".utf8), to: path)
+    case .sync(let error): try FileTree.write(Array("sync \(error.rawValue)".utf8), to: path)
+    case nil: try FileTree.remove(path)
+    }
+  }
+
   /// All that the processes of one node, whose data is below `data`, have done since the last `forget`.
   func node(_ data: String) throws -> NodeTrace {
     var processes: [(process: Substring, facts: [Fact])] = []

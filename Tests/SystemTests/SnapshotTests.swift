@@ -25,22 +25,13 @@ extension SystemTests {
       return found
     }
 
-    private func copyTree(_ from: String, to: String) throws {
-      if FileTree.facts(from)?.isDirectory == true {
-        try FileTree.create(to)
-        for name in try FileTree.names(in: from) { try copyTree("\(from)/\(name)", to: "\(to)/\(name)") }
-      } else {
-        try FileTree.write(try FileTree.read(from, bytesMax: 64 << 20), to: to)
-      }
-    }
-
     /// The steps of Docs/Operations.md for one node.
     private func restore(_ name: String, _ directory: String) throws {
       var files = PosixFileSystem()
       try files.rename(directory, to: directory + ".old")
       for part in ["node", "stores"] {
         try FileTree.create(directory)
-        try copyTree("\(directory).old/snapshots/\(name)/\(part)", to: "\(directory)/\(part)")
+        try FileTree.copy("\(directory).old/snapshots/\(name)/\(part)", to: "\(directory)/\(part)")
       }
     }
 
