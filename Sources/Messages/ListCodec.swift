@@ -1,3 +1,4 @@
+import Causality
 import Primitives
 import Storage
 
@@ -51,6 +52,7 @@ extension PeerListReply {
     case .page(let page):
       bytes.append((page.next == nil ? Tag.lastPage : .page).rawValue)
       if let next = page.next { bytes.appendLittleEndian(next) }
+      page.floor.append(to: &bytes)
       bytes.appendSized(page.bytes)
     case .refused(let refusal):
       bytes.append(Tag.refused.rawValue)
@@ -73,7 +75,8 @@ extension PeerListReply {
 
 extension ByteReader {
   fileprivate mutating func takePage(next: UInt64?) throws(CodecError) -> KeyPage {
-    guard let page = KeyPage(decoding: try takeBytes(), next: next) else { throw .malformed("key page") }
+    let floor = try takeStamp()
+    guard let page = KeyPage(decoding: try takeBytes(), next: next, floor: floor) else { throw .malformed("key page") }
     return page
   }
 }

@@ -25,6 +25,8 @@ struct DamageTable: Sendable {
     var tries: UInt64 = 0
     /// Nil: at once.
     var due: Instant?
+    /// All owners were asked once already, and what one of them said may have been purged before another one answered.
+    var isDoubted = false
   }
 
   /// Records asked for at once.

@@ -5,7 +5,8 @@ import Storage
 
 // Merging what several owners of one partition say of its keys. All say it in the order of the hashes, a page at a
 // time; a key is decided, by its highest stamp, as soon as every one of them has got past its hash. So each key is
-// told once, and none of which a quorum knows that it is deleted.
+// told once, and none of which a quorum knows that it is deleted. Whether what an owner does not tell was purged there
+// shows its floor.
 
 /// One owner's keys, as far as they have come.
 struct KeyStream: Sendable {
@@ -56,6 +57,15 @@ struct KeyMerge: Sendable {
   private struct Claim {
     let stream: Int
     let entry: KeyEntry
+    /// All streams that have the key, as bits.
+    var tellers: UInt64
+  }
+
+  /// What was decided of a key that is live.
+  enum Decision {
+    case isLive
+    /// An owner lacks it, and what it lacks it may have purged: the other one may have told it before (rule READ).
+    case isDoubtful
   }
 
   init(wanted: Int) { self.wanted = wanted }
@@ -66,20 +76,21 @@ struct KeyMerge: Sendable {
   private var isComplete: Bool { streams.count == wanted }
 
   /// Decides what can be decided and calls `body` with every key that is live, until that returns false.
-  mutating func decide(_ body: (_ bytes: [UInt8], _ key: Range<Int>, Stamp) -> Bool) {
+  mutating func decide(_ body: (_ bytes: [UInt8], _ key: Range<Int>, Decision) -> Bool) {
     var claims: [Claim] = []
     while let hash = nextHash {
       claims.removeAll(keepingCapacity: true)
       for index in streams.indices {
         while let entry = streams[index].head, entry.hash == hash {
-          add(Claim(stream: index, entry: entry), to: &claims)
+          add(Claim(stream: index, entry: entry, tellers: 1 << UInt64(index)), to: &claims)
           streams[index].pass(entry)
         }
       }
       decided = hash == .max ? hash : hash + 1
       var wantsMore = true
       for claim in claims where !claim.entry.isTombstone {
-        wantsMore = body(streams[claim.stream].page.bytes, claim.entry.key, claim.entry.stamp) && wantsMore
+        let decision: Decision = isDoubtful(claim) ? .isDoubtful : .isLive
+        wantsMore = body(streams[claim.stream].page.bytes, claim.entry.key, decision) && wantsMore
       }
       guard wantsMore else { return }
     }
@@ -100,10 +111,19 @@ struct KeyMerge: Sendable {
   /// Keeps the highest stamp of each key. Different keys with one hash are rare: a handful at most.
   private func add(_ claim: Claim, to claims: inout [Claim]) {
     for index in claims.indices where isSameKey(claims[index], claim) {
+      let tellers = claims[index].tellers | claim.tellers
       if claim.entry.stamp > claims[index].entry.stamp { claims[index] = claim }
+      claims[index].tellers = tellers
       return
     }
     claims.append(claim)
+  }
+
+  /// The page of a stream that has got past the hash without the key is the one that would have it.
+  private func isDoubtful(_ claim: Claim) -> Bool {
+    streams.indices.contains {
+      claim.tellers & 1 << UInt64($0) == 0 && streams[$0].page.floor >= claim.entry.stamp
+    }
   }
 
   private func isSameKey(_ a: Claim, _ b: Claim) -> Bool {

@@ -70,18 +70,29 @@ struct ListOperation: Sendable {
   }
 
   /// Takes over what the lane can decide.
-  mutating func decide(_ lane: Int) {
-    guard !isFull else { return }
+  /// - Parameter isRuled: Rule READ holds.
+  mutating func decide(_ lane: Int, isRuled: Bool) {
+    guard !isFull, lanes[lane].doubts.count < ListLane.doubtsMax else { return }
     var merge = lanes[lane].merge
     lanes[lane].merge = KeyMerge(wanted: r)
-    merge.decide { bytes, key, _ in
-      tell(bytes, key, of: lane)
-      return !isFull && failure == nil
+    merge.decide { bytes, key, decision in
+      switch decision {
+      case .isDoubtful where isRuled && !isTold(bytes, key):
+        lanes[lane].doubts.append(ListLane.Doubt(key: Array(bytes[key])))
+      case .isDoubtful, .isLive: tell(bytes, key, of: lane)
+      }
+      return !isFull && failure == nil && lanes[lane].doubts.count < ListLane.doubtsMax
     }
     lanes[lane].merge = merge
   }
 
-  private mutating func tell(_ bytes: [UInt8], _ key: Range<Int>, of lane: Int) {
+  /// Another key has brought its bucket already.
+  private func isTold(_ bytes: [UInt8], _ key: Range<Int>) -> Bool {
+    guard case .buckets = request.subject, let bucket = ObjectKey.bucketRange(in: bytes, key) else { return false }
+    return buckets.contains(Array(bytes[bucket]))
+  }
+
+  mutating func tell(_ bytes: [UInt8], _ key: Range<Int>, of lane: Int) {
     guard let bucket = ObjectKey.bucketRange(in: bytes, key) else {
       failure = .damaged(detail: "an owner of partition \(lanes[lane].store.partition) sent bytes that are no key")
       return
@@ -109,8 +120,17 @@ struct ListLane: Sendable {
     let sequence: UInt32
     let asked: Instant
   }
+  /// A key that is read before it is told.
+  struct Doubt: Sendable {
+    let key: [UInt8]
+    /// Under which it is read; nil before that.
+    var session: UInt64?
+  }
+  /// Of one partition at once; then no more is decided. The keys of one hash may carry it beyond.
+  static let doubtsMax = 16
   let store: StoreID
   var merge: KeyMerge
+  var doubts: [Doubt] = []
   var questions: [Question] = []
   /// Owners that are not asked again, and why.
   var obstacles: [(node: NodeID, reason: String)] = []
@@ -120,6 +140,8 @@ struct ListLane: Sendable {
     self.store = store
     merge = KeyMerge(wanted: r)
   }
+
+  var isDone: Bool { merge.isDone && doubts.isEmpty }
 
   func isAsked(_ node: NodeID) -> Bool { questions.contains { $0.node == node } }
 

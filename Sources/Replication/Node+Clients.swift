@@ -156,6 +156,7 @@ extension Node where Disk: ~Copyable {
 
   mutating func respond(_ response: ClientResponse, to session: SessionID) {
     if !quarantined.puts.isEmpty, takePutAnew(response, session) { return }
+    if !listDoubts.isEmpty, takeDoubt(response, session) { return }
     if case .failed(let failure) = response { counters.failures.count(failure) }
     free.append(.respond(response, session: session))
   }

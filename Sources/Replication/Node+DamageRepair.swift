@@ -7,7 +7,9 @@ import Storage
 // A damaged record comes back from the other owners of its store, whoever came by it: a read, a merge or the scrub. Until
 // then this node refuses its hash and nothing else. What somebody holds with the noted stamp, or a higher one, takes its
 // place at once; anything less, or nothing, only when every other owner has answered (rule VALIDATED PULL,
-// Docs/DeleteProtocol.md), because then something is lost, and that is said aloud.
+// Docs/DeleteProtocol.md), because then something is lost, and that is said aloud. The answers are not of one moment: an owner
+// may have told a value before it had the tombstone, and another one that it lacks the key when the tombstone was purged.
+// So less than what was noted, at or below the floor of an owner, is asked for once more, as in a read (rule READ).
 
 extension Node where Disk: ~Copyable {
   /// Takes note of what was found, takes the answers of those that were asked, and asks for the next.
@@ -68,6 +70,11 @@ extension Node where Disk: ~Copyable {
     let note = damages.repairs[index].note
     let newest = pull.newest
     let isFinal = pull.saysAll
+    if isFinal, !damages.repairs[index].isDoubted, isDoubtful(newest, of: pull, for: note) {
+      damages.repairs[index].isDoubted = true
+      damages.repairs[index].pull = nil
+      return
+    }
     do throws(StorageError) {
       let versions = newest.map { (key: $0.key, version: $0.version) }
       for record in newest { identity.clock.observe(record.version.stamp.time) }
@@ -88,6 +95,13 @@ extension Node where Disk: ~Copyable {
       _ = refusal(of: note.store, error)
       damages.postpone(index, at: now.instant)
     }
+  }
+
+  /// Whether what would take the place may be from before a purge of which another owner's floor tells. The second
+  /// answer is from after it: no owner forgets a newer tombstone than the noted record while this one cannot have it.
+  private func isDoubtful(_ newest: [PulledRecord], of pull: ValidatedPull, for note: DamageNote) -> Bool {
+    guard options.rules.hold(.reAsk), let best = newest.map(\.version.stamp).max() else { return false }
+    return best <= pull.floor && note.record.map { best < $0.stamp } ?? true
   }
 
   /// Keys with the same hash that this store lacks, or has older.

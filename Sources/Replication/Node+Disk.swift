@@ -6,12 +6,12 @@ import Storage
 
 // When the disk refuses. A full disk: puts are refused before they have a stamp, and what was appended and found no room
 // is acknowledged to nobody until it has found some. A file that cannot be opened, bytes that cannot be read: whoever
-// asked is told that this node's disk is not available, which is neither "not found" nor "damaged". A failed write or
-// sync ends the node.
+// asked is told that this node's disk is not available, which is neither "not found" nor "damaged". A store whose role
+// finds no room does not take part until it has found some. A failed write or sync ends the node.
 
 extension Node where Disk: ~Copyable {
   /// A job that found no room or no file is not begun again before this time, milliseconds.
-  private static var jobPauseMilliseconds: UInt64 { 1000 }
+  static var jobPauseMilliseconds: UInt64 { 1000 }
   /// How often at most the operator is told that something was refused and will be tried again.
   private static var complaintMilliseconds: UInt64 { 10_000 }
 
@@ -126,8 +126,8 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - What comes back from the disk's threads
 
-  /// A job came to nothing. For want of room or of files the engine's work and the lease are tried again; a store that
-  /// cannot be made, or a stop that cannot be finished, ends the node, as does any other failure.
+  /// A job came to nothing. For want of room or of files the engine's work, the lease and roles are tried again; a node
+  /// that cannot make its stores, or cannot finish its stop, ends, as it does after any other failure.
   mutating func jobFailed(_ id: JobID, _ error: StorageError, at now: Moment) {
     let purpose = jobs.finish(id)
     if case .engine = purpose, let engine, engine.failWork(error) { return answerSnapshot() }
@@ -145,7 +145,12 @@ extension Node where Disk: ~Copyable {
     case .load(let store, _): loadFailed(store, at: now)
     case .rebuild: rebuildFailed(at: now)
     case .promises: promisesFailed(at: now)
-    case .join, .createStores, .activate, .fence, .mark, .shutdown:
+    case .activate(let stores): rolesFailed(stores.keys.sorted(), at: now)
+    case .mark(let stores): rolesFailed(stores, at: now)
+    case .fence(let store):
+      roles.unfenced.append(store)
+      rolesFailed([store], at: now)
+    case .join, .createStores, .shutdown:
       stopReason = .failed(error)
       return
     }

@@ -113,9 +113,7 @@ extension Node where Disk: ~Copyable {
     var lost: [StoreID: [PeerPromise]] = [:]
     for old in identity.manifest.stores where missing.contains(old.id) {
       seeds.append(StoreSeed(id: old.id, incarnation: drawIdentity(), configID: old.configID))
-      if !old.id.isHints {
-        lost[old.id] = [PeerPromise(peer: own.id, incarnation: old.incarnation, configID: old.configID)]
-      }
+      if !old.id.isHints { lost[old.id] = marks(ofMissing: old) }
     }
     for node in members(withoutHintsIn: identity.manifest.stores) { seeds.append(hintSeed(node)) }
     let partitions = missing.filter { !$0.isHints }
@@ -128,6 +126,21 @@ extension Node where Disk: ~Copyable {
         .log(.error, "store \(store) is missing: the \(kept(in: store)) in it are lost, and a new one is made"))
     }
     createStores(seeds, lost: lost)
+  }
+
+  /// The mark of a store that is not where it was. One that was set aside just before the node died is found there, with
+  /// the marks of those that it had not got back yet.
+  private mutating func marks(ofMissing old: StoreSeed) -> [PeerPromise] {
+    do throws(StorageError) {
+      if let engine,
+        let directory = try engine.setAsideDirectory(of: old.id, incarnation: old.incarnation, on: &disk)
+      {
+        return try engine.marksSetAside(directory, of: old, on: &disk)
+      }
+    } catch {
+      free.append(.log(.error, "store \(old.id): what it had lost before cannot be looked up: \(error)"))
+    }
+    return [PeerPromise(peer: own.id, incarnation: old.incarnation, configID: old.configID)]
   }
 
   mutating func storesCreated(_ seeds: [StoreSeed], lost: [StoreID: [PeerPromise]], at now: Moment) {
@@ -183,7 +196,7 @@ extension Node where Disk: ~Copyable {
 
   /// Starts serving from every new store whose fellow owners have all agreed.
   mutating func activateStores() {
-    guard let engine, phase != .creating else { return }
+    guard let engine, phase != .creating, roles.pausedUntil == nil else { return }
     guard !jobs.contains(where: { if case .activate = $0 { true } else { false } }) else { return }
     var agreed: [StoreID: [PeerPromise]] = [:]
     var steps: [DiskStep] = []

@@ -83,7 +83,8 @@ extension Node where Disk: ~Copyable {
     let bytes = RecordHeader.byteCount(
       keyLength: offer.key.encoded.count, valueLength: offer.version.value.count,
       isTombstone: offer.version.isTombstone)
-    guard engine.hintBytes + UInt64(bytes) <= options.hintBytesMax, !chaos.strikes(.hintRefused) else {
+    guard engine.hintBytes(besides: quarantine) + UInt64(bytes) <= options.hintBytesMax, !chaos.strikes(.hintRefused)
+    else {
       return .refused(.hintsFull)
     }
     do throws(StorageError) {

@@ -5,7 +5,7 @@ import Storage
 
 // Coordinating a listing. Each partition is read from as many owners as a quorum read asks, and each key is decided by
 // its highest stamp, so a key that was deleted is not told, whoever has slept through it, and none is missing that an
-// acknowledged write left. An owner that refuses, goes down or is silent is replaced from where the partition had got
+// acknowledged write left (a doubtful one is read: `Node+ListDoubts.swift`). An owner that refuses, goes down or is silent is replaced from where the partition had got
 // to. When too few are left the listing fails: part of it never passes for all.
 
 extension Node where Disk: ~Copyable {
@@ -54,7 +54,7 @@ extension Node where Disk: ~Copyable {
 
   /// Takes the listing out of its table while it is changed, so that nothing is copied, and puts it back unless it is
   /// over.
-  private mutating func withList(
+  mutating func withList(
     _ index: Int, at now: Moment, _ body: (inout ListOperation, inout Self) -> Void
   ) {
     var list = lists.remove(at: index)
@@ -82,19 +82,20 @@ extension Node where Disk: ~Copyable {
   // MARK: - Going on
 
   /// Decides, asks and tells until it has to wait for an owner or for the client.
-  private mutating func advance(_ list: inout ListOperation, at now: Moment) {
+  mutating func advance(_ list: inout ListOperation, at now: Moment) {
     var isMoving = true
     list.isHungry = false
     while isMoving, list.failure == nil {
       isMoving = false
       beginLanes(&list)
       for lane in list.lanes.indices {
-        list.decide(lane)
+        list.decide(lane, isRuled: options.rules.hold(.reAsk))
+        if readDoubts(lane, of: &list, at: now) { isMoving = true }
         if let failure = chooseStreams(&list.lanes[lane], of: list) { list.failure = list.failure ?? failure }
         if ask(lane, of: &list, at: now) { isMoving = true }
       }
       let before = list.lanes.count
-      list.lanes.removeAll { $0.merge.isDone }
+      list.lanes.removeAll(where: \.isDone)
       if list.lanes.count < before { isMoving = true }
     }
     hand(over: &list)
@@ -232,6 +233,7 @@ extension Node where Disk: ~Copyable {
   /// Goes on with what earlier turns broke off, a fair share of each. - Returns: Whether there is more.
   mutating func continuePages(at now: Moment) -> Bool {
     slotsLeft = chaos.strikes(.pagesPutOff) ? 0 : Self.slotsPerTurn
+    continueDoubts(at: now)
     guard !waitingPages.isEmpty || lists.contains(where: \.isHungry) else { return false }
     // Both kinds get on in every turn: half of it at least is left for this node's own listings.
     var served = 0

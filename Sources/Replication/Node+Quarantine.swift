@@ -6,7 +6,8 @@ import Storage
 
 // The quarantine of this node: values that no owner of their key has, at or below the floor (rules VALIDATED PULL and
 // REBUILD, Docs/DeleteProtocol.md). They stand in a store of their own, `StoreID.hints(for: own.id)`, durable like any other
-// write and within the bound of hints. An operator looks at them, and has them written anew or forgotten: a tombstone
+// write. It has a bound of its own, as much as all hints: if hints could take its room, two nodes whose quarantines wait
+// for room would keep each other's hints for ever, and a store that is filled would wait for that. An operator looks at them, and has them written anew or forgotten: a tombstone
 // then takes the value's place there, just above it, so that the same old copy does not come back by another way. When
 // no value is left all tombstones are forgotten at once.
 
@@ -41,7 +42,7 @@ extension Node where Disk: ~Copyable {
     guard let engine, engine.contains(quarantine) else { return status }
     let kept = engine.status(quarantine)
     status.count = kept.keysLive
-    status.bytes = kept.keysLive == 0 ? 0 : kept.liveBytes
+    status.bytes = kept.keysLive == 0 ? 0 : engine.valueBytes(of: quarantine)
     return status
   }
 
@@ -74,7 +75,7 @@ extension Node where Disk: ~Copyable {
     }
     let bytes = RecordHeader.byteCount(
       keyLength: key.count, valueLength: version.value.count, isTombstone: version.isTombstone)
-    guard engine.hintBytes + UInt64(bytes) <= options.hintBytesMax else {
+    guard engine.status(quarantine).liveBytes + UInt64(bytes) <= options.hintBytesMax else {
       counters.quarantineRefused += 1
       tellQuarantineIsFull()
       return .refused(.hintsFull)
@@ -109,7 +110,7 @@ extension Node where Disk: ~Copyable {
     free.append(
       .log(
         .warning,
-        "a value for the quarantine waits where it is: \(own.name) keeps as many hints and values as hints_max allows; "
+        "a value for the quarantine waits where it is: as many bytes are in it as hints_max allows; "
           + "write anew or discard what is in quarantine, or raise it"))
   }
 

@@ -25,6 +25,7 @@ extension Node where Disk: ~Copyable {
     reviewHandoffs(at: now)
     reviewExchanges(at: now)
     reviewDamage(at: now)
+    reviewRoles(at: now)
     reviewRebuilds(at: now)
     tellClockDoubt(at: now)
     reviewDisk(at: now)

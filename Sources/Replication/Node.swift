@@ -44,6 +44,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var readLatency: ReadLatency
   var forwards: [UInt64: ForwardOperation] = [:]
   var lists: [ListOperation] = []
+  var listDoubts = ListDoubts()
   /// Flushes so far.
   var turns: UInt64 = 0
   /// Values that the operations in progress hold.
@@ -57,6 +58,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var scrubbing = Scrubbing()
   var damages = DamageTable()
   var rebuilds = RebuildTable()
+  var roles = RoleRefusals()
   var quarantined = QuarantineTable()
   var stalePushes = StalePushTable()
   var salvage: SalvageWork?

@@ -81,7 +81,8 @@ extension ConfigurationKey {
         + "each write: 1 GiB are some 5 million writes of 100 bytes, and half an hour of 3000 a second. Only the newest "
         + "write of a key is kept.",
       "A hint beyond this is refused (`cairn_hints_refused_total`, a line in the log): the write still succeeds where "
-        + "enough owners have it, but the node that missed it gets it by anti-entropy, later. `0` keeps none.",
+        + "enough owners have it, but the node that missed it gets it by anti-entropy, later. `0` keeps none. What is in "
+        + "quarantine may take as much again.",
     ],
     "hint_retry_interval": [
       "Hints leave as soon as their node is up, without waiting for this. It counts where that node refuses them or does "

@@ -21,7 +21,9 @@ extension Simulator {
     let left = machines.compactMap { machine in obstacleToCollection(machine).map { "n\(machine.number): \($0)" } }
     guard !left.isEmpty else {
       note(.phase, nil, 11, "=== no tombstone is left")
-      self.convergence?.step = .pausing(until: now.adding(milliseconds: Convergence.pauseMilliseconds))
+      self.convergence = Convergence(
+        step: .merging, since: now, waiting: machines.count, isScrubbed: convergence.isScrubbed)
+      for machine in machines { deliver(.admin(.merge, session: Convergence.mergeSession), to: machine) }
       return
     }
     let limit =
@@ -39,6 +41,29 @@ extension Simulator {
     guard status.pending > 0 else { return nil }
     let reasons = status.stores.filter { $0.pending > 0 }.map { "\($0.store) \($0.pending), \($0.reason)" }
     return "\(status.pending) tombstones: \(reasons.joined(separator: ", "))"
+  }
+
+  // MARK: - Room
+
+  /// A node has merged everything once: of tombstones that are forgotten, and of what they and newer values superseded,
+  /// no byte is left.
+  func mergeAnswered(by machine: Machine, _ outcome: AdminOutcome) {
+    guard phase == .converging, let asked = convergence, case .merging = asked.step else { return }
+    guard case .merged = outcome else {
+      return report(.notCollected, "n\(machine.number) was asked to merge, and answered \(outcome)")
+    }
+    // What is damaged and not found yet may keep a file from being merged.
+    if !machine.isDamaged, let status = machine.node?.status(at: machine.clock.moment(at: now)) {
+      for store in status.stores where store.deadBytes > 0 {
+        report(
+          .notCollected,
+          "n\(machine.number) has merged everything, and \(store.deadBytes) bytes of \(store.deadRecords) records of "
+            + "\(store.id) are left that do not count")
+      }
+    }
+    convergence?.waiting -= 1
+    guard asked.waiting == 1 else { return }
+    convergence?.step = .pausing(until: now.adding(milliseconds: Convergence.pauseMilliseconds))
   }
 
   // MARK: - While an owner is away

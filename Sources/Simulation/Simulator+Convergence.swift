@@ -19,6 +19,8 @@ struct Convergence {
     case firstRound
     /// All are equal; the tombstones go.
     case collecting
+    /// Every node has been asked to merge once.
+    case merging
     /// Who was looked at by a peer in that round looks back.
     case pausing(until: Instant)
     /// Nobody has anything to say.
@@ -28,6 +30,8 @@ struct Convergence {
 
   /// Whoever asks for these rounds.
   static let session = SessionID(.max - 1)
+  /// And for these merges.
+  static let mergeSession = SessionID(.max - 2)
   static let pauseMilliseconds: UInt64 = 1000
   /// Intervals of calm within which all must be equal.
   static let intervals: UInt64 = 3
@@ -99,6 +103,9 @@ extension Simulator {
       }
       self.convergence?.step = .alone(next: now.adding(milliseconds: max(1000, interval)))
     case .collecting: reviewCollection()
+    case .merging:
+      guard waited > 2 * Convergence.graceMilliseconds else { return }
+      report(.notCollected, "\(convergence.waiting) nodes have not merged what they were asked to merge")
     case .pausing(let until):
       if now >= until { beginResting() }
     case .resting(let before, let until):
@@ -137,7 +144,7 @@ extension Simulator {
         report(.roundMovesData, "all was equal, and the next rounds asked \(deeper) times for more than roots")
       }
       beginProofs()
-    case .scrubbing, .alone, .collecting, .pausing, .resting: break
+    case .scrubbing, .alone, .collecting, .merging, .pausing, .resting: break
     }
   }
 

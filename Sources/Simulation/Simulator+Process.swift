@@ -180,6 +180,7 @@ extension Simulator {
       case .adminDone(let outcome, let session):
         note(.answer, machine, session.rawValue, "is told \(outcome)")
         if session == Convergence.session { roundAnswered(by: machine, outcome) }
+        if session == Convergence.mergeSession { mergeAnswered(by: machine, outcome) }
         if case .quarantine(let page) = outcome { discard(page, of: machine) }
       case .send(let message, let node):
         send(message, from: machine, to: machines[Int(node.rawValue) - 1])

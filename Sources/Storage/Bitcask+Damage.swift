@@ -186,11 +186,16 @@ extension Bitcask {
     return .appended(start..<buffer.count, fileID: dataFiles[file].id, isLost: !isWhole)
   }
 
+  /// Nothing takes the place. A tombstone's key is absent from now on, as after a purge: what was deleted stays below the
+  /// floor, and what was asked for before creates nothing (rules FLOOR and GUARD).
   private func giveUp(_ slot: Keydir.Position, _ record: DamageNote.Record, _ note: DamageNote) {
     removeLive(Int(note.byteCount), from: keydir.location(at: slot).file)
     uncount(record.hash, record.stamp, tsn: record.tsn, isTombstone: record.isTombstone)
     keydir.remove(at: slot)
     hasStaleManifest = true
+    guard record.isTombstone else { return }
+    purges.note(record.hash)
+    manifest.floor = max(manifest.floor, record.stamp)
   }
 
   /// Keys with this hash whose records read back. Different keys with one hash are so rare that this may block.

@@ -16,6 +16,7 @@ extension Bitcask {
   ) throws(StorageError) -> KeyPageOutcome {
     if let damage { throw damage }
     var page = KeyPage()
+    page.floor = manifest.floor
     var position = keydir.first(atLeast: hash)
     var slots = 0
     // The hash whose keys are being read, and where they begin in the page.

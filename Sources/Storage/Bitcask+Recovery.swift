@@ -19,6 +19,7 @@ extension Bitcask {
   /// Opens the files of the store and fills the keydir. Damage fences the store; what is thrown concerns more than it.
   func recover<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> StoreRecovery {
     var recovery = StoreRecovery()
+    let firstNew = manifest.nextFileID
     if !options.rules.hold(.feedHead) { manifest.tsnHead = 0 }
     do throws(StorageError) {
       let listed = manifest.files.sorted { $0.id < $1.id }
@@ -38,7 +39,10 @@ extension Bitcask {
     } catch {
       // A device that refuses a read may do better at the next start: that is no reason to give up what it holds.
       switch error {
-      case .damaged, .missing, .regressed: giveUp(error, on: &files)
+      case .damaged, .missing, .regressed:
+        giveUp(error, on: &files)
+        // Files that are younger than the manifest stay so: else they would count for nothing when it is written again.
+        manifest.nextFileID = firstNew
       case .io, .locked, .incompatible: throw error
       }
     }

@@ -35,6 +35,8 @@ struct CheckpointState {
   var isUrgent = false
   /// A store began a new file since the last checkpoint.
   var hasRolled = false
+  /// Tombstones were forgotten since then: a start before the next checkpoint has them all again, to be held once more.
+  var hasPurged = false
   /// The journal changes to the spare segment as soon as there is one.
   var rotatesSoon = false
   /// A checkpoint that was due came to nothing.
@@ -122,6 +124,7 @@ extension Engine {
     checkpoint.lastSync = nil
     if let merged = job.merged { merge.unfinished = merged.run }
     if job.bytes > 0 { checkpoint.mustRun = true }
+    if !job.targets.isEmpty { checkpoint.hasPurged = true }
   }
 
   /// Steps that leave nothing to recover: everything durable, a hint for every file, no journal. Flush before; nothing
@@ -145,9 +148,9 @@ extension Engine {
 
   private func isCheckpointDue(at now: Instant, since last: Instant) -> Bool {
     if checkpoint.isUrgent { return true }
-    guard checkpoint.bytes > 0 else { return false }
-    if checkpoint.mustRun { return true }
     let isLate = now.milliseconds(since: last) >= options.checkpointSeconds &* 1000
+    guard checkpoint.bytes > 0 else { return checkpoint.hasPurged && isLate }
+    if checkpoint.mustRun { return true }
     let isLarge = checkpoint.bytes >= options.checkpointBytes
     switch options.sync {
     case .always: return isLate || isLarge
@@ -186,6 +189,7 @@ extension Engine {
     job.isUrgent = checkpoint.isUrgent
     checkpoint.bytes = 0
     checkpoint.hasRolled = false
+    checkpoint.hasPurged = false
     checkpoint.isUrgent = false
     checkpoint.mustRun = false
     addDrops(&job, &steps, covered: flushedCount)

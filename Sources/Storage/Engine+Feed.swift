@@ -113,7 +113,9 @@ extension Engine {
   ) throws(StorageError) -> PurgeFeedOutcome {
     let store = store(id)
     do throws(StorageError) {
-      return try store.purgeFeed(upTo: tsn, countMax: countMax, warm: warm, on: &files)
+      let outcome = try store.purgeFeed(upTo: tsn, countMax: countMax, warm: warm, on: &files)
+      if case .purged(let purged, _) = outcome, !purged.isEmpty { checkpoint.hasPurged = true }
+      return outcome
     } catch {
       throw refuse(error, by: store, isReading: true)
     }

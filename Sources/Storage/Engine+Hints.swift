@@ -37,6 +37,10 @@ extension Engine {
 
   /// Bytes of the records of all hints that wait.
   package var hintBytes: UInt64 { hintStores.reduce(0) { $0 + $1.liveBytes } }
+  /// The same without what is in quarantine.
+  package func hintBytes(besides quarantine: StoreID) -> UInt64 {
+    hintStores.reduce(0) { $1.id == quarantine ? $0 : $0 + $1.liveBytes }
+  }
 
   private func hintStore(_ id: StoreID) -> Bitcask {
     invariant(id.isHints, "store \(id) holds no hints")

@@ -31,10 +31,7 @@ extension Engine {
   /// The steps of `loadSteps` came to nothing, or only the first of them were performed: the store goes on loading, and
   /// its next manifest says so.
   package func abandonLoad(_ id: StoreID) {
-    let store = store(id)
-    store.loadTargets = []
-    _ = store.takeAskedManifest()
-    store.manifest.role = store.role
-    store.hasStaleManifest = true
+    store(id).loadTargets = []
+    abandonRole(id)
   }
 }

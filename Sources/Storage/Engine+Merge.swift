@@ -17,6 +17,9 @@ struct MergeState {
   var ended: StoreID?
   /// Ids of the files that the round is about; nil when it is about all that are worth it.
   var roundFiles: Set<UInt32>?
+  /// The merge under way is one of the round. Another one may have begun before the round was asked for, of some files
+  /// only, and does not stand for it.
+  var isOfRound = false
   /// The round waits for hints of files that stay.
   var awaitsHints = false
   var lastCheck: Instant?
@@ -45,6 +48,7 @@ extension Engine {
   package func requestMerge(in ids: [StoreID]? = nil) {
     merge.round = stores.filter { $0.isOpen && ids?.contains($0.id) ?? true }.map(\.id)
     merge.ended = nil
+    merge.isOfRound = false
     merge.roundFiles = nil
   }
 
@@ -54,6 +58,7 @@ extension Engine {
     invariant(merge.store == nil, "files of \(id) are to be merged while another merge is under way")
     merge.round = [id]
     merge.ended = nil
+    merge.isOfRound = false
     merge.roundFiles = Set(files)
   }
 
@@ -133,6 +138,13 @@ extension Engine {
     merge.copiedAt = nil
     merge.unfinished = nil
     merge.lastCheck = nil
+    endOfRound(store)
+  }
+
+  /// The merge of this store has ended, whatever came of it.
+  private func endOfRound(_ store: Bitcask) {
+    guard merge.isOfRound else { return }
+    merge.isOfRound = false
     merge.round?.removeAll { $0 == store.id }
   }
 
@@ -245,6 +257,7 @@ extension Engine {
         if !inputs.isEmpty {
           store.beginMerge(of: inputs, rule: id.isHints ? HintRule() : rule)
           merge.store = store
+          merge.isOfRound = true
           return nil
         }
       }
@@ -284,7 +297,7 @@ extension Engine {
     merge.postponement = nil
     merge.store = nil
     merge.copiedAt = nil
-    merge.round?.removeAll { $0 == store.id }
+    endOfRound(store)
     checkpoint.mayNeedHints = true
   }
 }

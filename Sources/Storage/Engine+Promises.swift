@@ -167,6 +167,10 @@ extension Engine {
     let store = stores[index]
     guard store.manifest.incarnation == entry.incarnation else { return }
     store.manifest.take(entry)
+    // Its manifest does not read back: what it had lost before stands here alone.
+    if !store.isOpen, !store.manifest.promises.contains(where: { $0.peer == options.nodeID }), entry.role != .active {
+      store.manifest.promises += entry.promises.filter { $0.peer == options.nodeID }
+    }
     (store.promises, store.cursors) = (store.manifest.promises, store.manifest.cursors)
     (store.durablePromises, store.durableCursors) = (store.promises, store.cursors)
     guard store.isOpen, store.damage == nil, entry.tsnHead > store.manifest.tsnHead, options.rules.hold(.feedHead)

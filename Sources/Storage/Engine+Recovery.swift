@@ -17,9 +17,11 @@ extension Engine {
     let engine = Engine(directory, options: options)
     try engine.makeDirectories(on: &files)
     for seed in expected.sorted(by: { $0.id < $1.id }) { try engine.openStore(seed, on: &files) }
-    let segments = try engine.replayJournal(on: &files)
+    var stranded = StrandedRecords()
+    let segments = try engine.replayJournal(&stranded, on: &files)
     try engine.loadPromises(on: &files)
     try engine.settle(on: &files)
+    try stranded.finish(on: &files)
     try engine.fenceDamaged(on: &files)
     for store in engine.stores {
       store.notesDamage = true
@@ -104,13 +106,15 @@ extension Engine {
   // MARK: Journal
 
   /// Replays all segments in order; returns their ids.
-  private func replayJournal<FS: FileSystem & ~Copyable>(on files: inout FS) throws(StorageError) -> [UInt32] {
+  private func replayJournal<FS: FileSystem & ~Copyable>(
+    _ stranded: inout StrandedRecords, on files: inout FS
+  ) throws(StorageError) -> [UInt32] {
     let journal = StorePath.journal(directory)
     let ids = try files.list(journal).compactMap { StorePath.number($0, suffix: ".journal") }.sorted()
     var expected: UInt64?
     var gap: JournalGap?
     for id in ids {
-      try replaySegment(id, StorePath.segment(journal, id), &expected, &gap, on: &files)
+      try replaySegment(id, StorePath.segment(journal, id), &expected, &gap, &stranded, on: &files)
     }
     try flush(on: &files)
     // Nothing may be dropped that has found no room elsewhere.
@@ -119,7 +123,8 @@ extension Engine {
   }
 
   private func replaySegment<FS: FileSystem & ~Copyable>(
-    _ id: UInt32, _ path: String, _ expected: inout UInt64?, _ gap: inout JournalGap?, on files: inout FS
+    _ id: UInt32, _ path: String, _ expected: inout UInt64?, _ gap: inout JournalGap?,
+    _ stranded: inout StrandedRecords, on files: inout FS
   ) throws(StorageError) {
     let file = try files.open(path, .read)
     defer { files.close(file) }
@@ -140,7 +145,7 @@ extension Engine {
         }
         try gap?.check(JournalScan.Claim(sequence: frame.sequence, durable: frame.durable))
         expected = frame.sequence + 1
-        try replay(frame, scan.chunk, at: start, path: path, on: &files)
+        try replay(frame, scan.chunk, at: start, path: path, &stranded, on: &files)
       }
     }
     guard !scan.isComplete else { return }
@@ -149,12 +154,13 @@ extension Engine {
     recovery.bytesCut += size - scan.offset
   }
 
-  /// Offers a journal record to its store, as any write. One of a store that is gone, damaged, or of another
-  /// incarnation by now is nobody's.
+  /// Offers a journal record to its store, as any write. One of a store that is gone, or of another incarnation by now,
+  /// is nobody's; one of a damaged store is kept beside its files.
   private func replay<FS: FileSystem & ~Copyable>(
-    _ frame: JournalFrame, _ chunk: [UInt8], at start: Int, path: String, on files: inout FS
+    _ frame: JournalFrame, _ chunk: [UInt8], at start: Int, path: String, _ stranded: inout StrandedRecords,
+    on files: inout FS
   ) throws(StorageError) {
-    guard let index = find(frame.store), stores[index].isOpen else { return }
+    guard let index = find(frame.store) else { return }
     let store = stores[index]
     let offset = start + JournalFrame.byteCount
     let header: RecordHeader
@@ -162,6 +168,10 @@ extension Engine {
     case .whole(let whole): header = whole
     case .short, .damaged: return
     case .unknown(let reason): throw .incompatible(path: path, reason: reason)
+    }
+    recovery.highestTime = max(recovery.highestTime, header.stamp.time)
+    guard store.isOpen, store.damage == nil else {
+      return try stranded.take(chunk, at: offset, byteCount: header.byteCount, of: store, on: &files)
     }
     let key = Array(chunk[offset + header.keyOffset..<offset + header.valueOffset])
     let value = Array(chunk[offset + header.valueOffset..<offset + header.valueOffset + header.valueLength])
@@ -182,9 +192,9 @@ extension Engine {
     } catch {
       guard case .damaged = error else { throw error }
       recovery.damaged.append(StoreDamage(store.id, error))
+      return try stranded.take(chunk, at: offset, byteCount: header.byteCount, of: store, on: &files)
     }
     recovery.journalRecords += 1
-    recovery.highestTime = max(recovery.highestTime, header.stamp.time)
   }
 
   /// The journal goes, and with it what it held for stores that did not open: they must not be taken for whole again,

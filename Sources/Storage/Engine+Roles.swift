@@ -33,6 +33,14 @@ extension Engine {
     store.noteWritten(store.takeAskedManifest())
   }
 
+  /// The steps of `setRole` or `fence` found no room: the store is what it was, and its next manifest says so.
+  package func abandonRole(_ id: StoreID) {
+    let store = store(id)
+    _ = store.takeAskedManifest()
+    store.manifest.role = store.role
+    store.hasStaleManifest = true
+  }
+
   /// Why a store is fenced; nil when it is not, or was fenced before this start.
   package func fenceReason(_ id: StoreID) -> StorageError? { store(id).damage }
 }

@@ -56,6 +56,24 @@ extension Engine {
     return nil
   }
 
+  /// The mark of a store that was set aside, which says what it had purged, and the marks of those before it that it had
+  /// not got back itself (promises of this node), as its manifest has them. Where that does not read back they stand in
+  /// the promises file, as long as nobody writes it anew.
+  package func marksSetAside<FS: FileSystem & ~Copyable>(
+    _ directory: String, of seed: StoreSeed, on files: inout FS
+  ) throws(StorageError) -> [PeerPromise] {
+    var mark = PeerPromise(peer: options.nodeID, incarnation: seed.incarnation, configID: seed.configID)
+    var earlier: [PeerPromise] = []
+    if let manifest = try StoreContents(reading: directory, on: &files).manifest {
+      mark.floor = manifest.floor
+      earlier = manifest.promises
+    } else if let file = try PromisesFile.read(in: self.directory, on: &files) {
+      let entry = file.entries.first { $0.store == seed.id && $0.incarnation == seed.incarnation }
+      earlier = entry?.promises ?? []
+    }
+    return [mark] + earlier.filter { $0.peer == options.nodeID }
+  }
+
   private func isOf<FS: FileSystem & ~Copyable>(
     _ id: StoreID, _ incarnation: Identity128, _ path: String, on files: inout FS
   ) throws(StorageError) -> Bool {

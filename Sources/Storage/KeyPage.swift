@@ -48,6 +48,8 @@ package struct KeyPage: Equatable, Sendable {
   package private(set) var bytes: [UInt8] = []
   /// The hash at which the following page begins; nil when there is none.
   package var next: UInt64?
+  /// Of the store when the page was made: a key that is not on it may have been deleted and forgotten up to this stamp.
+  package var floor = Stamp.zero
 
   /// A page is ended when it holds this many bytes; the keys of one hash may carry it beyond.
   package static let bytesMax = 32 << 10
@@ -85,9 +87,10 @@ package struct KeyPage: Equatable, Sendable {
 
   /// What another node sent; nil when it is no page: entries that are not whole, out of order, with a time that nobody
   /// can have issued, or at or beyond `next`.
-  package init?(decoding bytes: [UInt8], next: UInt64?) {
+  package init?(decoding bytes: [UInt8], next: UInt64?, floor: Stamp = .zero) {
     self.bytes = bytes
     self.next = next
+    self.floor = floor
     var offset = 0
     var last: UInt64 = 0
     while offset < bytes.count {

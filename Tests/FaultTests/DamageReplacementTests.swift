@@ -74,6 +74,25 @@ struct DamageReplacementTests {
     if time == 25 { try rig.expectWhole("gone") } else { #expect(rig.isFenced) }
   }
 
+  @Test("a tombstone that is given up leaves the floor above it, and what was asked for before does not create its key")
+  func givenUpTombstone() throws {
+    var (rig, note) = try opened(22)
+    let key = Array(DamagedRig.keys[1].utf8)
+    let generation = rig.rig.engine.pullGeneration(note.store)
+    let before = rig.rig.engine.floor(note.store)
+    #expect(before < stamp(22) || before >= stamp(28))
+    _ = try rig.rig.engine.repair(note, with: [], isFinal: true, on: &rig.rig.disk)
+    #expect(rig.rig.engine.floor(note.store) >= stamp(22))
+    guard case .belowFloor = try rig.rig.apply(value("late", at: 11), key: key) else {
+      Issue.record("a late push brought it back")
+      return
+    }
+    let pulled = try rig.rig.engine.applyPulled(
+      value("late", at: 11), key: key, hash: rig.rig.hash(key), to: note.store, since: generation, warm: nil,
+      on: &rig.rig.disk)
+    #expect(pulled == .guarded)
+  }
+
   @Test("after the file is gone, or the store made anew, nothing is repaired any more")
   func settled() throws {
     var (rig, note) = try opened(25)

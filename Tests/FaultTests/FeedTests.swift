@@ -127,6 +127,23 @@ struct FeedTests {
     }
   }
 
+  @Test("a node that writes nothing but forgets tombstones has forgotten them after a start too")
+  func checkpoint() throws {
+    for mode in SyncMode.allCases {
+      var rig = try Self.rig(mode)
+      for index in 0..<4 { _ = try rig.delete(Rig.keys[index], at: 10 + UInt64(index)) }
+      try rig.commit()
+      for _ in 0..<4 { try rig.work(afterMilliseconds: 70_000) }
+      _ = try rig.purgeFeed(Self.id)
+      for _ in 0..<2 { try rig.work(afterMilliseconds: 70_000) }
+      #expect(rig.engine.durableFloor(Self.id) == stamp(13), "\(mode)")
+      // Once.
+      let start = rig.disk.operationCount
+      try rig.work(afterMilliseconds: 70_000)
+      #expect(rig.disk.operationCount == start, "\(mode)")
+    }
+  }
+
   @Test("purging goes in steps of at most so many, reads no record, and leaves no memory behind")
   func steps() throws {
     var rig = try Self.rig()

@@ -21,7 +21,7 @@ extension Rig {
       }
       #expect(offset == page.bytes.count)
       #expect(page.next.map { $0 > hash } ?? true)
-      #expect(KeyPage(decoding: page.bytes, next: page.next) == page)
+      #expect(KeyPage(decoding: page.bytes, next: page.next, floor: page.floor) == page)
       from = page.next
     }
     return entries

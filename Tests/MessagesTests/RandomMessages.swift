@@ -99,7 +99,9 @@ struct RandomMessages {
       bytes += key
       hash += random.next() >> 8
     }
-    guard let page = KeyPage(decoding: bytes, next: flag() ? hash + 1 : nil) else { fatalError("a page") }
+    guard let page = KeyPage(decoding: bytes, next: flag() ? hash + 1 : nil, floor: stamp()) else {
+      fatalError("a page")
+    }
     return .page(page)
   }
 

@@ -13,10 +13,11 @@ extension TestCluster {
 
   /// Every owner holds every key, most of them in sealed files with a hint. Nothing is merged but for damage.
   static func sealed(
-    nodes: Int = 3, replicas: UInt8 = 3, scrubbing: Bool = true, sync: SyncMode = .always
+    nodes: Int = 3, replicas: UInt8 = 3, scrubbing: Bool = true, sync: SyncMode = .always, rules: Rules = .all
   ) throws -> TestCluster {
     let cluster = TestCluster(nodes: nodes, replicas: replicas, sync: sync) { options in
       options.fileBytesMax = 600
+      options.rules = rules
       options.checkpointSeconds = 1
       options.merge.window = .never
       options.antiEntropyMilliseconds = 0

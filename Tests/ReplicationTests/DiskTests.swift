@@ -30,6 +30,96 @@ struct DiskTests {
     return names.allSatisfy { detail.contains("\($0): its disk is full") } && detail.contains("free or add space")
   }
 
+  /// States of stores wait, so that nobody learns anything of them.
+  private func holdsStates(_ letter: TestCluster.Letter) -> TestCluster.Treatment {
+    switch letter.message.body {
+    case .storeStates, .storeStatesReply: .hold
+    default: .deliver
+    }
+  }
+
+  @Test("without room for the role of its new stores a node does not serve, goes on, and serves when there is room")
+  func noRoomToServe() throws {
+    let cluster = TestCluster(nodes: 3, starting: false)
+    cluster.treat = holdsStates
+    for id in 1...3 { cluster.start(id) }
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster.roles(1) == [.loading])
+    cluster[1].node?.disk.spaceLeft = 0
+    cluster.treat = { _ in .deliver }
+    cluster.release()
+    cluster.advance(milliseconds: 5000)
+    #expect(cluster[1].stopped == nil && cluster.roles(1) == [.loading])
+    #expect(cluster.lines(1, "the disk refuses") > 0)
+    cluster[1].node?.disk.spaceLeft = nil
+    cluster.advance(milliseconds: 5000)
+    #expect(cluster[1].stopped == nil)
+    for id in 1...3 { #expect(cluster.roles(id) == [.active]) }
+    #expect(try #require(cluster.answer(cluster.ask(1, put("a", "1", w: .all)))).isStored)
+    cluster.kill(1, powerLoss: true)
+    cluster.start(1, life: 1)
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster.roles(1) == [.active])
+  }
+
+  @Test("without room for the mark of stores that were wiped a node goes on, and they are filled when there is room")
+  func noRoomToMark() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.ask(1, put("a", "1", w: .all))
+    cluster.kill(1)
+    cluster.wipe(1)
+    cluster.treat = holdsStates
+    cluster.start(1, life: 1)
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster.roles(1) == [.loading])
+    cluster[1].node?.disk.spaceLeft = 0
+    cluster.treat = { _ in .deliver }
+    cluster.release()
+    cluster.advance(milliseconds: 5000)
+    #expect(cluster[1].stopped == nil && cluster.roles(1) == [.loading])
+    cluster[1].node?.disk.spaceLeft = nil
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster[1].stopped == nil && cluster.roles(1) == [.active])
+    #expect(cluster.ownCopy(1, "a") == "1")
+  }
+
+  @Test(
+    "without room to fence it for good a store that went back serves nothing all the same", arguments: [false, true])
+  func noRoomToFence(losesPower: Bool) throws {
+    let cluster = TestCluster(nodes: 3) {
+      $0.tombstoneHoldMilliseconds = 0
+      $0.feedMilliseconds = 100
+    }
+    cluster.ask(1, put("a", "1", w: .all))
+    cluster.advance(milliseconds: 1000)
+    cluster.kill(3)
+    let copy = cluster[3].disk
+    cluster.start(3, life: 1)
+    cluster.advance(milliseconds: 1000)
+    #expect(try #require(cluster.answer(cluster.ask(1, delete("a")))).isDeleted)
+    cluster.advance(milliseconds: 5000)
+    cluster.kill(3)
+    cluster[3].disk = copy
+    cluster.treat = holdsStates
+    cluster.start(3, life: 2)
+    cluster.advance(milliseconds: 2000)
+    cluster[3].node?.disk.spaceLeft = 0
+    cluster.treat = { _ in .deliver }
+    cluster.release()
+    cluster.advance(milliseconds: 5000)
+    #expect(cluster[3].stopped == nil && cluster.fenced(3) != [])
+    if losesPower {
+      cluster.kill(3, powerLoss: true)
+      cluster[3].disk?.spaceLeft = nil
+      cluster.start(3, life: 3)
+    }
+    for id in 1...3 { #expect(cluster.answer(cluster.ask(id, get("a", r: .one)))?.text == nil) }
+    if !losesPower { cluster[3].node?.disk.spaceLeft = nil }
+    cluster.advance(milliseconds: 30_000)
+    #expect(cluster[3].stopped == nil && cluster.roles(3) == [.active])
+    for id in 1...3 { #expect(cluster.answer(cluster.ask(id, get("a", r: .all)))?.isNotFound == true) }
+  }
+
   @Test("one full disk of three: every node takes puts, the full one hands them over and holds none of them")
   func oneFull() throws {
     let cluster = TestCluster(nodes: 3)

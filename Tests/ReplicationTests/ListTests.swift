@@ -1,10 +1,11 @@
 import Causality
 import Messages
 import Primitives
-import Replication
 import Simulation
 import Storage
 import Testing
+
+@testable import Replication
 
 // Listings: complete or failed, each key once, never a deleted one, whoever is down, slow or has slept.
 
@@ -207,6 +208,49 @@ struct ListTests {
     }
     cluster.advance(milliseconds: 100)
     #expect(cluster[1].stopped == .clean)
+  }
+
+  /// Keys that the first and the third node have, and the second lacks below its floor.
+  private func doubtful(_ names: [String]) throws -> TestCluster {
+    let cluster = TestCluster(nodes: 3, partitions: 1) { $0.antiEntropyMilliseconds = 0 }
+    for name in names {
+      for id in [1, 3] { cluster.plant(id, name, "v", TestCluster.stamp(5)) }
+    }
+    try cluster.raiseFloors(of: names[0], at: [2])
+    return cluster
+  }
+
+  @Test("keys that an owner lacks below its floor are read before they are told: each that is there is told, once")
+  func doubted() throws {
+    let names = (0..<70).map { "k\($0)" }
+    for subject in [ListRequest.Subject.keys(bucket: Array("b".utf8)), .buckets] {
+      let cluster = try doubtful(names)
+      let session = cluster.list(2, ListRequest(subject))
+      cluster.advance(milliseconds: 200)
+      let listing = try #require(cluster.listings[session])
+      #expect(listing.last == .end)
+      if case .buckets = subject {
+        #expect(listing.names == ["b"])
+      } else {
+        #expect(listing.names.sorted() == names.sorted())
+        #expect(cluster.counters(2).revalidatedReads >= 70)
+      }
+    }
+  }
+
+  @Test("where doubtful keys cannot be read the listing fails")
+  func doubtedInVain() throws {
+    let cluster = try doubtful(["k1", "k2"])
+    cluster.treat = { letter in
+      if case .read = letter.message.body { .drop } else { .deliver }
+    }
+    let session = cluster.list(2)
+    cluster.advance(milliseconds: 30_000)
+    guard case .failed? = cluster.listings[session]?.last else {
+      Issue.record("\(String(describing: cluster.listings[session]))")
+      return
+    }
+    #expect(cluster[2].node?.listDoubts.isEmpty == true && cluster[2].node?.listDoubts.answers.isEmpty == true)
   }
 
   @Test("a page that was not asked for fails its owner, not the truth", arguments: [UInt64(1), .max])

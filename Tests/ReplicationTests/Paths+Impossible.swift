@@ -44,8 +44,6 @@ struct ImpossiblePath: Sendable {
     ImpossiblePath(
       28, "stand-ins alone answer a read", "an answer needs an owner (pr is 1 or more): SloppyQuorumTests"),
     ImpossiblePath(
-      30, "something derived names the key still", "nothing is derived from the keydir: listings walk it"),
-    ImpossiblePath(
       49, "a node that was put back issues its stamps again",
       "it goes by another name after every unclean stop (.ci/mutations stamps-reused shows what finds it)"),
     ImpossiblePath(

@@ -54,5 +54,26 @@ extension PathScenario {
       cluster.advance(milliseconds: 1000)
       return PathEnding(isBack: cluster.answer(read)?.text != nil, stops: cluster.sum(\.revalidatedReads))
     },
+
+    PathScenario("P30 a listing reads a key that one owner told and another may have purged", .reAsk) {
+      (rules: Rules) throws -> PathEnding in
+      let cluster = TestCluster.forPaths(rules)
+      cluster.everywhere("a")
+      cluster.treat = { letter in
+        if case .list = letter.message.body { .hold } else { .deliver }
+      }
+      // This node's own page is there at once, with the value.
+      let listing = cluster.list(1)
+      for id in 1...3 { cluster.plant(id, "a", nil, deleted) }
+      for id in 2...3 {
+        guard cluster.purge(id, "a", deleted) == .purged else { throw PathFailure("n\(id) has no tombstone") }
+      }
+      cluster.treat = { _ in .deliver }
+      cluster.release()
+      cluster.advance(milliseconds: 1000)
+      guard cluster.listings[listing]?.last == .end else { throw PathFailure("the listing has not ended") }
+      return PathEnding(
+        isBack: cluster.listings[listing]?.names == ["a"], stops: cluster.sum(\.revalidatedReads))
+    },
   ]
 }

@@ -55,6 +55,20 @@ struct QuarantineTests {
     #expect(cluster.entries(2, session: 200).isEmpty)
   }
 
+  @Test("its bytes are those of the values that are there, and not of what keeps others away")
+  func bytes() throws {
+    let cluster = quietCluster(nodes: 3)
+    let stamp = try cluster.setAside("k1", "a long value, which is forgotten", at: 1)
+    let both = try #require(cluster.status(1)?.quarantine.bytes)
+    try cluster.setAside("k2", "v", at: 1)
+    let bytes = try #require(cluster.status(1)?.quarantine.bytes) - both
+    guard case .quarantineDiscarded? = cluster.outcome(1, .quarantineDiscard("k1".objectKey, stamp), session: 300)
+    else {
+      return #expect(Bool(false), "not discarded")
+    }
+    #expect(cluster.quarantined(1) == 1 && cluster.status(1)?.quarantine.bytes == bytes)
+  }
+
   @Test("a value that is written anew is a put of now, and is in quarantine no more, whatever dies")
   func writtenAnew() throws {
     let cluster = quietCluster(nodes: 3)

@@ -155,6 +155,147 @@ struct SalvageTests {
     #expect(cluster.stored(1, "a") != nil)
   }
 
+  @Test("the process dies at any operation of a second rebuild, and what was set aside first is gone through as well")
+  func diesTwice() throws {
+    var operations = 0
+    for operation in stride(from: 1, to: 400, by: 2) {
+      let cluster = quietCluster(nodes: 3)
+      try cluster.lone("a", at: 1, milliseconds: recent)
+      cluster.treat = TestCluster.withholdsExchanges
+      try cluster.fence(1, storeOf: "a")
+      cluster.advance(milliseconds: 3000)
+      try cluster.fence(1, storeOf: "a")
+      let before = cluster[1].node?.disk.operationCount ?? 0
+      cluster[1].node?.disk.diesAtOperation = before + operation
+      cluster.advance(milliseconds: 40)
+      let hasDied = cluster[1].node?.disk.isDead == true
+      cluster.kill(1, powerLoss: operation % 4 == 1)
+      cluster.start(1, life: 1)
+      cluster.treat = { _ in .deliver }
+      cluster.advance(milliseconds: 9000)
+      #expect(cluster.role(1, storeOf: "a") == .active, "operation \(operation)")
+      #expect(cluster.stored(1, "a") != nil, "operation \(operation)")
+      operations = operation
+      if !hasDied { break }
+    }
+    #expect(operations > 10)
+  }
+
+  @Test("a store whose manifest does not read back, while it is filled, loses nothing of what it held first")
+  func manifestDamaged() throws {
+    let cluster = quietCluster(nodes: 3)
+    try cluster.lone("a", at: 1, milliseconds: recent)
+    let store = try #require(cluster.place(of: "a")?.store)
+    cluster.treat = TestCluster.withholdsExchanges
+    try cluster.fence(1, storeOf: "a")
+    cluster.advance(milliseconds: 3000)
+    #expect(cluster.role(1, storeOf: "a") == .loading)
+    cluster.kill(1)
+    cluster[1].disk?.overwrite("/data/stores/\(store)/manifest", with: [1, 2, 3])
+    cluster.start(1, life: 1)
+    cluster.advance(milliseconds: 3000)
+    cluster.treat = { _ in .deliver }
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster.role(1, storeOf: "a") == .active)
+    #expect(cluster.stored(1, "a") != nil)
+  }
+
+  @Test(
+    "what stands in the journal alone when a store is found damaged is gone through like the rest", arguments: 0..<4)
+  func journalAlone(part: Int) throws {
+    let cluster = quietCluster(nodes: 3)
+    let first = try #require(cluster.neighbour(of: "a"))
+    try cluster.lone(first, at: 1, milliseconds: 2000)
+    let store = try #require(cluster.place(of: "a")?.store)
+    // All of the data files so far is durable in a manifest.
+    cluster.kill(1)
+    cluster.start(1, life: 1)
+    cluster.advance(milliseconds: 3000)
+    let isBelow = part % 2 == 1
+    try cluster.lone("a", at: 1, milliseconds: isBelow ? 1000 : recent)
+    if isBelow { try cluster.raiseFloors(of: "a", at: [1, 2, 3]) }
+    cluster.advance(milliseconds: 100)
+    cluster.kill(1, powerLoss: true)
+    if part < 2 {
+      cluster[1].disk?.overwrite("/data/stores/\(store)/manifest", with: [1, 2, 3])
+    } else {
+      let disk = try #require(cluster[1].disk)
+      let path = try #require(disk.paths.first { $0.contains("/stores/\(store)/") && $0.hasSuffix(".data") })
+      cluster[1].disk?.flipBit(1, ofByte: 90, in: path)
+      for hint in disk.paths where hint == String(path.dropLast(4)) + "hint" { try cluster[1].disk?.unlink(hint) }
+    }
+    // It dies once more before the store is made anew.
+    cluster.treat = TestCluster.withholdsStates
+    cluster.start(1, life: 2)
+    #expect(cluster.role(1, storeOf: "a") == .fenced)
+    cluster.kill(1, powerLoss: true)
+    cluster.treat = { _ in .deliver }
+    cluster.start(1, life: 3)
+    cluster.advance(milliseconds: 15_000)
+    #expect(cluster.role(1, storeOf: "a") == .active)
+    if isBelow {
+      // The other key was deleted, which stood in the journal alone as well.
+      #expect(cluster.stored(1, "a") == nil)
+      #expect(cluster.entries(1, session: 500).map(\.key) == ["a".objectKey])
+    } else {
+      #expect(cluster.stored(1, "a") != nil && cluster.quarantined(1) == 0)
+    }
+    #expect(cluster.readable("a", through: [1, 2, 3]).isEmpty == isBelow)
+  }
+
+  @Test("two nodes full of hints for each other, whose stores are both filled, do not wait for each other")
+  func fullOfHints() throws {
+    let cluster = TestCluster(nodes: 3, partitions: 1) {
+      $0.antiEntropyMilliseconds = 0
+      $0.hintBytesMax = 250
+    }
+    for id in 1...2 { try cluster.lone("a\(id)", at: id, milliseconds: 1000) }
+    try cluster.raiseFloors(of: "a1", at: [1, 2, 3])
+    cluster.treat = { letter in isHandoff(letter) ? .drop : .deliver }
+    for id in 1...2 {
+      try cluster.fillHints(id, for: 3 - id, besides: "a1")
+      #expect(cluster.hints(at: id, for: 3 - id) > 0)
+      try cluster.fence(id, storeOf: "a\(id)")
+    }
+    cluster.treat = { _ in .deliver }
+    cluster.advance(milliseconds: 40_000)
+    for id in 1...2 {
+      #expect(cluster.role(id, storeOf: "a\(id)") == .active, "n\(id)")
+      #expect(cluster.quarantined(id) >= 1, "n\(id)")
+      #expect(cluster.stored(id, "a\(id)") == nil, "n\(id)")
+    }
+  }
+
+  @Test("hints for a store that is made anew wait until it serves, and then each is settled and none is lost")
+  func hintsAfterwards() throws {
+    let cluster = quietCluster(nodes: 4)
+    let owners = cluster.owners(of: "a")
+    let keeper = try #require(cluster.strangers(to: "a").first)
+    let store = try #require(cluster.place(of: "a")?.store)
+    let keys = (0..<1000).map { "h\($0)" }.filter { cluster.place(of: $0)?.store == store }
+    let (known, gone, above) = (keys[0], keys[1], keys[2])
+    func version(_ milliseconds: UInt64) -> StoredVersion {
+      StoredVersion(
+        stamp: Stamp(time: HybridTime(milliseconds: milliseconds), actor: ActorID(7)), isTombstone: false,
+        value: "hinted".payload)
+    }
+    try cluster.apply(version(1000), known, to: store, at: owners[1])
+    try cluster.raiseFloors(of: "a", at: owners)
+    cluster.treat = TestCluster.withholdsExchanges
+    try cluster.fence(owners[0], storeOf: "a")
+    cluster.advance(milliseconds: 2000)
+    for (key, milliseconds) in [(known, 1000), (gone, 1000), (above, recent)] {
+      try cluster.apply(version(milliseconds), key, to: .hints(for: TestCluster.id(owners[0])), at: keeper)
+    }
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster.role(owners[0], storeOf: "a") == .loading && cluster.hints(at: keeper, for: owners[0]) == 3)
+    cluster.treat = { _ in .deliver }
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster.role(owners[0], storeOf: "a") == .active && cluster.hints(at: keeper, for: owners[0]) == 0)
+    #expect(cluster.stored(owners[0], above) != nil && cluster.stored(owners[0], known) != nil)
+    #expect(cluster.stored(owners[0], gone) == nil && cluster.quarantined(owners[0]) == 1)
+  }
+
   @Test("with no owner's store serving, the one that has purged most goes on, and the others are filled from it")
   func nobody() throws {
     let cluster = quietCluster(nodes: 3)

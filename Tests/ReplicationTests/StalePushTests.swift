@@ -184,13 +184,13 @@ struct StalePushTests {
     cluster.advance(milliseconds: 3000)
     cluster.ask(owners[0], delete("a"))
     #expect(try cluster.purge("a", at: owners))
-    // The owner keeps a hint of its own, which leaves no room.
+    // Another value leaves no room there.
     let stranger = try #require(cluster.strangers(to: "a").first)
-    try cluster.fillHints(owners[2], for: stranger, besides: "a")
+    try cluster.setAside("b", String(repeating: "x", count: 60), at: owners[2])
     cluster.treat = { _ in .deliver }
     cluster.advance(milliseconds: 20_000)
     #expect(cluster.hints(at: stranger, for: owners[2]) == 1)
-    #expect(cluster.quarantined(owners[2]) == 0 && cluster.counters(owners[2]).quarantineRefused > 0)
+    #expect(cluster.quarantined(owners[2]) == 1 && cluster.counters(owners[2]).quarantineRefused > 0)
     #expect(cluster.lines(owners[2], "a value for the quarantine waits where it is") > 0)
   }
 
