@@ -19,7 +19,11 @@ extension Node where Disk: ~Copyable {
     guard promise.incarnation == state.incarnation else {
       // Another store in its place: the old one's promises are void, and it serves when it has been filled. A store that
       // is fenced here has not taken note of that.
-      return state.role == .active && engine.role(store) != .fenced ? .incarnation : .ok
+      guard state.role == .active, engine.role(store) != .fenced else { return .ok }
+      // Or it is this store that went back, to a time before the other one was made anew. Then that one's owner knows.
+      let verdict = feeds.index(store, node).flatMap { feeds.pairs[$0].verdict }
+      let doubtsUs = verdict?.incarnation == engine.incarnation(store) && verdict?.judgement == .undecided
+      return isFoundWhole(store, by: node) || doubtsUs ? .incarnation : .undecided
     }
     if state.tsnHead < promise.tsnHead { return .head }
     if state.floor < promise.floor { return .floor }
@@ -30,6 +34,19 @@ extension Node where Disk: ~Copyable {
       return .feed
     }
     return .ok
+  }
+
+  /// What an owner tells first, in this boot of ours, it has read in former ones. If that is more than was here when this
+  /// boot began, then those had gone on from here: places of the feed would be given twice (rule TSN HEAD).
+  mutating func noteFirst(_ state: StoreState, of node: NodeID, _ engine: Engine) {
+    let store = state.store
+    guard let pair = feeds.index(store, node), !feeds.pairs[pair].hasMet else { return }
+    feeds.pairs[pair].hasMet = true
+    guard options.rules.hold(.fence), let start = headsAtStart[store], start.incarnation == engine.incarnation(store),
+      state.configID == configID(store), state.cursor.incarnation == start.incarnation, state.cursor.tsn > start.head
+    else { return }
+    fenceRegressed(
+      StoreVerdict(store: store, incarnation: start.incarnation, judgement: .feed), judge: node, engine)
   }
 
   /// Raises what is remembered of it to what was told. A new store, here or there, is nobody yet: a store that was never
@@ -65,7 +82,7 @@ extension Node where Disk: ~Copyable {
   }
 
   /// A peer remembers more of this store than is in it: it never serves again, and is made anew.
-  private mutating func fenceRegressed(_ verdict: StoreVerdict, judge node: NodeID, _ engine: Engine) {
+  mutating func fenceRegressed(_ verdict: StoreVerdict, judge node: NodeID, _ engine: Engine) {
     let store = verdict.store
     guard engine.role(store) != .fenced else { return }
     counters.regressions += 1
@@ -140,6 +157,7 @@ extension StoreVerdict.Judgement {
     case .cursor: "it has acknowledged fewer tombstones than it had told"
     case .feed: "its tombstone feed ends before what was read of it"
     case .incarnation: "it serves, and another store served before it"
+    case .undecided: "another store served before it, as far as one knows that may have gone back itself"
     }
   }
 }
