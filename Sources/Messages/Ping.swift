@@ -74,22 +74,22 @@ extension Ping {
     bytes.appendLittleEndian(bootID)
     bytes.appendLittleEndian(sequence)
     bytes.appendLittleEndian(wallMilliseconds)
+    bytes.appendLittleEndian(edition)
     let told = suspects.prefix(FailureDetector.suspectsToldMax)
     bytes.append(UInt8(told.count))
     for node in told { bytes.appendLittleEndian(node.rawValue) }
-    bytes.appendLittleEndian(edition)
   }
 
   init(from reader: inout ByteReader) throws(CodecError) {
     let bootID = try reader.takeUInt64()
     let sequence = try reader.takeUInt64()
     let wall = try reader.takeWallMilliseconds()
+    let edition = try reader.takeUInt64()
     let count = Int(try reader.takeByte())
     guard count <= FailureDetector.suspectsToldMax else { throw .malformed("suspects") }
     var suspects: [NodeID] = []
     for _ in 0..<count { suspects.append(NodeID(try reader.takeUInt32())) }
-    self.init(
-      bootID: bootID, sequence: sequence, wallMilliseconds: wall, suspects: suspects, edition: try reader.takeUInt64())
+    self.init(bootID: bootID, sequence: sequence, wallMilliseconds: wall, suspects: suspects, edition: edition)
   }
 }
 

@@ -79,8 +79,9 @@ struct FeedLine: Sendable {
 
   let node: NodeID
   var question: Question?
-  /// How long it is waited for the answer.
+  /// How long it is waited for the answer; and the last question that was answered, in time or not.
   var patience = FeedTable.patienceMilliseconds
+  var answered: UInt64 = 0
   /// Nothing is said before this time, except that a role or an incarnation has changed.
   var next: Instant
   /// Something may have changed that the peer is to hear.
@@ -91,6 +92,16 @@ struct FeedLine: Sendable {
   var warm: WarmBytes?
   /// What it is told, as soon as the tombstones for it are read.
   var answer: FeedAnswer?
+
+  /// - Returns: False where that was answered before.
+  mutating func noteAnswer(to sequence: UInt64, at now: Instant) -> Bool {
+    guard sequence > answered else { return false }
+    answered = sequence
+    let isLate = question?.sequence != sequence
+    let needed = isLate ? 2 * patience : 2 * (question.map { now.milliseconds(since: $0.asked) } ?? 0)
+    patience = min(FeedTable.patienceMillisecondsMax, max(FeedTable.patienceMilliseconds, needed))
+    return true
+  }
 }
 
 /// An answer that is being put together.
@@ -130,8 +141,8 @@ struct FeedStore: Sendable {
 }
 
 struct FeedTable: Sendable {
-  /// What is not answered is said again after this time, milliseconds; after twice of it when that was not answered
-  /// either, and so on up to the highest, because an answer to what was said before does not count.
+  /// What is not answered is said again after this time, milliseconds. An answer to what was said before does not count
+  /// then: so when one comes after its time, as over a slow link, it is waited for longer, up to the highest.
   static let patienceMilliseconds: UInt64 = 1000
   static let patienceMillisecondsMax: UInt64 = 16_000
   /// Between two writings of the promises file.

@@ -110,15 +110,14 @@ extension Node where Disk: ~Copyable {
 
   mutating func receiveStoreStatesReply(_ reply: StoreStatesReply, from node: NodeID, index: Int, at now: Moment) {
     guard reply.yourBootID == bootID, reply.bootID == peers[index].hello?.bootID, let line = feeds.line(node),
-      let question = feeds.lines[line].question, question.sequence == reply.answers, let engine
+      let engine
     else { return }
-    feeds.lines[line].patience = min(
-      FeedTable.patienceMillisecondsMax,
-      max(FeedTable.patienceMilliseconds, 2 * present.milliseconds(since: question.asked)))
+    let isNews = feeds.lines[line].noteAnswer(to: reply.answers, at: present)
+    guard isNews, let question = feeds.lines[line].question, question.sequence == reply.answers else { return }
     feeds.lines[line].question = nil
     feeds.lines[line].isDirty = true
     feeds.isDirty = true
-    if options.rules.hold(.stateOrder), isNews(reply.follows, of: reply.bootID, index) {
+    if options.rules.hold(.stateOrder), self.isNews(reply.follows, of: reply.bootID, index) {
       peers[index].lastStates = (reply.bootID, reply.follows)
     }
     let verdicts = reply.verdicts.filter { engine.contains($0.store) }
@@ -174,8 +173,6 @@ extension Node where Disk: ~Copyable {
   private mutating func reviewFeed(_ line: Int, _ engine: Engine, at now: Moment) {
     if let question = feeds.lines[line].question {
       guard now.instant.milliseconds(since: question.asked) >= feeds.lines[line].patience else { return }
-      // The next answer may only be slower than this.
-      feeds.lines[line].patience = min(FeedTable.patienceMillisecondsMax, 2 * feeds.lines[line].patience)
       feeds.lines[line].question = nil
       feeds.lines[line].isDirty = true
     }

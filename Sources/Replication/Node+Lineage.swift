@@ -50,7 +50,10 @@ extension Node where Disk: ~Copyable {
     var steps: [DiskStep] = []
     if let engine {
       let reason = "\(name(node)) was told more by an earlier start than the data directory holds"
-      let whole = engine.storeIDs.filter { engine.role($0) != .fenced }
+      // One that this process has made itself is in no other line.
+      let whole = engine.storeIDs.filter { store in
+        engine.role(store) != .fenced && headsAtStart[store]?.incarnation == engine.incarnation(store)
+      }
       counters.regressions += UInt64(whole.count)
       unlinedStores = (unlinedStores.filter { engine.role($0) == .fenced } + whole).sorted()
       for store in unlinedStores {

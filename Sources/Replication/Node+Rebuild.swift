@@ -150,6 +150,7 @@ extension Node where Disk: ~Copyable {
   mutating func storeRebuilt() {
     guard let engine, let rebuild = rebuilds.current else { return }
     rebuilds.current = nil
+    rebuilds.losses[rebuild.seed.id] = (rebuild.seed.incarnation, true)
     do throws(StorageError) {
       try engine.adopt([rebuild.seed], promises: rebuild.lost, on: &disk)
     } catch {
