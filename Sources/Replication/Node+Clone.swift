@@ -18,19 +18,22 @@ extension Node where Disk: ~Copyable {
       send(ping, at: now)
     }
     peers[index].accepted = hello
+    if peers[index].doubted?.bootID == hello.bootID { peers[index].doubted = nil }
     note(edition: hello.edition, of: index, at: now)
   }
 
   /// A boot from an older copy of the directory gives the name of a member that is up. If that answers now, it is a clone.
   mutating func doubt(_ hello: Hello, of index: Int, at now: Moment) {
     let ping = peers.detector.ping(index, at: now.instant)
-    peers[index].doubted = (hello.bootID, ping.sequence)
+    peers[index].doubted = (hello.bootID, member: peers[index].hello?.bootID ?? 0, ping.sequence)
     send(ping, at: now)
   }
 
   /// The member's boot has answered a ping of this sequence.
   mutating func settleDoubt(of index: Int, upTo sequence: UInt64) {
-    guard let doubted = peers[index].doubted, sequence >= doubted.sequence else { return }
+    guard let doubted = peers[index].doubted, doubted.member == peers[index].hello?.bootID,
+      sequence >= doubted.sequence
+    else { return }
     peers[index].doubted = nil
     declareClone(doubted.bootID, of: index)
   }

@@ -75,7 +75,7 @@ extension Node where Disk: ~Copyable {
   func holds(_ store: StoreID, _ engine: Engine) -> Bool {
     switch engine.role(store) {
     case .fenced, .active: true
-    default: !engine.isEmpty(store) || rebuilds.losses[store].map { $0.isHere } ?? false
+    default: engine.holdsRecords(store) || rebuilds.losses[store].map { $0.isHere } ?? false
     }
   }
 
@@ -159,7 +159,7 @@ extension Node where Disk: ~Copyable {
   /// The store may serve. One that goes on alone must have had something to go on with.
   private mutating func endSalvage(of store: StoreID, keepsAll: Bool, foundAny: Bool, _ engine: Engine) {
     guard let refill = exchanges.refills.firstIndex(where: { $0.store == store }) else { return }
-    guard foundAny || !keepsAll || !engine.isEmpty(store) else {
+    guard foundAny || !keepsAll || engine.holdsRecords(store) else {
       exchanges.refills[refill].waiting = "no other owner's store serves, and nothing of what it held is left here"
       rebuilds.losses[store] = (engine.incarnation(store), false)
       feeds.noteChange()

@@ -31,7 +31,7 @@ struct PeerTable: Sendable {
     var displaced: DisplacedBoot?
     /// A boot that says it is this member, from an older copy of its directory: it is another process if the member's own
     /// boot answers a ping of this sequence.
-    var doubted: (bootID: UInt64, sequence: UInt64)?
+    var doubted: (bootID: UInt64, member: UInt64, sequence: UInt64)?
     /// A boot that was found to be another process beside the member's (0: none).
     var cloneBootID: UInt64 = 0
     /// When the peer, which still waited, was last told about our stores for asking.

@@ -206,7 +206,8 @@ struct RandomMessages {
     StoreState(
       store: store(), incarnation: identity(), configID: random.next(),
       role: StoreRole(rawValue: UInt8(1 + random.below(4))) ?? .active, isNew: flag(), holds: flag(),
-      recognizes: identity(), tsnHead: random.next(), floor: stamp(), cursor: StoreState.Cursor(incarnation: identity(), tsn: random.next()))
+      recognizes: identity(), tsnHead: random.next(), floor: stamp(),
+      cursor: StoreState.Cursor(incarnation: identity(), tsn: random.next()))
   }
 
   private mutating func storeStatesReply() -> StoreStatesReply {

@@ -170,21 +170,27 @@ struct IdentityTests {
     #expect(cluster[1].node?.isValidated(cluster.store(of: "a"), with: NodeID(3)) == true)
   }
 
-  @Test("a store that went back does not have another one fenced that was made anew meanwhile")
-  func healthyIsNotFenced() throws {
+  @Test(
+    "a store that went back does not have others fenced, whichever was made anew meanwhile", arguments: [2, 3],
+    [false, true])
+  func healthyIsNotFenced(anew: Int, forgettingEditions: Bool) throws {
     let cluster = TestCluster.feeding()
     for index in 0..<10 { cluster.ask(1, put("k\(index)", "v", w: .all)) }
-    cluster.advance(milliseconds: 1000)
+    for index in 10..<13 { cluster.ask(1, delete("k\(index)", always: true)) }
+    cluster.advance(milliseconds: 3000)
     let copy = cluster.copyOfDisk(3)
-    try cluster.fence(2, storeOf: "k0")
+    for index in 0..<4 {
+      let first = try #require((0..<10).first { cluster.store(of: "k\($0)").partition == UInt16(index) })
+      try cluster.fence(anew, storeOf: "k\(first)")
+    }
     cluster.advance(milliseconds: 20_000)
-    #expect(cluster.roles(2) == [.active])
+    #expect(cluster.roles(anew) == [.active])
     for index in 0..<10 { cluster.ask(1, delete("k\(index)")) }
     cluster.advance(milliseconds: 5000)
     #expect(cluster.waiting == [0, 0, 0])
     for id in 1...3 { cluster.kill(id) }
     // Nobody remembers how far its directory had come: the promises alone must tell.
-    try cluster.forgetEditions([1, 2])
+    if forgettingEditions { try cluster.forgetEditions([1, 2]) }
     cluster[3].disk = copy
     for id in [3, 2, 1] { cluster.start(id, life: 50) }
     cluster.advance(milliseconds: 30_000)

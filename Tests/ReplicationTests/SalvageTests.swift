@@ -237,7 +237,6 @@ struct SalvageTests {
     for id in 1...3 { cluster.start(id, life: 1) }
     cluster.advance(milliseconds: 60_000)
     for id in 1...3 { #expect(cluster.role(id, storeOf: "a") == .active, "n\(id)") }
-    for id in 1...3 { for line in cluster[id].log.filter({ $0.contains("\(store)") }) { print("n\(id)", line) } }
     for id in 1...3 { #expect(cluster.ownCopy(id, other) == "everywhere", "n\(id)") }
   }
 
