@@ -145,11 +145,16 @@ package struct PeerPull: Equatable, Sendable {
   package var operation: UInt64
   package var store: StoreID
   package var configID: UInt64
+  /// Answered when whatever the answer tells of is durable: something is to rest on it.
+  package var wantsDurable: Bool
   package var subject: PullSubject
-  package init(operation: UInt64, store: StoreID, configID: UInt64, subject: PullSubject) {
+  package init(
+    operation: UInt64, store: StoreID, configID: UInt64, wantsDurable: Bool = false, subject: PullSubject
+  ) {
     self.operation = operation
     self.store = store
     self.configID = configID
+    self.wantsDurable = wantsDurable
     self.subject = subject
   }
 }

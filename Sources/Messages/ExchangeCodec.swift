@@ -244,6 +244,7 @@ extension PeerPull {
     bytes.appendLittleEndian(operation)
     store.append(to: &bytes)
     bytes.appendLittleEndian(configID)
+    bytes.append(wantsDurable ? 1 : 0)
     switch subject {
     case .items(let items):
       bytes.append(Tag.items.rawValue)
@@ -263,6 +264,7 @@ extension PeerPull {
     let operation = try reader.takeUInt64()
     let store = try StoreID(from: &reader)
     let configID = try reader.takeUInt64()
+    let wantsDurable = try reader.takeBool("wantsDurable")
     let subject: PullSubject
     switch try reader.takeEnum(Tag.self, "subject of a pull") {
     case .items:
@@ -279,7 +281,8 @@ extension PeerPull {
       let segment = try reader.takeSegment()
       subject = .range(segment: segment, from: try reader.takeUInt64())
     }
-    self.init(operation: operation, store: store, configID: configID, subject: subject)
+    self.init(
+      operation: operation, store: store, configID: configID, wantsDurable: wantsDurable, subject: subject)
   }
 }
 

@@ -18,6 +18,13 @@ extension Hello {
     bytes.appendLittleEndian(membersDigest)
     bytes.appendLittleEndian(ringEpoch)
     bytes.appendLittleEndian(wallMilliseconds)
+    bytes.appendLittleEndian(edition)
+    let boots = lineage.suffix(NodeManifest.lineageMax)
+    bytes.appendLittleEndian(UInt16(boots.count))
+    for boot in boots {
+      bytes.appendLittleEndian(boot.bootID)
+      bytes.appendLittleEndian(boot.edition)
+    }
   }
 
   init(from reader: inout ByteReader) throws(CodecError) {
@@ -32,9 +39,17 @@ extension Hello {
     let cluster = try reader.takeBool("cluster") ? try ClusterIdentity(from: &reader) : nil
     let digest = try reader.takeUInt64()
     let epoch = try reader.takeUInt64()
+    let wall = try reader.takeWallMilliseconds()
+    let edition = try reader.takeUInt64()
+    let lineage = try reader.takeList(
+      max: NodeManifest.lineageMax, byteCount: BootEdition.byteCount, "lineage"
+    ) { (reader) throws(CodecError) in
+      let bootID = try reader.takeUInt64()
+      return BootEdition(bootID: bootID, edition: try reader.takeUInt64())
+    }
     self.init(
       node: node, name: name, bootID: bootID, knownBootID: knownBootID, actor: actor, cluster: cluster,
-      membersDigest: digest, ringEpoch: epoch, wallMilliseconds: try reader.takeWallMilliseconds())
+      membersDigest: digest, ringEpoch: epoch, wallMilliseconds: wall, edition: edition, lineage: lineage)
     versions = lowest...highest
   }
 }
@@ -63,6 +78,7 @@ extension HelloReply {
   func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(yourBootID)
     bytes.append(refusal?.rawValue ?? HelloReply.welcome)
+    bytes.appendLittleEndian(knownEdition)
   }
 
   init(from reader: inout ByteReader) throws(CodecError) {
@@ -70,6 +86,6 @@ extension HelloReply {
     let raw = try reader.takeByte()
     let refusal = HelloRefusal(rawValue: raw)
     guard refusal != nil || raw == HelloReply.welcome else { throw .unknown("hello refusal", raw) }
-    self.init(yourBootID: bootID, refusal: refusal)
+    self.init(yourBootID: bootID, refusal: refusal, knownEdition: try reader.takeUInt64())
   }
 }

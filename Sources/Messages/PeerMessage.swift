@@ -56,9 +56,13 @@ package struct Hello: Equatable, Sendable {
   package var membersDigest: UInt64
   package var ringEpoch: UInt64
   package var wallMilliseconds: UInt64
+  /// Of the sender's file `node`, as it is on disk; and the starts that it names, oldest first (rule LINEAGE).
+  package var edition: UInt64
+  package var lineage: [BootEdition]
   package init(
     node: NodeID, name: String, bootID: UInt64, knownBootID: UInt64, actor: ActorID, cluster: ClusterIdentity?,
-    membersDigest: UInt64, ringEpoch: UInt64, wallMilliseconds: UInt64
+    membersDigest: UInt64, ringEpoch: UInt64, wallMilliseconds: UInt64, edition: UInt64 = 0,
+    lineage: [BootEdition] = []
   ) {
     self.node = node
     self.name = name
@@ -69,6 +73,8 @@ package struct Hello: Equatable, Sendable {
     self.membersDigest = membersDigest
     self.ringEpoch = ringEpoch
     self.wallMilliseconds = wallMilliseconds
+    self.edition = edition
+    self.lineage = lineage
   }
 }
 
@@ -77,15 +83,20 @@ package enum HelloRefusal: UInt8, Sendable {
   case otherCluster, otherMembers, unknownNode, actorTaken, nameMismatch
   /// Another process of this member runs, and is heard.
   case clone
+  /// It has less in its directory than a process from there had told before (rule LINEAGE).
+  case olderCopy
 }
 
 package struct HelloReply: Equatable, Sendable {
   /// The boot that said hello: an answer to an earlier boot is ignored.
   package var yourBootID: UInt64
   package var refusal: HelloRefusal?
-  package init(yourBootID: UInt64, refusal: HelloRefusal?) {
+  /// The highest edition that the sender was told by the addressee's boot before; 0 when none.
+  package var knownEdition: UInt64
+  package init(yourBootID: UInt64, refusal: HelloRefusal?, knownEdition: UInt64 = 0) {
     self.yourBootID = yourBootID
     self.refusal = refusal
+    self.knownEdition = knownEdition
   }
 }
 

@@ -13,11 +13,16 @@ package struct Ping: Equatable, Sendable {
   package var wallMilliseconds: UInt64
   /// Nodes that do not answer the sender, at most `FailureDetector.suspectsToldMax`.
   package var suspects: [NodeID]
-  package init(bootID: UInt64, sequence: UInt64, wallMilliseconds: UInt64, suspects: [NodeID]) {
+  /// Of the sender's file `node`, as it is on disk (rule LINEAGE).
+  package var edition: UInt64
+  package init(
+    bootID: UInt64, sequence: UInt64, wallMilliseconds: UInt64, suspects: [NodeID], edition: UInt64 = 0
+  ) {
     self.bootID = bootID
     self.sequence = sequence
     self.wallMilliseconds = wallMilliseconds
     self.suspects = suspects
+    self.edition = edition
   }
 }
 
@@ -69,6 +74,7 @@ extension Ping {
     bytes.appendLittleEndian(bootID)
     bytes.appendLittleEndian(sequence)
     bytes.appendLittleEndian(wallMilliseconds)
+    bytes.appendLittleEndian(edition)
     let told = suspects.prefix(FailureDetector.suspectsToldMax)
     bytes.append(UInt8(told.count))
     for node in told { bytes.appendLittleEndian(node.rawValue) }
@@ -78,11 +84,12 @@ extension Ping {
     let bootID = try reader.takeUInt64()
     let sequence = try reader.takeUInt64()
     let wall = try reader.takeWallMilliseconds()
+    let edition = try reader.takeUInt64()
     let count = Int(try reader.takeByte())
     guard count <= FailureDetector.suspectsToldMax else { throw .malformed("suspects") }
     var suspects: [NodeID] = []
     for _ in 0..<count { suspects.append(NodeID(try reader.takeUInt32())) }
-    self.init(bootID: bootID, sequence: sequence, wallMilliseconds: wall, suspects: suspects)
+    self.init(bootID: bootID, sequence: sequence, wallMilliseconds: wall, suspects: suspects, edition: edition)
   }
 }
 

@@ -41,6 +41,8 @@ package struct StoreState: Equatable, Sendable {
   package var role: StoreRole
   /// Loading, empty, and holding no promise of anybody.
   package var isNew: Bool
+  /// What it held before it ceased to serve is there, at least in part: a store that has nothing is not to go on alone.
+  package var holds: Bool
   /// The incarnation of the addressee that this store has recorded, `Identity128.none` where it has none.
   package var recognizes: Identity128
   /// The highest position in the feed of this store.
@@ -62,13 +64,14 @@ package struct StoreState: Equatable, Sendable {
 
   package init(
     store: StoreID, incarnation: Identity128, configID: UInt64 = 0, role: StoreRole, isNew: Bool,
-    recognizes: Identity128, tsnHead: UInt64 = 0, floor: Stamp = .zero, cursor: Cursor = .none
+    holds: Bool = true, recognizes: Identity128, tsnHead: UInt64 = 0, floor: Stamp = .zero, cursor: Cursor = .none
   ) {
     self.store = store
     self.incarnation = incarnation
     self.configID = configID
     self.role = role
     self.isNew = isNew
+    self.holds = holds
     self.recognizes = recognizes
     self.tsnHead = tsnHead
     self.floor = floor
@@ -117,10 +120,12 @@ package struct StoreVerdict: Equatable, Sendable {
     case feed
     /// It serves, and another one served before it.
     case incarnation
+    /// The same, and the sender's own store has not been found whole: say it again.
+    case undecided
 
     package var isRegressed: Bool {
       switch self {
-      case .ok, .wrongConfig: false
+      case .ok, .wrongConfig, .undecided: false
       case .head, .floor, .cursor, .feed, .incarnation: true
       }
     }

@@ -24,8 +24,8 @@ extension StoreStates {
 }
 
 extension StoreState {
-  /// Encoded: partition, replicas, three identities, configuration, role, flag, head, floor, cursor.
-  static let byteCount = 2 + 1 + 3 * 16 + 8 + 1 + 1 + 8 + Stamp.byteCount + 8
+  /// Encoded: partition, replicas, three identities, configuration, role, two flags, head, floor, cursor.
+  static let byteCount = 2 + 1 + 3 * 16 + 8 + 1 + 2 + 8 + Stamp.byteCount + 8
 
   func append(to bytes: inout [UInt8]) {
     store.append(to: &bytes)
@@ -34,6 +34,7 @@ extension StoreState {
     bytes.append(recognizes)
     bytes.append(role.rawValue)
     bytes.append(isNew ? 1 : 0)
+    bytes.append(holds ? 1 : 0)
     bytes.appendLittleEndian(tsnHead)
     floor.append(to: &bytes)
     bytes.append(cursor.incarnation)
@@ -58,12 +59,13 @@ extension StoreState {
     let recognizes = try reader.takeIdentity()
     let role = try reader.takeEnum(StoreRole.self, "store role")
     let isNew = try reader.takeBool("isNew")
+    let holds = try reader.takeBool("holds")
     let head = try reader.takeUInt64()
     let floor = try reader.takeStamp()
     let cursor = Cursor(incarnation: try reader.takeIdentity(), tsn: try reader.takeUInt64())
     self.init(
-      store: store, incarnation: incarnation, configID: configID, role: role, isNew: isNew, recognizes: recognizes,
-      tsnHead: head, floor: floor, cursor: cursor)
+      store: store, incarnation: incarnation, configID: configID, role: role, isNew: isNew, holds: holds,
+      recognizes: recognizes, tsnHead: head, floor: floor, cursor: cursor)
   }
 }
 

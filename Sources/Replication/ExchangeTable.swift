@@ -20,6 +20,8 @@ struct ExchangePair: Sendable {
   let store: StoreID
   let node: NodeID
   var phase = Phase.idle
+  /// When this round found that something differs.
+  var began: Instant?
   /// Of this round, and what they pulled.
   var passes = 0
   var found: UInt64 = 0
@@ -41,8 +43,9 @@ struct ExchangePair: Sendable {
   var bytesPulled: UInt64 = 0
   var failure: String?
 
-  mutating func beginRound() {
+  mutating func beginRound(at now: Instant) {
     phase = .due
+    began = now
     passes = 0
     found = 0
     foundBytes = 0

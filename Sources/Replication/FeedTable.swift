@@ -24,6 +24,8 @@ struct FeedPair: Sendable {
   var answered: StoreState?
   /// What the peer thinks of our store, in this boot of ours.
   var verdict: StoreVerdict?
+  /// It has told of its own in this boot of ours.
+  var hasMet = false
 
   // What the peer says, in its current boot
   /// What this node thinks of its store.
@@ -77,6 +79,9 @@ struct FeedLine: Sendable {
 
   let node: NodeID
   var question: Question?
+  /// How long it is waited for the answer; and the last question that was answered, in time or not.
+  var patience = FeedTable.patienceMilliseconds
+  var answered: UInt64 = 0
   /// Nothing is said before this time, except that a role or an incarnation has changed.
   var next: Instant
   /// Something may have changed that the peer is to hear.
@@ -87,6 +92,16 @@ struct FeedLine: Sendable {
   var warm: WarmBytes?
   /// What it is told, as soon as the tombstones for it are read.
   var answer: FeedAnswer?
+
+  /// - Returns: False where that was answered before.
+  mutating func noteAnswer(to sequence: UInt64, at now: Instant) -> Bool {
+    guard sequence > answered else { return false }
+    answered = sequence
+    let isLate = question?.sequence != sequence
+    let needed = isLate ? 2 * patience : 2 * (question.map { now.milliseconds(since: $0.asked) } ?? 0)
+    patience = min(FeedTable.patienceMillisecondsMax, max(FeedTable.patienceMilliseconds, needed))
+    return true
+  }
 }
 
 /// An answer that is being put together.
@@ -126,8 +141,10 @@ struct FeedStore: Sendable {
 }
 
 struct FeedTable: Sendable {
-  /// What is not answered is said again after this time, milliseconds.
+  /// What is not answered is said again after this time, milliseconds. An answer to what was said before does not count
+  /// then: so when one comes after its time, as over a slow link, it is waited for longer, up to the highest.
   static let patienceMilliseconds: UInt64 = 1000
+  static let patienceMillisecondsMax: UInt64 = 16_000
   /// Between two writings of the promises file.
   static let promisesMilliseconds: UInt64 = 100
 
@@ -189,6 +206,13 @@ struct FeedTable: Sendable {
     for line in lines.indices { lines[line].isDirty = true }
   }
 
+  /// The peer has forgotten what it was told by this boot.
+  mutating func sayAgain(to node: NodeID) {
+    for pair in pairs.indices where pairs[pair].node == node { pairs[pair].answered = nil }
+    isDirty = true
+    if let line = line(node) { lines[line].isDirty = true }
+  }
+
   /// The peer began a new boot: what was said to the old one, and what that said of itself, does not count. What that has
   /// found of our stores does: they have only grown since.
   mutating func forget(_ node: NodeID) {
@@ -199,6 +223,7 @@ struct FeedTable: Sendable {
     }
     guard let line = line(node) else { return }
     lines[line].question = nil
+    lines[line].patience = FeedTable.patienceMilliseconds
     lines[line].answer = nil
     lines[line].incoming = []
     lines[line].isDirty = true

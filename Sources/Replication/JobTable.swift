@@ -25,13 +25,23 @@ struct JobTable: Sendable {
     case fence(StoreID)
     /// New stores whose fellow owners do not take them for new are to be marked as such.
     case mark([StoreID])
+    /// All stores are to be fenced, and then the identity file begins its lineage anew.
+    case lineage
     case shutdown
 
     /// Two of these at once could leave the older identity file on the disk.
     var writesIdentity: Bool {
       switch self {
-      case .identity, .join, .createStores, .rebuild, .shutdown: true
+      case .identity, .join, .createStores, .rebuild, .lineage, .shutdown: true
       case .activate, .load, .engine, .promises, .fence, .mark: false
+      }
+    }
+
+    /// It changes which promises of other owners count, so that the promises file waits for it.
+    var setsPromises: Bool {
+      switch self {
+      case .activate, .load, .mark: true
+      case .identity, .join, .createStores, .rebuild, .engine, .promises, .fence, .lineage, .shutdown: false
       }
     }
 

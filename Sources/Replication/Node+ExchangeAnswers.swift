@@ -250,7 +250,11 @@ extension Node where Disk: ~Copyable {
 
   private mutating func sendPage(_ work: PullWork, next: UInt64?, _ engine: Engine) {
     let page = PullPage(records: work.records, next: next, floor: engine.floor(work.pull.store))
-    send(.pullReply(PeerPullReply(operation: work.pull.operation, outcome: .page(page))), to: work.node)
+    let reply = PeerBody.pullReply(PeerPullReply(operation: work.pull.operation, outcome: .page(page)))
+    // A hint is dropped upon such an answer (rule VALIDATED PULL): it must outlive a power loss here.
+    guard work.pull.wantsDurable, !work.records.isEmpty else { return send(reply, to: work.node) }
+    guard held.count < Self.heldMax else { return refusePull(work.pull, to: work.node, .overloaded) }
+    sendWhenDurable(reply, of: work.pull.store, to: work.node, position: engine.appended)
   }
 
   mutating func refusePull(_ pull: PeerPull, to node: NodeID, _ refusal: Refusal) {

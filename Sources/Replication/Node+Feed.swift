@@ -47,7 +47,7 @@ extension Node where Disk: ~Copyable {
       options.rules.hold(.durableCursor) ? engine.durableCursor(store, on: node) : engine.cursor(store, on: node)
     return StoreState(
       store: store, incarnation: engine.incarnation(store), configID: engine.configID(store),
-      role: engine.role(store), isNew: isNew(store, engine),
+      role: engine.role(store), isNew: isNew(store, engine), holds: holds(store, engine),
       recognizes: engine.durablePromise(store, of: node)?.incarnation ?? .none, tsnHead: engine.durableHead(store),
       floor: toldFloor(store, engine),
       cursor: cursor.map { StoreState.Cursor(incarnation: $0.incarnation, tsn: $0.tsn) } ?? .none)
@@ -60,6 +60,16 @@ extension Node where Disk: ~Copyable {
     let said = feeds.pairs.indices.filter { feeds.pairs[$0].node == node }
       .map { ($0, state(of: feeds.pairs[$0].store, to: node, engine)) }
     say(said, to: node)
+  }
+
+  /// Says it once more, for whoever has missed it; not while an answer may be on its way, which would then come to nothing.
+  mutating func repeatStoreStates(to node: NodeID) {
+    if let line = feeds.line(node), let question = feeds.lines[line].question,
+      present.milliseconds(since: question.asked) < feeds.lines[line].patience
+    {
+      return
+    }
+    sendStoreStates(to: node)
   }
 
   private mutating func say(_ said: [(pair: Int, state: StoreState)], to node: NodeID) {
@@ -100,17 +110,22 @@ extension Node where Disk: ~Copyable {
 
   mutating func receiveStoreStatesReply(_ reply: StoreStatesReply, from node: NodeID, index: Int, at now: Moment) {
     guard reply.yourBootID == bootID, reply.bootID == peers[index].hello?.bootID, let line = feeds.line(node),
-      let question = feeds.lines[line].question, question.sequence == reply.answers, let engine
+      let engine
     else { return }
+    let isNews = feeds.lines[line].noteAnswer(to: reply.answers, at: present)
+    guard isNews, let question = feeds.lines[line].question, question.sequence == reply.answers else { return }
     feeds.lines[line].question = nil
     feeds.lines[line].isDirty = true
     feeds.isDirty = true
-    if options.rules.hold(.stateOrder) {
-      peers[index].lastStatesSequence = max(peers[index].lastStatesSequence, reply.follows)
+    if options.rules.hold(.stateOrder), self.isNews(reply.follows, of: reply.bootID, index) {
+      peers[index].lastStates = (reply.bootID, reply.follows)
     }
     let verdicts = reply.verdicts.filter { engine.contains($0.store) }
     for said in question.said {
-      let isJudged = verdicts.contains { $0.store == said.state.store && $0.incarnation == said.state.incarnation }
+      // What cannot be judged yet is said again.
+      let isJudged = verdicts.contains {
+        $0.store == said.state.store && $0.incarnation == said.state.incarnation && $0.judgement != .undecided
+      }
       if isJudged { feeds.pairs[said.pair].answered = said.state }
     }
     take(verdicts, of: node)
@@ -157,7 +172,7 @@ extension Node where Disk: ~Copyable {
 
   private mutating func reviewFeed(_ line: Int, _ engine: Engine, at now: Moment) {
     if let question = feeds.lines[line].question {
-      guard now.instant.milliseconds(since: question.asked) >= FeedTable.patienceMilliseconds else { return }
+      guard now.instant.milliseconds(since: question.asked) >= feeds.lines[line].patience else { return }
       feeds.lines[line].question = nil
       feeds.lines[line].isDirty = true
     }

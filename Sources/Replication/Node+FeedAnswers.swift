@@ -10,9 +10,9 @@ import Storage
 extension Node where Disk: ~Copyable {
   mutating func receiveStoreStates(_ announced: StoreStates, from node: NodeID, index: Int, at now: Moment) {
     guard announced.yourBootID == bootID, announced.bootID == peers[index].hello?.bootID,
-      announced.sequence > peers[index].lastStatesSequence || !options.rules.hold(.stateOrder), let engine
+      isNews(announced.sequence, of: announced.bootID, index) || !options.rules.hold(.stateOrder), let engine
     else { return }
-    peers[index].lastStatesSequence = announced.sequence
+    peers[index].lastStates = (announced.bootID, announced.sequence)
     listFeeds(engine)
     guard let line = feeds.line(node) else { return }
     let states = announced.states.filter { feeds.index($0.store, node) != nil }
@@ -33,8 +33,14 @@ extension Node where Disk: ~Copyable {
     noteStates(states, from: node, index: index, at: now)
   }
 
+  /// Rule STATE ORDER: the numbers go on as long as the boot lives, however often it greets.
+  func isNews(_ sequence: UInt64, of bootID: UInt64, _ index: Int) -> Bool {
+    peers[index].lastStates.bootID != bootID || sequence > peers[index].lastStates.sequence
+  }
+
   /// - Returns: What this node thinks of it; when it is whole it is remembered.
   private mutating func receive(_ state: StoreState, from node: NodeID, _ engine: Engine) -> StoreVerdict {
+    noteFirst(state, of: node, engine)
     let verdict = StoreVerdict(
       store: state.store, incarnation: state.incarnation, judgement: judge(state, of: node, engine))
     guard let pair = feeds.index(state.store, node) else { return verdict }

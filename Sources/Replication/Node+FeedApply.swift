@@ -136,7 +136,9 @@ extension Node where Disk: ~Copyable {
 
   /// Begins to write it when something has changed.
   mutating func writePromises(_ engine: Engine, at now: Moment) {
-    guard engine.hasPendingPromises, feeds.promises == nil, feeds.promisesNext <= now.instant else { return }
+    guard engine.hasPendingPromises, feeds.promises == nil, feeds.promisesNext <= now.instant,
+      !jobs.contains(where: \.setsPromises)
+    else { return }
     feeds.promisesNext = now.instant.adding(milliseconds: FeedTable.promisesMilliseconds)
     let (bytes, token) = engine.promisesFile()
     feeds.promises = token

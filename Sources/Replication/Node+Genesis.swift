@@ -191,7 +191,7 @@ extension Node where Disk: ~Copyable {
     let answered = peers[index].statesAnswered.map { now.instant.milliseconds(since: $0) } ?? .max
     guard isWaiting, answered >= Self.announcementMilliseconds else { return }
     peers[index].statesAnswered = now.instant
-    sendStoreStates(to: node)
+    repeatStoreStates(to: node)
   }
 
   /// Starts serving from every new store whose fellow owners have all agreed.

@@ -15,21 +15,47 @@ extension Node where Disk: ~Copyable {
   func judge(_ state: StoreState, of node: NodeID, _ engine: Engine) -> StoreVerdict.Judgement {
     let store = state.store
     guard state.configID == configID(store) else { return .wrongConfig }
-    guard options.rules.hold(.fence), let promise = engine.promise(store, of: node) else { return .ok }
+    // What a fenced store remembers may be of another time than the others': it says nothing against anybody.
+    guard options.rules.hold(.fence), engine.role(store) != .fenced, let promise = engine.promise(store, of: node)
+    else { return .ok }
     guard promise.incarnation == state.incarnation else {
-      // Another store in its place: the old one's promises are void, and it serves when it has been filled. A store that
-      // is fenced here has not taken note of that.
-      return state.role == .active && engine.role(store) != .fenced ? .incarnation : .ok
+      // Another store in its place: the old one's promises are void, and it serves when it has been filled.
+      guard state.role == .active else { return .ok }
+      return mayAccuse(store, of: node, engine) ? .incarnation : .undecided
     }
     if state.tsnHead < promise.tsnHead { return .head }
     if state.floor < promise.floor { return .floor }
-    if acknowledged(by: state, engine) < promise.cursorOnMe { return .cursor }
+    if acknowledged(by: state, engine) < promise.cursorOnMe {
+      let isOnThis = state.cursor.incarnation == engine.incarnation(store)
+      return isOnThis || mayAccuse(store, of: node, engine) ? .cursor : .undecided
+    }
     if let cursor = engine.cursor(store, on: node), cursor.incarnation == state.incarnation,
       cursor.tsn > state.tsnHead
     {
       return .feed
     }
     return .ok
+  }
+
+  /// What an owner says of another incarnation, of its store or of ours, may be right, and it is this store that went back,
+  /// to a time before one of them was made anew. Then that owner knows. Where both doubt each other both are made anew.
+  private func mayAccuse(_ store: StoreID, of node: NodeID, _ engine: Engine) -> Bool {
+    let verdict = feeds.index(store, node).flatMap { feeds.pairs[$0].verdict }
+    let doubtsUs = verdict?.incarnation == engine.incarnation(store) && verdict?.judgement == .undecided
+    return isFoundWhole(store, by: node) || doubtsUs
+  }
+
+  /// What an owner tells first, in this boot of ours, it has read in former ones. If that is more than was here when this
+  /// boot began, then those had gone on from here: places of the feed would be given twice (rule TSN HEAD).
+  mutating func noteFirst(_ state: StoreState, of node: NodeID, _ engine: Engine) {
+    let store = state.store
+    guard let pair = feeds.index(store, node), !feeds.pairs[pair].hasMet else { return }
+    feeds.pairs[pair].hasMet = true
+    guard options.rules.hold(.fence), let start = headsAtStart[store], start.incarnation == engine.incarnation(store),
+      state.configID == configID(store), state.cursor.incarnation == start.incarnation, state.cursor.tsn > start.head
+    else { return }
+    fenceRegressed(
+      StoreVerdict(store: store, incarnation: start.incarnation, judgement: .feed), judge: node, engine)
   }
 
   /// Raises what is remembered of it to what was told. A new store, here or there, is nobody yet: a store that was never
@@ -65,7 +91,7 @@ extension Node where Disk: ~Copyable {
   }
 
   /// A peer remembers more of this store than is in it: it never serves again, and is made anew.
-  private mutating func fenceRegressed(_ verdict: StoreVerdict, judge node: NodeID, _ engine: Engine) {
+  mutating func fenceRegressed(_ verdict: StoreVerdict, judge node: NodeID, _ engine: Engine) {
     let store = verdict.store
     guard engine.role(store) != .fenced else { return }
     counters.regressions += 1
@@ -140,6 +166,7 @@ extension StoreVerdict.Judgement {
     case .cursor: "it has acknowledged fewer tombstones than it had told"
     case .feed: "its tombstone feed ends before what was read of it"
     case .incarnation: "it serves, and another store served before it"
+    case .undecided: "another store served before it, as far as one knows that may have gone back itself"
     }
   }
 }

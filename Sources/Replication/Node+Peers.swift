@@ -81,7 +81,8 @@ extension Node where Disk: ~Copyable {
     let hello = Hello(
       node: own.id, name: own.name, bootID: bootID, knownBootID: peers[index].hello?.bootID ?? 0,
       actor: identity.manifest.actor, cluster: ownCluster,
-      membersDigest: identity.manifest.membersDigest, ringEpoch: ring.epoch, wallMilliseconds: now.wallMilliseconds)
+      membersDigest: identity.manifest.membersDigest, ringEpoch: ring.epoch, wallMilliseconds: now.wallMilliseconds,
+      edition: identity.told.edition, lineage: identity.told.lineage)
     send(.hello(hello), to: peers[index].member.id)
   }
 
@@ -96,9 +97,11 @@ extension Node where Disk: ~Copyable {
     if refusal != nil, peers[index].wasUp, hello.bootID != peers[index].hello?.bootID {
       // The member itself is here and well: this is somebody else who gives its name.
       if refusal == .clone { send(.helloReply(HelloReply(yourBootID: hello.bootID, refusal: .clone)), to: node) }
+      if refusal == .olderCopy { doubt(hello, of: index, at: now) }
       return noteImpostor(hello, of: index, at: now)
     }
-    send(.helloReply(HelloReply(yourBootID: hello.bootID, refusal: refusal)), to: node)
+    let known = refusal == .olderCopy ? editionLacked(by: hello, at: index) : nil
+    send(.helloReply(HelloReply(yourBootID: hello.bootID, refusal: refusal, knownEdition: known ?? 0)), to: node)
     if let refusal {
       if peers[index].rejected != refusal {
         free.append(.log(.warning, "refused \(peers[index].member.name): \(refusal.text)"))
@@ -115,6 +118,8 @@ extension Node where Disk: ~Copyable {
       peers.detector.heard(from: index, at: now.instant)
       noteClock(hello.wallMilliseconds, of: index, at: now)
       if identity.manifest.cluster == nil, let cluster = hello.cluster { adopt(cluster, at: now) }
+      // It has forgotten what it was told.
+      if hello.knownBootID != bootID { feeds.sayAgain(to: node) }
       let lacksCluster = hello.cluster == nil && ownCluster != nil
       if hello.knownBootID != bootID || lacksCluster { sayHello(to: index, at: now) }
     }
@@ -149,7 +154,9 @@ extension Node where Disk: ~Copyable {
     let isTaken =
       hello.actor == identity.manifest.actor || identity.manifest.pastActors.contains(hello.actor)
       || peers.peers.contains { $0.member.id != member.id && $0.hello?.actor == hello.actor }
-    return isTaken ? .actorTaken : nil
+    if isTaken { return .actorTaken }
+    if let index = peers.index(hello.node), editionLacked(by: hello, at: index) != nil { return .olderCopy }
+    return nil
   }
 
   private mutating func receiveHelloReply(_ reply: HelloReply, from index: Int, at now: Moment) {
@@ -160,6 +167,7 @@ extension Node where Disk: ~Copyable {
       // Two nodes drew the same number: the one that is told draws another, which it has not used yet.
       if refusal == .actorTaken { drawNewActor(at: now) }
     }
+    if reply.refusal == .olderCopy { leaveLineage(known: reply.knownEdition, by: peers[index].member.id) }
     peers[index].refusal = reply.refusal
     reviewPeers(at: now)
   }

@@ -73,7 +73,8 @@ extension Node where Disk: ~Copyable {
     counters.probes += 1
     let suspects = peers.detector.suspects.filter { $0 != ping.peer }.map { peers[$0].member.id }
     let body = Ping(
-      bootID: bootID, sequence: ping.sequence, wallMilliseconds: now.wallMilliseconds, suspects: suspects)
+      bootID: bootID, sequence: ping.sequence, wallMilliseconds: now.wallMilliseconds, suspects: suspects,
+      edition: identity.told.edition)
     send(.ping(body), to: peers[ping.peer].member.id)
   }
 
@@ -92,6 +93,7 @@ extension Node where Disk: ~Copyable {
     guard ping.sequence > peers[index].lastPingSequence else { return }
     peers[index].lastPingSequence = ping.sequence
     noteClock(ping.wallMilliseconds, of: index, at: now)
+    note(edition: ping.edition, of: index, at: now)
     for node in ping.suspects {
       if let suspect = peers.index(node) { peers.detector.heardOfSuspect(suspect, at: now.instant) }
     }
@@ -103,6 +105,7 @@ extension Node where Disk: ~Copyable {
     if peers.detector.acknowledged(reply.sequence, by: index, at: now.instant) {
       noteClock(reply.wallMilliseconds, of: index, at: now)
     }
+    settleDoubt(of: index, upTo: reply.sequence)
     answerRelays(of: index, upTo: reply.sequence)
     if !peers[index].wasUp { reviewPeers(at: now) }
   }

@@ -11,6 +11,7 @@ import Storage
 extension Node where Disk: ~Copyable {
   mutating func reviewRebuilds(at now: Moment) {
     guard phase == .opening || phase == .serving, let engine else { return }
+    lookForLosses(engine)
     if rebuilds.current != nil { return retryRebuild(at: now) }
     let fenced = (engine.storeIDs + engine.hintStoreIDs).filter { engine.role($0) == .fenced }
     if fenced.isEmpty {
@@ -149,6 +150,7 @@ extension Node where Disk: ~Copyable {
   mutating func storeRebuilt() {
     guard let engine, let rebuild = rebuilds.current else { return }
     rebuilds.current = nil
+    rebuilds.losses[rebuild.seed.id] = (rebuild.seed.incarnation, true)
     do throws(StorageError) {
       try engine.adopt([rebuild.seed], promises: rebuild.lost, on: &disk)
     } catch {

@@ -15,6 +15,8 @@ extension Node where Disk: ~Copyable {
   /// How often the peer is asked whether it is done, and how long at most.
   private static var lookMilliseconds: UInt64 { 200 }
   private static var settlingMillisecondsMax: UInt64 { 30_000 }
+  /// However often rounds come, each may take so long.
+  private static var roundMillisecondsMin: UInt64 { 1000 }
 
   // MARK: - Roots
 
@@ -122,8 +124,10 @@ extension Node where Disk: ~Copyable {
         return
       }
       let since = exchanges.pairs[pair].settlingSince ?? now.instant
-      let mayWait = now.instant.milliseconds(since: since) < Self.settlingMillisecondsMax
-      let wantsPass = exchanges.pairs[pair].passes < Self.passesMax && exchanges.pairs[pair].roots != roots
+      let isOver = isRoundOver(pair, at: now.instant)
+      let mayWait = !isOver && now.instant.milliseconds(since: since) < Self.settlingMillisecondsMax
+      let wantsPass =
+        !isOver && exchanges.pairs[pair].passes < Self.passesMax && exchanges.pairs[pair].roots != roots
       if mayWait, answer.activity == .looking || (answer.activity == .waiting && !wantsPass) {
         exchanges.pairs[pair].lookAt = now.instant.adding(milliseconds: Self.lookMilliseconds)
       } else if wantsPass {
@@ -137,8 +141,15 @@ extension Node where Disk: ~Copyable {
     }
   }
 
+  /// A round goes on no longer than until the next one is due: that one finds what is left. Else, where rounds come often
+  /// and writes go on, each side would find the other at work whenever it looks, and no round would ever end.
+  private func isRoundOver(_ pair: Int, at now: Instant) -> Bool {
+    guard options.antiEntropyMilliseconds > 0, let began = exchanges.pairs[pair].began else { return false }
+    return now.milliseconds(since: began) >= max(options.antiEntropyMilliseconds, Self.roundMillisecondsMin)
+  }
+
   private mutating func makeDue(_ pair: Int) {
-    exchanges.pairs[pair].beginRound()
+    exchanges.pairs[pair].beginRound(at: present)
     exchanges.due.append(pair)
     exchanges.isActive = true
   }

@@ -27,6 +27,8 @@ struct SalvageWork: Sendable {
   var rest: [Identity128]
   /// Whatever is in it is kept, below the floor too.
   let keepsAll: Bool
+  /// Some record was found, here or in one gone through before.
+  var foundAny: Bool
   var position: SalvagePosition? = .start
   var records: [PulledRecord] = []
   var nextRecord = 0
@@ -49,22 +51,50 @@ extension Node where Disk: ~Copyable {
 
   // MARK: - Nobody serves
 
-  /// True when no owner serves, all are up, and this one is to go on with what it has: the one with the highest floor.
+  /// True when no owner serves, all are up, and this one is to go on with what it has: of those that have something the
+  /// one with the highest floor. With nothing nobody goes on: whoever has more may come back.
   func goesOnAlone(_ store: StoreID, _ engine: Engine) -> Bool {
-    let ours = rank(engine.role(store), floor: toldFloor(store, engine), node: own.id)
-    guard engine.role(store) == .fenced || !markers(of: store, engine).isEmpty else { return false }
+    guard engine.role(store) == .fenced || !markers(of: store, engine).isEmpty, holds(store, engine) else {
+      return false
+    }
+    let ours = rank(holds: true, floor: toldFloor(store, engine), node: own.id)
     for node in owners(store) where node != own.id {
       guard peers.isUp(node), let state = genesis.state(of: store, at: node), state.role != .active,
-        rank(state.role, floor: state.floor, node: node) < ours
+        rank(holds: state.holds, floor: state.floor, node: node) < ours
       else { return false }
     }
     return true
   }
 
-  /// Of equals the lowest id; but where nobody has purged anything a store that may hold something goes before one that
-  /// may be empty.
-  private func rank(_ role: StoreRole, floor: Stamp, node: NodeID) -> (Stamp, Int, UInt32) {
-    (floor, floor == .zero && role == .fenced ? 1 : 0, UInt32.max - node.rawValue)
+  /// The same before and after the store is made anew. Of equals the lowest id.
+  private func rank(holds: Bool, floor: Stamp, node: NodeID) -> (Int, Stamp, UInt32) {
+    (holds ? 1 : 0, floor, UInt32.max - node.rawValue)
+  }
+
+  /// True when the store has something of what it held: its files, a directory that was set aside, or what was filled in.
+  func holds(_ store: StoreID, _ engine: Engine) -> Bool {
+    switch engine.role(store) {
+    case .fenced, .active: true
+    default: engine.holdsRecords(store) || rebuilds.losses[store].map { $0.isHere } ?? false
+    }
+  }
+
+  /// Looks once for what stores that are being filled held before.
+  mutating func lookForLosses(_ engine: Engine) {
+    for store in engine.storeIDs where engine.role(store) == .loading {
+      let incarnation = engine.incarnation(store)
+      let lost = markers(of: store, engine)
+      guard rebuilds.losses[store]?.incarnation != incarnation, !lost.isEmpty else { continue }
+      var isHere = false
+      for marker in lost where !isHere {
+        // One that cannot be looked for now may be there.
+        do throws(StorageError) {
+          isHere = try engine.setAsideDirectory(of: store, incarnation: marker.incarnation, on: &disk) != nil
+        } catch { isHere = true }
+      }
+      rebuilds.losses[store] = (incarnation, isHere)
+      feeds.noteChange()
+    }
   }
 
   /// The floor that other owners are told: a store that was made anew keeps what the one before it had purged.
@@ -91,11 +121,12 @@ extension Node where Disk: ~Copyable {
     for marker in lost { engine.raiseFloor(store, to: marker.floor) }
     exchanges.refills[refill].waiting = nil
     beginSalvage(
-      of: store, lost.map(\.incarnation), keepsAll: exchanges.refills[refill].isAlone, engine, at: now)
+      of: store, lost.map(\.incarnation), keepsAll: exchanges.refills[refill].isAlone, foundAny: false, engine,
+      at: now)
   }
 
   private mutating func beginSalvage(
-    of store: StoreID, _ lost: [Identity128], keepsAll: Bool, _ engine: Engine, at now: Moment
+    of store: StoreID, _ lost: [Identity128], keepsAll: Bool, foundAny: Bool, _ engine: Engine, at now: Moment
   ) {
     var rest = lost
     while !rest.isEmpty {
@@ -106,7 +137,7 @@ extension Node where Disk: ~Copyable {
         }
         salvage = SalvageWork(
           store: store, incarnation: engine.incarnation(store), lost: incarnation, directory: directory, rest: rest,
-          keepsAll: keepsAll)
+          keepsAll: keepsAll, foundAny: foundAny)
         free.append(
           .log(.info, "store \(store) is filled: what is in \(directory) and nobody else has is looked for"))
         return
@@ -115,7 +146,7 @@ extension Node where Disk: ~Copyable {
         free.append(.log(.error, "store \(store): what was set aside is not gone through, and stays there: \(error)"))
       }
     }
-    endSalvage(of: store, keepsAll: keepsAll, foundAny: false)
+    endSalvage(of: store, keepsAll: keepsAll, foundAny: foundAny, engine)
   }
 
   private mutating func waitForSalvage(_ store: StoreID, _ reason: String, at now: Moment) {
@@ -126,10 +157,12 @@ extension Node where Disk: ~Copyable {
   }
 
   /// The store may serve. One that goes on alone must have had something to go on with.
-  private mutating func endSalvage(of store: StoreID, keepsAll: Bool, foundAny: Bool) {
+  private mutating func endSalvage(of store: StoreID, keepsAll: Bool, foundAny: Bool, _ engine: Engine) {
     guard let refill = exchanges.refills.firstIndex(where: { $0.store == store }) else { return }
-    guard foundAny || !keepsAll else {
-      exchanges.refills[refill].waiting = "no other owner's store serves"
+    guard foundAny || !keepsAll || engine.holdsRecords(store) else {
+      exchanges.refills[refill].waiting = "no other owner's store serves, and nothing of what it held is left here"
+      rebuilds.losses[store] = (engine.incarnation(store), false)
+      feeds.noteChange()
       return
     }
     exchanges.refills[refill].isSalvaged = true
@@ -203,6 +236,7 @@ extension Node where Disk: ~Copyable {
     guard let work = salvage else { return false }
     let hash = hash(record.key)
     guard storeID(hash) == work.store else { return true }
+    salvage?.foundAny = true
     let warm = work.warm
     salvage?.warm = nil
     identity.clock.observe(record.version.stamp.time)
@@ -284,11 +318,9 @@ extension Node where Disk: ~Copyable {
         work.unreadable == 0 && work.quarantined == 0 ? .info : .warning,
         "store \(work.store): of what is in \(work.directory) \(work.kept) records were kept, and \(work.quarantined) "
           + "values went to quarantine\(lost)"))
-    guard !work.rest.isEmpty else {
-      endSalvage(of: work.store, keepsAll: work.keepsAll, foundAny: true)
-      return false
-    }
-    beginSalvage(of: work.store, work.rest, keepsAll: false, engine, at: now)
+    // Of what it held one life after the other the first that has something is what it goes on with.
+    beginSalvage(
+      of: work.store, work.rest, keepsAll: work.keepsAll && !work.foundAny, foundAny: work.foundAny, engine, at: now)
     return salvage != nil
   }
 

@@ -80,7 +80,7 @@ extension Node where Disk: ~Copyable {
       return role == .loading || role == .fenced
     }
     guard isWaiting else { return }
-    for peer in peers.peers where peer.wasUp { sendStoreStates(to: peer.member.id) }
+    for peer in peers.peers where peer.wasUp { repeatStoreStates(to: peer.member.id) }
   }
 
   // MARK: - Jobs
@@ -109,6 +109,7 @@ extension Node where Disk: ~Copyable {
     case .promises: promisesWritten()
     case .fence(let store): if engine?.contains(store) == true { engine?.completeFence(store) }
     case .mark(let stores): storesMarked(stores)
+    case .lineage: lineageLeft(at: now)
     case .shutdown: stopReason = .clean
     }
   }
@@ -168,7 +169,7 @@ extension Node where Disk: ~Copyable {
     if !peers.clockIsInDoubt(at: now) { renewIdentity(at: now) }
   }
 
-  private mutating func resumeLeaseWaiters(at now: Moment) {
+  mutating func resumeLeaseWaiters(at now: Moment) {
     let waiters = leaseWaiters
     leaseWaiters.removeAll()
     for operation in waiters {

@@ -83,7 +83,7 @@ extension Node where Disk: ~Copyable {
         let operation = newOperation(.exchange)
         let body = PeerBody.pull(
           PeerPull(
-            operation: operation, store: store, configID: configID(store),
+            operation: operation, store: store, configID: configID(store), wantsDurable: true,
             subject: .items([PullItem(hash: hash, above: .zero)])))
         owner.question = ExchangeQuestion(operation: operation, body: body, asked: now.instant)
         send(body, to: node)

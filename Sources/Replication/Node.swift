@@ -29,6 +29,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
 
   // Whom we know
   var peers: PeerTable
+  /// Of each store where its feed ended when the process began, and which store it was then.
+  let headsAtStart: [StoreID: (incarnation: Identity128, head: UInt64)]
   var genesis = GenesisTable()
   var feeds: FeedTable
   /// Pings for other nodes that are not answered yet.
@@ -65,6 +67,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   /// Who asked for the snapshot that is being made.
   var snapshotWaiter: SessionID?
   var leaseWaiters: [UInt64] = []
+  /// Fenced because the directory is an older copy, and not durably yet.
+  var unlinedStores: [StoreID] = []
   var pendingReads: [UInt64: WaitingRead] = [:]
   var nextRead: UInt64 = 1
 
@@ -125,7 +129,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     let start = try NodeStart.run(options: options, own: own, generator: &generator, disk: &disk, at: now)
     self.options = options
     self.own = own
-    bootID = generator.next()
+    bootID = start.bootID
     startedAt = now.instant
     recovery = start.recovery
     identity = start.identity
@@ -133,6 +137,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
       epoch: 1, partitionCount: Int(start.identity.manifest.cluster?.partitions ?? options.partitions),
       replicas: Int(start.identity.manifest.cluster?.replicas ?? options.replicas), members: options.members)
     engine = start.engine
+    headsAtStart = NodeStart.heads(start.engine)
     hash = RingHash(seed: start.identity.manifest.cluster?.ringSeed ?? 0)
     phase = start.engine == nil ? .founding : .opening
     peers = PeerTable(

@@ -15,6 +15,8 @@ struct IdentityKeeper: Sendable {
   var isDirty = false
   /// The lease that the write in flight will grant.
   var pendingLeaseEnd: HybridTime?
+  /// What the file on the disk says of itself: this alone is told (rule LINEAGE).
+  private(set) var told: (edition: UInt64, lineage: [BootEdition]) = (0, [])
 
   /// How far ahead stamps are leased. The next lease is asked for when half of it is left, so that a write rarely waits.
   static let leaseMilliseconds: UInt64 = 10_000
@@ -35,6 +37,7 @@ struct IdentityKeeper: Sendable {
       manifest.leaseEnd = max(manifest.leaseEnd, end)
     }
     pendingLeaseEnd = manifest.leaseEnd
+    manifest.edition += 1
     isDirty = false
     return [.replace(path: path, bytes: manifest.encoded())]
   }
@@ -42,6 +45,7 @@ struct IdentityKeeper: Sendable {
   /// The last step of a clean stop: nothing was issued above `last`, so nothing need be skipped at the next start.
   mutating func finalSteps() -> [DiskStep] {
     manifest.isClean = true
+    manifest.edition += 1
     manifest.leaseEnd = HybridTime(clock.last.rawValue + 1)
     return [.replace(path: path, bytes: manifest.encoded())]
   }
@@ -55,6 +59,23 @@ struct IdentityKeeper: Sendable {
   mutating func renewed() {
     if let end = pendingLeaseEnd { clock.grantLease(until: end) }
     pendingLeaseEnd = nil
+    told = (manifest.edition, manifest.lineage)
+  }
+
+  /// The step that begins the lineage anew, with another actor: what this one has stamped since the copy was made is not
+  /// known here.
+  mutating func beginAnew(_ bootID: UInt64, above known: UInt64, replacedBy actor: ActorID) -> DiskStep {
+    manifest.retireActor(replacedBy: actor)
+    manifest.beginAnew(bootID, above: known)
+    pendingLeaseEnd = manifest.leaseEnd
+    isDirty = false
+    return .replace(path: path, bytes: manifest.encoded())
+  }
+
+  /// That came to nothing.
+  mutating func beginAnewFailed() {
+    (manifest.edition, manifest.lineage) = told
+    renewalFailed()
   }
 }
 
@@ -65,6 +86,7 @@ struct NodeStart {
   var recovery: RecoveryReport
   /// Stores that the manifest lists and that are not there.
   var missing: [StoreID]
+  let bootID: UInt64
 
   static func run<Disk: FileSystem & ~Copyable>(
     options: NodeOptions, own: Member, generator: inout SeededGenerator, disk: inout Disk, at now: Moment
@@ -73,8 +95,9 @@ struct NodeStart {
       try disk.lock(options.directory + "/lock")
     } catch { throw .storage(error) }
     var keeper = try openIdentity(options: options, own: own, generator: &generator, disk: &disk, at: now)
+    let bootID = keeper.manifest.lineage.last?.bootID ?? 0
     guard let cluster = keeper.manifest.cluster else {
-      return NodeStart(identity: keeper, engine: nil, recovery: RecoveryReport(), missing: [])
+      return NodeStart(identity: keeper, engine: nil, recovery: RecoveryReport(), missing: [], bootID: bootID)
     }
     do throws(StorageError) {
       let engine = try Engine.open(
@@ -83,7 +106,7 @@ struct NodeStart {
       keeper.clock.observe(engine.recovery.highestTime)
       return NodeStart(
         identity: keeper, engine: engine, recovery: engine.recovery,
-        missing: (engine.recovery.missing + engine.recovery.missingHints).sorted())
+        missing: (engine.recovery.missing + engine.recovery.missingHints).sorted(), bootID: bootID)
     } catch { throw .storage(error) }
   }
 
@@ -123,6 +146,7 @@ struct NodeStart {
       manifest.retireActor(replacedBy: drawActor(&generator, except: manifest.pastActors + [manifest.actor]))
     }
     manifest.isClean = false
+    manifest.begin(generator.next())
     var keeper = IdentityKeeper(
       manifest: manifest, clock: HybridClock(last: manifest.leaseEnd, leaseEnd: manifest.leaseEnd), path: path)
     do throws(StorageError) {
@@ -150,6 +174,13 @@ struct NodeStart {
 
   /// An identity file is never longer: 65,536 stores of 32 bytes and a name.
   private static var identityBytesMax: UInt64 { 4 << 20 }
+
+  /// Where the feeds end that others may have read from in earlier lives.
+  static func heads(_ engine: Engine?) -> [StoreID: (incarnation: Identity128, head: UInt64)] {
+    guard let engine else { return [:] }
+    return Dictionary(
+      uniqueKeysWithValues: engine.storeIDs.map { ($0, (engine.incarnation($0), engine.durableHead($0))) })
+  }
 
   /// A random actor id, never 0 and none of `taken`.
   static func drawActor(_ generator: inout SeededGenerator, except taken: [ActorID]) -> ActorID {

@@ -21,13 +21,17 @@ struct PeerTable: Sendable {
     var refusal: HelloRefusal?
     var helloSent: Instant?
     var lastPingSequence: UInt64 = 0
-    var lastStatesSequence: UInt64 = 0
+    /// The last states that were heard, of which boot: one that greets anew goes on counting.
+    var lastStates: (bootID: UInt64, sequence: UInt64) = (0, 0)
     /// A process that gave this member's name and was refused.
     var impostorBootID: UInt64 = 0
-    /// The HELLO that passed last, and the one before it as long as it may be that its boot lives: it would answer a ping
-    /// of this sequence.
+    /// The HELLO that passed last, and the highest edition that its boot has told.
     var accepted: Hello?
-    var displaced: (hello: Hello, sequence: UInt64)?
+    var edition: UInt64 = 0
+    var displaced: DisplacedBoot?
+    /// A boot that says it is this member, from an older copy of its directory: it is another process if the member's own
+    /// boot answers a ping of this sequence.
+    var doubted: (bootID: UInt64, member: UInt64, sequence: UInt64)?
     /// A boot that was found to be another process beside the member's (0: none).
     var cloneBootID: UInt64 = 0
     /// When the peer, which still waited, was last told about our stores for asking.
@@ -49,6 +53,16 @@ struct PeerTable: Sendable {
       guard linked, welcomed, refusal == nil, rejected == nil, case .some = hello else { return false }
       return true
     }
+  }
+
+  /// The boot whose place another one has taken, as long as it may be that it lives: it would answer a ping of this
+  /// sequence.
+  struct DisplacedBoot: Sendable {
+    let hello: Hello
+    let edition: UInt64
+    let lastStates: (bootID: UInt64, sequence: UInt64)
+    let sequence: UInt64
+    let at: Instant
   }
 
   /// What a review found.
@@ -202,6 +216,7 @@ extension HelloRefusal {
     case .unknownNode: "it is not in --initial-cluster"
     case .actorTaken: "its actor id is in use by another node"
     case .nameMismatch: "its --name does not fit its place in --initial-cluster"
+    case .olderCopy: "its data directory is older than what it had told before; its stores are made anew"
     case .clone: "another process of this member runs: stop one of them, and never start a copy of a data directory"
     }
   }

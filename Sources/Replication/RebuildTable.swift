@@ -23,6 +23,8 @@ struct RebuildTable: Sendable {
   var told: Set<StoreID> = []
   /// Of a fenced store that can be made anew: the syncs that had been begun when that was seen.
   var syncsBegun: [StoreID: UInt64] = [:]
+  /// Of a store that is being filled: which one it is, and whether what it held before is here.
+  var losses: [StoreID: (incarnation: Identity128, isHere: Bool)] = [:]
   /// Directories that are kept, under the node's directory.
   var setAside: [String] = []
 

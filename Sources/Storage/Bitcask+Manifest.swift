@@ -60,6 +60,7 @@ extension Bitcask {
   ) -> [DiskStep] {
     invariant(promises.count <= StorageLimits.peersMax, "store \(id) has promises of \(promises.count) peers")
     manifest.role = role
+    promisesWhenAsked = promises.isEmpty ? [] : self.promises
     manifest.promises = PeerPromise.joined(promises, over: durablePromises, own: options.nodeID)
     // Before the bytes are made: they say these promises then.
     manifestsAsked.append(.zero)

@@ -122,7 +122,9 @@ extension Bitcask {
   ) throws(StorageError) -> MergeSlice {
     let handle = try handle(input, on: &files)
     let chunk: [UInt8]
-    switch try read(handle, at: run.offset, count: count, warm: warm, mayBlock: false, on: &files) {
+    // From the second read on, as in `keys`: an answer of the disk brings one, and they could ask for each other for ever.
+    let isForOther = warm.map { $0.read.file != handle || $0.read.offset != run.offset } ?? false
+    switch try read(handle, at: run.offset, count: count, warm: warm, mayBlock: isForOther, on: &files) {
     case .cold(let read): return .cold(read)
     case .bytes(let bytes): chunk = bytes
     }

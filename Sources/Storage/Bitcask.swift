@@ -35,6 +35,8 @@ package final class Bitcask {
   /// The floors of manifests that `setRole`, `loadSteps` and `fence` gave steps for and that are not known to be written,
   /// in their order.
   var manifestsAsked: [Stamp] = []
+  /// What the peers had promised, in memory, when the last of them was asked for.
+  var promisesWhenAsked: [PeerPromise] = []
   /// What the steps of `loadSteps` make durable.
   var loadTargets: [SyncTarget] = []
   /// In the engine's list of stores to flush.

@@ -14,7 +14,13 @@ extension Engine {
     let store = store(id)
     store.noteWritten(store.takeAskedManifest())
     store.role = store.damage == nil ? role : .fenced
-    store.promises = PeerPromise.joined(promises, over: store.promises, own: options.nodeID)
+    // Of a peer that has told of another store meanwhile that one counts.
+    let current = promises.filter { named in
+      let known = store.promises.first { $0.peer == named.peer }
+      guard let known, named.peer != options.nodeID, known.incarnation != named.incarnation else { return true }
+      return store.promisesWhenAsked.contains { $0.peer == known.peer && $0.incarnation == known.incarnation }
+    }
+    store.promises = PeerPromise.joined(current, over: store.promises, own: options.nodeID)
     store.durablePromises = PeerPromise.joined(promises, over: store.durablePromises, own: options.nodeID)
     promisesState.changes += 1
   }

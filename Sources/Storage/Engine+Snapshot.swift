@@ -176,6 +176,8 @@ extension Engine {
     }
     var node = request.node
     node.isClean = false
+    // Snapshots of all nodes are put back together: none of them is to find the others older than they were later.
+    node.peers = []
     steps += [
       .syncDirectory(StorePath.stores(partial)),
       .replace(path: partial + "/snapshot", bytes: contents.encoded()),

@@ -69,6 +69,12 @@ package final class Engine {
       && store.manifest.floor == .zero
   }
 
+  /// True when some key of the store, a deleted one too, can be given.
+  package func holdsRecords(_ id: StoreID) -> Bool {
+    let store = store(id)
+    return store.isOpen && store.damage == nil && store.keydir.count > 0
+  }
+
   /// Steps that create these stores durably, loading (those of hints: active) and empty; call `adopt` with the same arguments when they were
   /// performed.
   /// - Parameter promises: What a store is to remember from its beginning, by its id.

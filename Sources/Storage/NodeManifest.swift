@@ -28,8 +28,9 @@ package struct ClusterIdentity: Equatable, Sendable {
 }
 
 /// Body, little-endian: nameLength u32 | name | node u32 | membersDigest u64 | flags u32 (1 has cluster, 2 clean)
-/// | cluster 16 | ringSeed u64 | partitions u16 | replicas u16 | actor u32 | leaseEnd u64 | pastActors u32 | stores u32,
-/// then past actors u32 each; stores: store u32 | incarnation 16 | configID u64.
+/// | cluster 16 | ringSeed u64 | partitions u16 | replicas u16 | actor u32 | leaseEnd u64 | edition u64 | pastActors u32
+/// | stores u32 | lineage u32 | peers u32, then past actors u32 each; stores: store u32 | incarnation 16 | configID u64;
+/// lineage: boot u64 | edition u64; peers: node u32 | boot u64 | edition u64.
 package struct NodeManifest: Equatable, Sendable {
   package var name: String
   package var node: NodeID
@@ -45,14 +46,25 @@ package struct NodeManifest: Equatable, Sendable {
   /// Actors this node had before, newest last; at most `pastActorsMax` are kept.
   package var pastActors: [ActorID]
   package var stores: [StoreSeed]
+  /// Grows whenever this file is written anew for a start, a lease or a stop, and is told to the other nodes: one that was
+  /// told more than is here knows that this is an older copy (rule LINEAGE).
+  package var edition: UInt64
+  /// The starts from this directory, newest last; at most `lineageMax` are kept.
+  package var lineage: [BootEdition]
+  /// The highest that each other node has told, sorted by node.
+  package var peers: [PeerEdition]
 
   package static let pastActorsMax = 64
+  package static let lineageMax = 64
+  /// As many as a cluster has members.
+  package static let peersMax = 1024
   private static let magic = "CairnNod"
   private static let nameBytesMax = 1024
 
   package init(
     name: String, node: NodeID, membersDigest: UInt64, cluster: ClusterIdentity? = nil, actor: ActorID,
-    isClean: Bool = false, leaseEnd: HybridTime = .zero, pastActors: [ActorID] = [], stores: [StoreSeed] = []
+    isClean: Bool = false, leaseEnd: HybridTime = .zero, pastActors: [ActorID] = [], stores: [StoreSeed] = [],
+    edition: UInt64 = 0, lineage: [BootEdition] = [], peers: [PeerEdition] = []
   ) {
     self.name = name
     self.node = node
@@ -63,6 +75,9 @@ package struct NodeManifest: Equatable, Sendable {
     self.leaseEnd = leaseEnd
     self.pastActors = pastActors
     self.stores = stores
+    self.edition = edition
+    self.lineage = lineage
+    self.peers = peers
   }
 
   package func encoded() -> [UInt8] {
@@ -79,14 +94,21 @@ package struct NodeManifest: Equatable, Sendable {
     body.appendLittleEndian(UInt16(cluster?.replicas ?? 0))
     body.appendLittleEndian(actor.rawValue)
     body.appendLittleEndian(leaseEnd.rawValue)
+    body.appendLittleEndian(edition)
     let past = pastActors.suffix(NodeManifest.pastActorsMax)
-    body.appendLittleEndian(UInt32(past.count))
-    body.appendLittleEndian(UInt32(stores.count))
+    let boots = lineage.suffix(NodeManifest.lineageMax)
+    let told = peers.prefix(NodeManifest.peersMax)
+    for count in [past.count, stores.count, boots.count, told.count] { body.appendLittleEndian(UInt32(count)) }
     for actor in past { body.appendLittleEndian(actor.rawValue) }
     for seed in stores {
       body.append(seed.id)
       body.append(seed.incarnation)
       body.appendLittleEndian(seed.configID)
+    }
+    for boot in boots { boot.append(to: &body) }
+    for peer in told {
+      body.appendLittleEndian(peer.node.rawValue)
+      peer.boot.append(to: &body)
     }
     return Envelope.seal(body, magic: NodeManifest.magic)
   }
@@ -106,15 +128,18 @@ package struct NodeManifest: Equatable, Sendable {
       let clusterID = reader.readIdentity(), let seed = reader.read(UInt64.self),
       let partitions = reader.read(UInt16.self), let replicas = reader.read(UInt16.self), replicas <= 255,
       let actor = reader.read(UInt32.self), let lease = reader.read(UInt64.self),
+      let edition = reader.read(UInt64.self),
       let past = reader.read(UInt32.self), past <= NodeManifest.pastActorsMax,
-      let stores = reader.read(UInt32.self), stores <= StorageLimits.storesMax
+      let stores = reader.read(UInt32.self), stores <= StorageLimits.storesMax,
+      let boots = reader.read(UInt32.self), boots <= NodeManifest.lineageMax,
+      let told = reader.read(UInt32.self), told <= NodeManifest.peersMax
     else { return nil }
     let cluster = ClusterIdentity(id: clusterID, ringSeed: seed, partitions: partitions, replicas: UInt8(replicas))
     guard flags & 1 == 0 || cluster.isPossible else { return nil }
     self.init(
       name: String(decoding: nameBytes, as: UTF8.self), node: NodeID(node), membersDigest: digest,
       cluster: flags & 1 != 0 ? cluster : nil, actor: ActorID(actor), isClean: flags & 2 != 0,
-      leaseEnd: HybridTime(lease))
+      leaseEnd: HybridTime(lease), edition: edition)
     for _ in 0..<past {
       guard let actor = reader.read(UInt32.self) else { return nil }
       pastActors.append(ActorID(actor))
@@ -124,6 +149,14 @@ package struct NodeManifest: Equatable, Sendable {
         let configID = reader.read(UInt64.self)
       else { return nil }
       self.stores.append(StoreSeed(id: id, incarnation: incarnation, configID: configID))
+    }
+    for _ in 0..<boots {
+      guard let boot = BootEdition(from: &reader) else { return nil }
+      lineage.append(boot)
+    }
+    for _ in 0..<told {
+      guard let node = reader.read(UInt32.self), let boot = BootEdition(from: &reader) else { return nil }
+      peers.append(PeerEdition(node: NodeID(node), boot: boot))
     }
   }
 }

@@ -59,6 +59,27 @@ struct PromisesTests {
     #expect(rig.engine.durableCursor(Self.id, on: Self.peer)?.tsn == 1)
   }
 
+  @Test("a role that is agreed upon takes no promise back that came while it was made durable")
+  func agreed() throws {
+    var rig = try Rig.active()
+    let (old, new) = Self.incarnations
+    rig.engine.setPromise(Self.id, Self.promise(old, 3))
+    try rig.writePromises()
+    let steps = rig.engine.setRole(Self.id, .active, promises: [Self.promise(old, 0)])
+    // The peer's store is made anew meanwhile.
+    rig.engine.setPromise(Self.id, Self.promise(new, 1))
+    for step in steps { try step.perform(on: &rig.disk) }
+    rig.engine.adoptRole(Self.id, .active, promises: [Self.promise(old, 0)])
+    #expect(rig.engine.promise(Self.id, of: Self.peer) == Self.promise(new, 1))
+    try rig.writePromises()
+    #expect(rig.engine.durablePromise(Self.id, of: Self.peer) == Self.promise(new, 1))
+    // One that was agreed upon takes the place of another store's.
+    let other = rig.engine.setRole(Self.id, .active, promises: [Self.promise(old, 4)])
+    for step in other { try step.perform(on: &rig.disk) }
+    rig.engine.adoptRole(Self.id, .active, promises: [Self.promise(old, 4)])
+    #expect(rig.engine.promise(Self.id, of: Self.peer) == Self.promise(old, 4))
+  }
+
   @Test("manifests carry what is durable, so that a lost file costs the cursors and no promise that a manifest has")
   func lost() throws {
     for isMissing in [true, false] {

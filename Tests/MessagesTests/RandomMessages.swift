@@ -23,7 +23,11 @@ struct RandomMessages {
   private mutating func body(_ kind: Int) -> PeerBody {
     switch kind {
     case 0: .hello(hello())
-    case 1: .helloReply(HelloReply(yourBootID: random.next(), refusal: HelloRefusal(rawValue: UInt8(random.below(8)))))
+    case 1:
+      .helloReply(
+        HelloReply(
+          yourBootID: random.next(), refusal: HelloRefusal(rawValue: UInt8(random.below(9))),
+          knownEdition: random.next()))
     case 2: .ping(ping())
     case 3: .storeStates(storeStates())
     case 4: .push(push())
@@ -52,7 +56,10 @@ struct RandomMessages {
     case 14: .compare(PeerCompare(operation: random.next(), valuesOnly: flag(), subject: compareSubject()))
     case 15: .compareReply(PeerCompareReply(operation: random.next(), outcome: compareOutcome()))
     case 16:
-      .pull(PeerPull(operation: random.next(), store: store(), configID: random.next(), subject: pullSubject()))
+      .pull(
+        PeerPull(
+          operation: random.next(), store: store(), configID: random.next(), wantsDurable: flag(),
+          subject: pullSubject()))
     case 18: .storeStatesReply(storeStatesReply())
     case 17: .pullReply(PeerPullReply(operation: random.next(), outcome: pullAnswer()))
     default: .listReply(PeerListReply(operation: random.next(), sequence: u32(), outcome: listOutcome()))
@@ -176,7 +183,7 @@ struct RandomMessages {
   private mutating func ping() -> Ping {
     Ping(
       bootID: random.next(), sequence: random.next(), wallMilliseconds: time().milliseconds,
-      suspects: (0..<random.below(9)).map { _ in NodeID(u32()) })
+      suspects: (0..<random.below(9)).map { _ in NodeID(u32()) }, edition: random.next())
   }
 
   private mutating func hello() -> Hello {
@@ -185,7 +192,8 @@ struct RandomMessages {
     var hello = Hello(
       node: NodeID(u32()), name: text(), bootID: random.next(), knownBootID: random.next(), actor: ActorID(u32()),
       cluster: flag() ? cluster : nil, membersDigest: random.next(), ringEpoch: random.next(),
-      wallMilliseconds: time().milliseconds)
+      wallMilliseconds: time().milliseconds, edition: random.next(),
+      lineage: (0..<random.below(65)).map { _ in BootEdition(bootID: random.next(), edition: random.next()) })
     hello.versions = 1...UInt16(1 + random.below(9))
     return hello
   }
@@ -199,8 +207,9 @@ struct RandomMessages {
   private mutating func storeState() -> StoreState {
     StoreState(
       store: store(), incarnation: identity(), configID: random.next(),
-      role: StoreRole(rawValue: UInt8(1 + random.below(4))) ?? .active, isNew: flag(), recognizes: identity(),
-      tsnHead: random.next(), floor: stamp(), cursor: StoreState.Cursor(incarnation: identity(), tsn: random.next()))
+      role: StoreRole(rawValue: UInt8(1 + random.below(4))) ?? .active, isNew: flag(), holds: flag(),
+      recognizes: identity(), tsnHead: random.next(), floor: stamp(),
+      cursor: StoreState.Cursor(incarnation: identity(), tsn: random.next()))
   }
 
   private mutating func storeStatesReply() -> StoreStatesReply {
@@ -209,7 +218,7 @@ struct RandomMessages {
       verdicts: (0..<random.below(5)).map { _ in
         StoreVerdict(
           store: store(), incarnation: identity(),
-          judgement: StoreVerdict.Judgement(rawValue: UInt8(1 + random.below(7))) ?? .ok)
+          judgement: StoreVerdict.Judgement(rawValue: UInt8(1 + random.below(8))) ?? .ok)
       },
       feeds: (0..<random.below(3)).map { _ in storeFeed() })
   }

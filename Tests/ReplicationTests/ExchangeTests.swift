@@ -68,6 +68,34 @@ struct ExchangeTests {
     #expect(pulled == (newest?.0 == nil ? [0, 0, 0] : isBehind ? [3, 0, 0] : [0, 3, 3]), "\(pulled)")
   }
 
+  @Test("a round that is asked for ends, however often rounds begin by themselves, and while writes go on")
+  func shortInterval() throws {
+    let cluster = TestCluster(nodes: 3, partitions: 2) { $0.antiEntropyMilliseconds = 100 }
+    // Answers take a while, as they do on a network.
+    var ticks = 0
+    cluster.treat = { letter in
+      switch letter.message.body {
+      case .compareReply, .pullReply: .hold
+      default: .deliver
+      }
+    }
+    func pass(_ milliseconds: Int) {
+      for _ in 0..<milliseconds / 10 {
+        ticks += 1
+        // Every write misses one of its owners.
+        if ticks % 3 == 0 {
+          cluster.plant(1 + ticks % 2, "k\(ticks)", "v", TestCluster.stamp(UInt64(ticks)))
+        }
+        if ticks % 5 == 0 { cluster.release() }
+        cluster.advance(milliseconds: 10)
+      }
+    }
+    pass(2000)
+    for session in UInt64(500)...502 { cluster.admin(Int(session) - 499, .antiEntropy, session: session) }
+    pass(20_000)
+    for session in UInt64(500)...502 { #expect(cluster.outcomes[session] != nil, "n\(session - 499)") }
+  }
+
   @Test("any divergence of thousands of keys is equal everywhere after a round per pair", arguments: UInt64(0)..<6)
   func random(seed: UInt64) throws {
     var generator = SeededGenerator(seed: seed)

@@ -315,6 +315,72 @@ struct SalvageTests {
     }
   }
 
+  @Test(
+    "of owners that have all lost something one goes on that has something left", arguments: [1, 2, 3], [false, true])
+  func nobodyEmpty(empty: Int, hasFloor: Bool) throws {
+    let cluster = quietCluster(nodes: 3)
+    let other = try #require(cluster.neighbour(of: "a"))
+    cluster.ask(1, put(other, "everywhere", w: .all))
+    if hasFloor {
+      cluster.ask(1, put("a", "x", w: .all))
+      cluster.ask(1, delete("a"))
+      try cluster.purge("a", at: [1, 2, 3])
+    }
+    cluster.advance(milliseconds: 1000)
+    let store = try #require(cluster.place(of: "a")?.store)
+    cluster.kill(empty)
+    for id in 1...3 where id != empty { try cluster.fence(id, storeOf: "a") }
+    cluster.removeStore(empty, "\(store)")
+    cluster.advance(milliseconds: 3000)
+    cluster.start(empty, life: 1)
+    cluster.advance(milliseconds: 40_000)
+    for id in 1...3 { #expect(cluster.role(id, storeOf: "a") == .active, "n\(id)") }
+    for id in 1...3 { #expect(cluster.ownCopy(id, other) == "everywhere", "n\(id)") }
+  }
+
+  @Test("with nothing left at those that are up nobody goes on before one that has something is back")
+  func nobodyWaits() throws {
+    let cluster = quietCluster(nodes: 3)
+    let other = try #require(cluster.neighbour(of: "a"))
+    cluster.ask(1, put(other, "everywhere", w: .all))
+    cluster.advance(milliseconds: 1000)
+    let store = try #require(cluster.place(of: "a")?.store)
+    try cluster.fence(3, storeOf: "a")
+    for id in 1...3 { cluster.kill(id) }
+    for id in 1...2 { cluster.removeStore(id, "\(store)") }
+    for id in 1...2 { cluster.start(id, life: 1) }
+    cluster.advance(milliseconds: 20_000)
+    for id in 1...2 { #expect(cluster.role(id, storeOf: "a") == .loading, "n\(id)") }
+    cluster.start(3, life: 1)
+    cluster.advance(milliseconds: 40_000)
+    for id in 1...3 { #expect(cluster.role(id, storeOf: "a") == .active, "n\(id)") }
+    for id in 1...3 { #expect(cluster.ownCopy(id, other) == "everywhere", "n\(id)") }
+  }
+
+  @Test("one whose files are gone is not what the others are filled from, whatever it had purged")
+  func nobodyHollow() throws {
+    let cluster = quietCluster(nodes: 3)
+    let other = try #require(cluster.neighbour(of: "a"))
+    cluster.ask(1, put(other, "everywhere", w: .all))
+    try cluster.lone("a", at: 1, milliseconds: 2000)
+    try cluster.forget("a", at: 1)
+    // Its floor is in its manifest by then.
+    cluster.advance(milliseconds: 120_000)
+    let store = try #require(cluster.place(of: "a")?.store)
+    for id in 1...3 { try cluster.fence(id, storeOf: "a") }
+    for id in 1...3 { cluster.kill(id) }
+    if var disk = cluster[1].disk {
+      for path in disk.paths where path.contains("/stores/\(store)/") && !path.hasSuffix("/manifest") {
+        try disk.unlink(path)
+      }
+      cluster[1].disk = disk
+    }
+    for id in 1...3 { cluster.start(id, life: 1) }
+    cluster.advance(milliseconds: 60_000)
+    for id in 1...3 { #expect(cluster.role(id, storeOf: "a") == .active, "n\(id)") }
+    for id in 1...3 { #expect(cluster.ownCopy(id, other) == "everywhere", "n\(id)") }
+  }
+
   @Test("and it is one alone, wherever the floors are; one that is down is waited for", arguments: 1...3)
   func nobodyOne(highest: Int) throws {
     let cluster = quietCluster(nodes: 3)

@@ -75,6 +75,27 @@ struct StalePushTests {
     #expect(late.hints == 0 && late.cluster.quarantined(late.owners[2]) == 1)
   }
 
+  @Test("a hint is kept until the tombstone that makes it superfluous is durable where it is")
+  func durableElsewhere() throws {
+    let late = try LateHint()
+    let cluster = late.cluster
+    let (holder, owner) = (late.owners[0], late.owners[2])
+    try cluster.raiseFloors(of: "a", at: late.owners)
+    // One owner alone has the tombstone, and not on its disk yet.
+    cluster.holdsSyncs = [TestCluster.id(holder)]
+    let value = try #require(cluster.stored(holder, "a")?.stamp)
+    cluster.plant(holder, "a", nil, Stamp(time: HybridTime(value.time.rawValue + 1), actor: value.actor))
+    cluster.advance(milliseconds: 10)
+    #expect(cluster[holder].heldSync != nil && cluster.stored(owner, "a") == nil)
+    cluster.treat = { letter in letter.isFeed ? .drop : .deliver }
+    cluster.advance(milliseconds: 12_000)
+    #expect(late.hints == 1)
+    cluster.holdsSyncs = []
+    cluster.releaseSync(holder)
+    cluster.advance(milliseconds: 20_000)
+    #expect(late.hints == 0 && cluster.quarantined(owner) == 0)
+  }
+
   @Test("what the other owners hold is brought here, though it is not above the floor")
   func missedWrite() throws {
     let late = try LateHint()

@@ -30,7 +30,9 @@ struct ManifestTests {
       name: "n1", node: NodeID(1), membersDigest: 99,
       cluster: ClusterIdentity(id: Identity128(high: 1, low: 2), ringSeed: 3, partitions: 64, replicas: 3),
       actor: ActorID(12), isClean: true, leaseEnd: HybridTime(55), pastActors: [ActorID(1), ActorID(2)],
-      stores: [seedOf(0), seedOf(1)])
+      stores: [seedOf(0), seedOf(1)], edition: 9,
+      lineage: [BootEdition(bootID: 4, edition: 1), BootEdition(bootID: 5, edition: 6)],
+      peers: [PeerEdition(node: NodeID(2), boot: BootEdition(bootID: 6, edition: 7))])
   }
 
   @Test("a manifest that was encoded decodes to the same")
