@@ -52,5 +52,32 @@ extension SimulationOptions {
     guard workload.kind == .mixed else { return }
     workload.deletePercent = percent
     workload.keys = keys
+    if generator.chance(2, in: 5) { drawCollection(&generator) }
+  }
+
+  /// Deletes that are collected as soon as they may be, on nodes that are killed all the time, in stores of many small
+  /// files of which merges take some and leave others. One machine is put back to what it was, in some of these runs.
+  private mutating func drawCollection(_ generator: inout SeededGenerator) {
+    workload.keys = generator.pick([4, 8, 16])
+    workload.valueBytesMax = 200
+    workload.thinkMilliseconds = 5...60
+    fileBytesMax = UInt64(generator.pick([512, 1024, 2048]))
+    merge.window = .always
+    merge.checkIntervalMilliseconds = generator.pick([10, 200])
+    merge.triggerFragmentation = generator.pick([30, 60, 90])
+    merge.fragmentation = merge.triggerFragmentation
+    merge.smallFileBytes = 1
+    mergeRequestsPerMillion = 0
+    deletes.holdMilliseconds = 0
+    deletes.feedMilliseconds = 20
+    deletes.latePerThousand = generator.pick([0, 200, 500])
+    deletes.lateMilliseconds = generator.pick([20...200, 100...2000, 1000...8000])
+    antiEntropy.intervalMilliseconds = generator.pick([300, 300, 1000, 5000])
+    faults.means[.kill] = 800
+    faults.outageMilliseconds = 5...200
+    if generator.chance(1, in: 3), faults.nodesThatForget == 0 {
+      faults.means[.snapshot] = 800
+      faults.means[.restore] = 3000
+    }
   }
 }

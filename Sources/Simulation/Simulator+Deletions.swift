@@ -69,6 +69,14 @@ extension Simulator {
     }
   }
 
+  /// Nobody takes a store for an earlier state of itself that has kept all it said.
+  func checkRegressions() {
+    for machine in machines where options.faults.nodesThatForget == 0 || machine.index != forgetful.index {
+      guard let regressions = machine.node?.counters.regressions, regressions > 0 else { continue }
+      report(.fencedWithoutReason, "n\(machine.number) has fenced \(regressions) stores that had kept all they said")
+    }
+  }
+
   /// A machine that may be what it was earlier counts when all owners have looked at what it says.
   private func mayBeLookedAt(_ machine: Machine, _ key: Int) -> Bool {
     let name = workload.keys[key]

@@ -36,6 +36,7 @@ extension Simulator {
 
   func review() {
     checkHeld()
+    checkRegressions()
     switch phase {
     case .bootstrap: reviewBootstrap()
     case .faults(let end):

@@ -52,11 +52,11 @@ extension Simulator {
     }
   }
 
-  /// How much later than others a message comes that brings a version.
+  /// How much later than others a message comes that brings a version, or says how far a store is.
   private func lateness(of message: PeerMessage) -> UInt64 {
     guard isFaulty, options.deletes.latePerThousand > 0, !omissions.contains(.lateness) else { return 0 }
     switch message.body {
-    case .push, .readReply, .pullReply:
+    case .push, .readReply, .pullReply, .storeStates, .storeStatesReply:
       guard latecomers.chance(options.deletes.latePerThousand, in: 1000) else { return 0 }
       return latecomers.duration(milliseconds: options.deletes.lateMilliseconds)
     default: return 0

@@ -44,6 +44,8 @@ package struct Violation: Equatable, Sendable, CustomStringConvertible {
     case flipFlop = "flip-flop"
     /// A node that says of a store less than it said before, or more than its disk has.
     case promiseBroken = "promise broken"
+    /// A store that was taken for an earlier state of itself, on a machine that has kept all it said.
+    case fencedWithoutReason = "fenced without reason"
     /// Tombstones that stay though all is calm, or take up room after they went.
     case notCollected = "not collected"
   }
