@@ -122,7 +122,8 @@ extension Bitcask {
   ) throws(StorageError) -> MergeSlice {
     let handle = try handle(input, on: &files)
     let chunk: [UInt8]
-    // From the second read on, as in `keys`: an answer of the disk brings one, and they could ask for each other for ever.
+    // An answer of the disk brings one read. Where it brings another one than this the first record may block for the
+    // others that it needs: they could ask for each other for ever.
     let isForOther = warm.map { $0.read.file != handle || $0.read.offset != run.offset } ?? false
     switch try read(handle, at: run.offset, count: count, warm: warm, mayBlock: isForOther, on: &files) {
     case .cold(let read): return .cold(read)
@@ -138,6 +139,7 @@ extension Bitcask {
     var cold: ColdRead?
     scanning: while at < chunk.count {
       let offset = run.offset + UInt64(at)
+      let warm = isForOther && at == 0 ? warm : nil
       if !damages.isEmpty, let entry = damages.entry(inFile: dataFiles[input].id, at: offset) {
         if let read = try pass(entry, &run, warm: warm, on: &files) {
           cold = read

@@ -29,7 +29,7 @@ struct HintLookup {
     ringBits = options.ringBits
   }
 
-  /// - Parameter warm: A block that was cold before.
+  /// - Parameter warm: A block that was cold before: nothing else is asked for then, the disk is waited for.
   func ask<FS: FileSystem & ~Copyable>(
     _ hash: UInt64, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> Answer {
@@ -40,7 +40,7 @@ struct HintLookup {
     while !blocks.isEmpty {
       let block = isGuess ? guess(hash, in: blocks, hashes) : blocks.lowerBound + blocks.count / 2
       isGuess.toggle()
-      switch try read(block, warm: warm, on: &files) {
+      switch try read(block, warm: warm, mayBlock: warm != nil, on: &files) {
       case .cold(let read): return .cold(read)
       case .damaged: return .mayHold
       case .entries(let bytes):
