@@ -48,7 +48,8 @@ extension SimulatedDisk {
     let isWritable: Bool
   }
 
-  /// A change of names that lasts once the directory of the new name is synced.
+  /// A change of names that lasts once the directory of the new name is synced; that of a directory's name, once one of
+  /// the two directories is, because a file system that journals takes it as a whole.
   enum NameChange {
     case set(String, Int)
     case remove(String)
@@ -67,6 +68,11 @@ extension SimulatedDisk {
     }
 
     var directory: String { SimulatedDisk.parent(of: path) }
+
+    func lasts(bySyncOf directory: String) -> Bool {
+      if case .renameDirectory(let from, _) = self, SimulatedDisk.parent(of: from) == directory { return true }
+      return self.directory == directory
+    }
 
     /// The same change after its directory has moved.
     func moved(_ from: String, _ to: String) -> NameChange {

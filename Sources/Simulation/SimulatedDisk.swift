@@ -152,8 +152,8 @@ package struct SimulatedDisk: FileSystem, Sendable {
   package mutating func syncDirectory(_ path: String) throws(StorageError) {
     try begin(.syncDirectory, path)
     guard directories.contains(path) else { throw .io(.syncDirectory, path: path, errno: Errno.noEntry) }
-    for change in pending where change.directory == path { makeDurable(change) }
-    pending.removeAll { $0.directory == path }
+    for change in pending where change.lasts(bySyncOf: path) { makeDurable(change) }
+    pending.removeAll { $0.lasts(bySyncOf: path) }
   }
 
   package mutating func list(_ directory: String) throws(StorageError) -> [String] {

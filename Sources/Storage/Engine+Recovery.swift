@@ -42,6 +42,9 @@ extension Engine {
       try files.createDirectory(path)
     }
     try files.syncDirectory(directory)
+    // A process that was killed may have moved a store there, and is about to make another one in its place.
+    let kept = StorePath.damaged(directory)
+    if try files.exists(kept) { try files.syncDirectory(kept) }
   }
 
   // MARK: Stores
