@@ -1,5 +1,5 @@
 package import Messages
-import Primitives
+package import Primitives
 package import Storage
 
 // What the simulator's checks look at in a node that runs.
@@ -36,6 +36,12 @@ extension Node where Disk: ~Copyable {
     let store = storeID(hash(key.encoded))
     guard let engine, engine.contains(store) else { return nil }
     return engine.role(store)
+  }
+
+  /// Of this node's store; nil when it is not here.
+  package func incarnation(of store: StoreID) -> Identity128? {
+    guard let engine, engine.contains(store) else { return nil }
+    return engine.incarnation(store)
   }
 
   /// What others would compare this store with; nil when it is not here.

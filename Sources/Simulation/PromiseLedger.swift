@@ -1,7 +1,7 @@
 import Causality
 import Cluster
 package import Messages
-import Primitives
+package import Primitives
 import Replication
 import Storage
 
@@ -21,13 +21,15 @@ package struct PromiseLedger: Sendable {
   package init() {}
 
   /// Returns what is less than it was, in words; nil when nothing is.
-  package mutating func tell(_ state: StoreState, from: Int, to: Int) -> String? {
+  /// - Parameter current: The store that the other has: a cursor on one before it counts for nothing.
+  package mutating func tell(_ state: StoreState, from: Int, to: Int, current: Identity128?) -> String? {
     let pair = Pair(from: from, to: to, store: state.store)
     defer { told[pair] = state }
     guard let last = told[pair], last.incarnation == state.incarnation else { return nil }
     if state.tsnHead < last.tsnHead { return "its feed ends at \(state.tsnHead), not at \(last.tsnHead)" }
     if state.floor < last.floor { return "its floor is \(state.floor), not \(last.floor)" }
-    if state.cursor.incarnation == last.cursor.incarnation, state.cursor.tsn < last.cursor.tsn {
+    let isCurrent = state.cursor.incarnation == current && current == last.cursor.incarnation
+    if isCurrent, state.cursor.tsn < last.cursor.tsn {
       return "it has followed to \(state.cursor.tsn), not to \(last.cursor.tsn)"
     }
     return nil
@@ -46,7 +48,8 @@ extension Simulator {
     // What is damaged tells less, and serves no more.
     if machine.isDamaged { promises.forget(machine.index) }
     for state in states.states where state.role != .fenced {
-      guard let problem = promises.tell(state, from: machine.index, to: peer.index) else { continue }
+      let current = peer.node?.incarnation(of: state.store)
+      guard let problem = promises.tell(state, from: machine.index, to: peer.index, current: current) else { continue }
       report(.promiseBroken, "n\(machine.number) tells n\(peer.number) of store \(state.store): \(problem)")
     }
     guard isProbed else { return }
@@ -56,9 +59,10 @@ extension Simulator {
       else { continue }
       let cursor = store.cursors.first { $0.peer == peer.member.id }
       let followed = cursor.map { $0.incarnation == state.cursor.incarnation ? $0.tsn : 0 } ?? 0
+      let toFollow = peer.node?.incarnation(of: state.store) == state.cursor.incarnation ? state.cursor.tsn : 0
       // What it knows of the floor of a store that it lost counts as well.
       let floor = store.promises.reduce(store.floor) { $1.peer == machine.member.id ? max($0, $1.floor) : $0 }
-      if store.tsnHead >= state.tsnHead, floor >= state.floor, followed >= state.cursor.tsn { continue }
+      if store.tsnHead >= state.tsnHead, floor >= state.floor, followed >= toFollow { continue }
       report(
         .promiseBroken,
         "n\(machine.number) tells n\(peer.number) of store \(state.store): \(state.tsnHead), \(state.floor), followed to "

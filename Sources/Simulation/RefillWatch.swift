@@ -35,7 +35,8 @@ extension Simulator {
     var held: [Stamp]?
     for (store, role) in roles {
       guard role == .active else {
-        guard refills.isNew(store) else { continue }
+        // A flipped bit that fences a store may at its next start have made a torn end of its last file, which is cut.
+        guard refills.isNew(store), role == .loading || flips == 0 else { continue }
         let stamps = held ?? heldByOthers(than: machine)
         held = stamps
         refills.begin(store, owed: RefillWatch.Debt(stamps: stamps, flips: flips))

@@ -187,11 +187,18 @@ struct DeletionCheckerTests {
       (state(2, 0, 0, 0), false),
     ] {
       var ledger = PromiseLedger()
-      #expect(ledger.tell(state(1, 7, 7, 7), from: 0, to: 1) == nil)
-      #expect((ledger.tell(next, from: 0, to: 1) != nil) == isLess)
-      #expect(ledger.tell(state(1, 0, 0, 0), from: 0, to: 2) == nil)
+      let other = Identity128(high: 2, low: 2)
+      #expect(ledger.tell(state(1, 7, 7, 7), from: 0, to: 1, current: other) == nil)
+      #expect((ledger.tell(next, from: 0, to: 1, current: other) != nil) == isLess)
+      #expect(ledger.tell(state(1, 0, 0, 0), from: 0, to: 2, current: other) == nil)
       ledger.forget(0)
-      #expect(ledger.tell(state(1, 0, 0, 0), from: 0, to: 1) == nil)
+      #expect(ledger.tell(state(1, 0, 0, 0), from: 0, to: 1, current: other) == nil)
+      // The other has another store by now, or is down.
+      for current in [Identity128(high: 2, low: 3), nil] {
+        #expect(ledger.tell(state(1, 7, 7, 7), from: 1, to: 0, current: other) == nil)
+        #expect(ledger.tell(state(1, 7, 7, 6), from: 1, to: 0, current: current) == nil)
+        ledger.forget(1)
+      }
     }
   }
 }
