@@ -40,12 +40,12 @@ extension Hello {
     let digest = try reader.takeUInt64()
     let epoch = try reader.takeUInt64()
     let wall = try reader.takeWallMilliseconds()
-    let edition = try reader.takeUInt64()
+    let edition = try reader.takeEdition()
     let lineage = try reader.takeList(
       max: NodeManifest.lineageMax, byteCount: BootEdition.byteCount, "lineage"
     ) { (reader) throws(CodecError) in
       let bootID = try reader.takeUInt64()
-      return BootEdition(bootID: bootID, edition: try reader.takeUInt64())
+      return BootEdition(bootID: bootID, edition: try reader.takeEdition())
     }
     self.init(
       node: node, name: name, bootID: bootID, knownBootID: knownBootID, actor: actor, cluster: cluster,
@@ -86,6 +86,15 @@ extension HelloReply {
     let raw = try reader.takeByte()
     let refusal = HelloRefusal(rawValue: raw)
     guard refusal != nil || raw == HelloReply.welcome else { throw .unknown("hello refusal", raw) }
-    self.init(yourBootID: bootID, refusal: refusal, knownEdition: try reader.takeUInt64())
+    self.init(yourBootID: bootID, refusal: refusal, knownEdition: try reader.takeEdition())
+  }
+}
+
+extension ByteReader {
+  /// Of a data directory (rule LINEAGE).
+  mutating func takeEdition() throws(CodecError) -> UInt64 {
+    let edition = try takeUInt64()
+    guard edition <= NodeManifest.editionMax else { throw .malformed("edition") }
+    return edition
   }
 }

@@ -84,7 +84,7 @@ extension Ping {
     let bootID = try reader.takeUInt64()
     let sequence = try reader.takeUInt64()
     let wall = try reader.takeWallMilliseconds()
-    let edition = try reader.takeUInt64()
+    let edition = try reader.takeEdition()
     let count = Int(try reader.takeByte())
     guard count <= FailureDetector.suspectsToldMax else { throw .malformed("suspects") }
     var suspects: [NodeID] = []

@@ -110,7 +110,7 @@ extension Node where Disk: ~Copyable {
 
   mutating func receiveStoreStatesReply(_ reply: StoreStatesReply, from node: NodeID, index: Int, at now: Moment) {
     guard reply.yourBootID == bootID, reply.bootID == peers[index].hello?.bootID, let line = feeds.line(node),
-      let engine
+      reply.answers <= feeds.sequence, let engine
     else { return }
     let isNews = feeds.lines[line].noteAnswer(to: reply.answers, at: present)
     guard isNews, let question = feeds.lines[line].question, question.sequence == reply.answers else { return }

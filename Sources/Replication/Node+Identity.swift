@@ -49,10 +49,12 @@ extension Node where Disk: ~Copyable {
   /// boot began, then those had gone on from here: places of the feed would be given twice (rule TSN HEAD).
   mutating func noteFirst(_ state: StoreState, of node: NodeID, _ engine: Engine) {
     let store = state.store
-    guard let pair = feeds.index(store, node), !feeds.pairs[pair].hasMet else { return }
+    guard let pair = feeds.index(store, node), !feeds.pairs[pair].hasMet, state.configID == configID(store) else {
+      return
+    }
     feeds.pairs[pair].hasMet = true
     guard options.rules.hold(.fence), let start = headsAtStart[store], start.incarnation == engine.incarnation(store),
-      state.configID == configID(store), state.cursor.incarnation == start.incarnation, state.cursor.tsn > start.head
+      state.cursor.incarnation == start.incarnation, state.cursor.tsn > start.head
     else { return }
     fenceRegressed(
       StoreVerdict(store: store, incarnation: start.incarnation, judgement: .feed), judge: node, engine)

@@ -44,6 +44,7 @@ extension Node where Disk: ~Copyable {
   /// trusted: every store is fenced, durably, and then the lineage begins anew. Until that is on the disk the others refuse
   /// this node, as often as it greets them.
   mutating func leaveLineage(known edition: UInt64, by node: NodeID) {
+    guard edition > 0 else { return }
     // An answer from before that.
     if let first = identity.told.lineage.first, first.bootID == bootID, first.edition > edition { return }
     guard identity.pendingLeaseEnd == nil, !jobs.contains(where: \.writesIdentity) else { return }

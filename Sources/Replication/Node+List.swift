@@ -5,8 +5,9 @@ import Storage
 
 // Coordinating a listing. Each partition is read from as many owners as a quorum read asks, and each key is decided by
 // its highest stamp, so a key that was deleted is not told, whoever has slept through it, and none is missing that an
-// acknowledged write left (a doubtful one is read: `Node+ListDoubts.swift`). An owner that refuses, goes down or is silent is replaced from where the partition had got
-// to. When too few are left the listing fails: part of it never passes for all.
+// acknowledged write left (a doubtful one is read: `Node+ListDoubts.swift`). An owner that refuses, goes down or is silent
+// is replaced from where the partition had got to. When too few are left the listing fails: part of it never passes for
+// all.
 
 extension Node where Disk: ~Copyable {
   /// Listings in progress at once; one more is answered `overloaded`.

@@ -14,6 +14,9 @@ struct ListDoubts: Sendable {
   /// What came of them, until the listing goes on.
   var answers: [UInt64: ClientResponse] = [:]
 
+  /// Keys that all listings of the node read at once: whole values pass for it.
+  static let askedMax = 32
+
   var isEmpty: Bool { asked.isEmpty }
 }
 
@@ -21,6 +24,8 @@ extension Node where Disk: ~Copyable {
   /// Reads the doubtful keys of a partition, and tells those that are there. - Returns: Whether one is settled.
   mutating func readDoubts(_ lane: Int, of list: inout ListOperation, at now: Moment) -> Bool {
     for index in list.lanes[lane].doubts.indices where list.lanes[lane].doubts[index].session == nil {
+      // What clients ask for themselves comes first; the listing is looked at again soon.
+      guard listDoubts.asked.count < ListDoubts.askedMax, clientOperations < options.operationsMax else { break }
       guard let key = ObjectKey(encoded: list.lanes[lane].doubts[index].key) else {
         list.failure = .damaged(
           detail: "an owner of partition \(list.lanes[lane].store.partition) sent bytes that are no key")

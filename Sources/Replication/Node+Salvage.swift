@@ -27,8 +27,9 @@ struct SalvageWork: Sendable {
   var rest: [Identity128]
   /// Whatever is in it is kept, below the floor too.
   let keepsAll: Bool
-  /// Some record was found, here or in one gone through before.
-  var foundAny: Bool
+  /// One gone through before had something, or was whole and had nothing.
+  let hadAny: Bool
+  var foundAny = false
   var position: SalvagePosition? = .start
   var records: [PulledRecord] = []
   var nextRecord = 0
@@ -121,12 +122,12 @@ extension Node where Disk: ~Copyable {
     for marker in lost { engine.raiseFloor(store, to: marker.floor) }
     exchanges.refills[refill].waiting = nil
     beginSalvage(
-      of: store, lost.map(\.incarnation), keepsAll: exchanges.refills[refill].isAlone, foundAny: false, engine,
+      of: store, lost.map(\.incarnation), keepsAll: exchanges.refills[refill].isAlone, hadAny: false, engine,
       at: now)
   }
 
   private mutating func beginSalvage(
-    of store: StoreID, _ lost: [Identity128], keepsAll: Bool, foundAny: Bool, _ engine: Engine, at now: Moment
+    of store: StoreID, _ lost: [Identity128], keepsAll: Bool, hadAny: Bool, _ engine: Engine, at now: Moment
   ) {
     var rest = lost
     while !rest.isEmpty {
@@ -137,7 +138,7 @@ extension Node where Disk: ~Copyable {
         }
         salvage = SalvageWork(
           store: store, incarnation: engine.incarnation(store), lost: incarnation, directory: directory, rest: rest,
-          keepsAll: keepsAll, foundAny: foundAny)
+          keepsAll: keepsAll, hadAny: hadAny)
         free.append(
           .log(.info, "store \(store) is filled: what is in \(directory) and nobody else has is looked for"))
         return
@@ -146,7 +147,7 @@ extension Node where Disk: ~Copyable {
         free.append(.log(.error, "store \(store): what was set aside is not gone through, and stays there: \(error)"))
       }
     }
-    endSalvage(of: store, keepsAll: keepsAll, foundAny: foundAny, engine)
+    endSalvage(of: store, keepsAll: keepsAll, hadAny: hadAny, engine)
   }
 
   private mutating func waitForSalvage(_ store: StoreID, _ reason: String, at now: Moment) {
@@ -156,10 +157,10 @@ extension Node where Disk: ~Copyable {
     exchanges.refills[refill].pausedUntil = now.instant.adding(milliseconds: Self.salvagePauseMilliseconds)
   }
 
-  /// The store may serve. One that goes on alone must have had something to go on with.
-  private mutating func endSalvage(of store: StoreID, keepsAll: Bool, foundAny: Bool, _ engine: Engine) {
+  /// The store may serve. One that goes on alone has gone through something of it, or knows that nothing was in it.
+  private mutating func endSalvage(of store: StoreID, keepsAll: Bool, hadAny: Bool, _ engine: Engine) {
     guard let refill = exchanges.refills.firstIndex(where: { $0.store == store }) else { return }
-    guard foundAny || !keepsAll || engine.holdsRecords(store) else {
+    guard hadAny || !keepsAll || engine.holdsRecords(store) else {
       exchanges.refills[refill].waiting = "no other owner's store serves, and nothing of what it held is left here"
       rebuilds.losses[store] = (engine.incarnation(store), false)
       feeds.noteChange()
@@ -201,6 +202,7 @@ extension Node where Disk: ~Copyable {
         .log(
           .error,
           "store \(work.store): the rest of \(work.directory) is not gone through, and stays there: \(error)"))
+      salvage?.unreadable += 1
       salvage?.position = nil
       salvage?.records = []
       salvage?.nextRecord = 0
@@ -320,7 +322,8 @@ extension Node where Disk: ~Copyable {
           + "values went to quarantine\(lost)"))
     // Of what it held one life after the other the first that has something is what it goes on with.
     beginSalvage(
-      of: work.store, work.rest, keepsAll: work.keepsAll && !work.foundAny, foundAny: work.foundAny, engine, at: now)
+      of: work.store, work.rest, keepsAll: work.keepsAll && !work.foundAny,
+      hadAny: work.hadAny || work.foundAny || work.unreadable == 0, engine, at: now)
     return salvage != nil
   }
 

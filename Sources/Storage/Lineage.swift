@@ -71,10 +71,12 @@ extension NodeManifest {
   /// What other nodes were told by others who came from this directory is behind us, as far as `known`: the stores are made
   /// anew, and this boot begins the lineage. The step is so wide that nobody was told as much.
   package mutating func beginAnew(_ bootID: UInt64, above known: UInt64) {
-    edition = min(max(edition, known), .max / 2) + NodeManifest.editionStep
+    edition = max(edition, known) + NodeManifest.editionStep
     lineage = [BootEdition(bootID: bootID, edition: edition)]
   }
 
   /// More editions than a directory ever has: one in five seconds would take centuries.
   private static let editionStep: UInt64 = 1 << 32
+  /// No directory gets so far, by whatever steps: what is told above is not believed.
+  package static let editionMax: UInt64 = .max / 2
 }

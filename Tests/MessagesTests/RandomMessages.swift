@@ -27,7 +27,7 @@ struct RandomMessages {
       .helloReply(
         HelloReply(
           yourBootID: random.next(), refusal: HelloRefusal(rawValue: UInt8(random.below(9))),
-          knownEdition: random.next()))
+          knownEdition: random.next() >> 1))
     case 2: .ping(ping())
     case 3: .storeStates(storeStates())
     case 4: .push(push())
@@ -183,7 +183,7 @@ struct RandomMessages {
   private mutating func ping() -> Ping {
     Ping(
       bootID: random.next(), sequence: random.next(), wallMilliseconds: time().milliseconds,
-      suspects: (0..<random.below(9)).map { _ in NodeID(u32()) }, edition: random.next())
+      suspects: (0..<random.below(9)).map { _ in NodeID(u32()) }, edition: random.next() >> 1)
   }
 
   private mutating func hello() -> Hello {
@@ -192,8 +192,8 @@ struct RandomMessages {
     var hello = Hello(
       node: NodeID(u32()), name: text(), bootID: random.next(), knownBootID: random.next(), actor: ActorID(u32()),
       cluster: flag() ? cluster : nil, membersDigest: random.next(), ringEpoch: random.next(),
-      wallMilliseconds: time().milliseconds, edition: random.next(),
-      lineage: (0..<random.below(65)).map { _ in BootEdition(bootID: random.next(), edition: random.next()) })
+      wallMilliseconds: time().milliseconds, edition: random.next() >> 1,
+      lineage: (0..<random.below(65)).map { _ in BootEdition(bootID: random.next(), edition: random.next() >> 1) })
     hello.versions = 1...UInt16(1 + random.below(9))
     return hello
   }

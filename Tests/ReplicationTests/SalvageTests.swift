@@ -357,6 +357,15 @@ struct SalvageTests {
     for id in 1...3 { #expect(cluster.ownCopy(id, other) == "everywhere", "n\(id)") }
   }
 
+  @Test("a partition without keys serves again though all its owners were fenced")
+  func nobodyEmpty() throws {
+    let cluster = quietCluster(nodes: 3)
+    for id in 1...3 { try cluster.fence(id, storeOf: "a") }
+    cluster.advance(milliseconds: 60_000)
+    for id in 1...3 { #expect(cluster.role(id, storeOf: "a") == .active, "n\(id)") }
+    #expect(try #require(cluster.answer(cluster.ask(1, put("a", "1")))).isStored)
+  }
+
   @Test("one whose files are gone is not what the others are filled from, whatever it had purged")
   func nobodyHollow() throws {
     let cluster = quietCluster(nodes: 3)
