@@ -109,10 +109,7 @@ extension SystemTests {
         try cluster.local("kill", "1")
         try promise.delete(through: 2)
         // n2 has been told how far n3 was, and has acknowledged that.
-        try eventually("n3 waits for n1 alone") {
-          let reasons = try cluster.reasons(3)
-          return !reasons.isEmpty && reasons.allSatisfy { $0.contains("n1") && !$0.contains("n2") }
-        }
+        try eventually("n2 has acknowledged all tombstones of n3") { try cluster.acknowledged(3, by: 2) == promise.dead }
         try cluster.local("kill", "3")
         for path in try filesBelow("\(cluster.data)/n3/journal") + cluster.dataFiles(3) {
           try FileTree.truncate(path, to: UInt64(FileHeader.byteCount))
@@ -137,6 +134,13 @@ extension TestCluster {
   /// The data files of all stores of a node, those of each store in order.
   fileprivate func dataFiles(_ node: Int) throws -> [String] {
     try filesBelow("\(data)/n\(node)/stores").filter { $0.contains("/p") && $0.hasSuffix(".data") }
+  }
+
+  /// Tombstones of a node that another one has acknowledged, durably for both.
+  fileprivate func acknowledged(_ node: Int, by peer: Int) throws -> Int {
+    var files = PosixFileSystem()
+    let entries = try PromisesFile.read(in: "\(data)/n\(node)", on: &files)?.entries ?? []
+    return entries.flatMap(\.promises).reduce(0) { $1.peer.rawValue == UInt32(peer) ? $0 + Int($1.cursorOnMe) : $0 }
   }
 
   /// Flips a bit in the stamp of the last tombstone of a data file. - Returns: Whether there is one.
