@@ -50,7 +50,7 @@ struct FeedTests {
     #expect(Array(cluster.waiting[..<2]) == (isRuled ? [20, 20] : [0, 0]))
     guard isRuled else { return }
     let week: UInt64 = 7 * 86_400_000
-    cluster.advance(milliseconds: week, tick: 600_000)
+    cluster.advance(milliseconds: week, tick: 3_600_000)
     #expect(Array(cluster.waiting[..<2]) == [20, 20])
     let reasons = cluster[1].node?.tombstoneStatus(at: cluster.moment(cluster[1])).stores.map(\.reason) ?? []
     #expect(!reasons.isEmpty && Set(reasons) == ["n3 is down"])

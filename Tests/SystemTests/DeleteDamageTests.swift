@@ -1,5 +1,6 @@
 import Client
 import Platform
+import Primitives
 import Protocols
 import Storage
 import Testing
