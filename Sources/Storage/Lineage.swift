@@ -71,7 +71,7 @@ extension NodeManifest {
   /// What other nodes were told by others who came from this directory is behind us, as far as `known`: the stores are made
   /// anew, and this boot begins the lineage. The step is so wide that nobody was told as much.
   package mutating func beginAnew(_ bootID: UInt64, above known: UInt64) {
-    edition = max(edition, known) + NodeManifest.editionStep
+    edition = min(max(edition, known), NodeManifest.editionMax - NodeManifest.editionStep) + NodeManifest.editionStep
     lineage = [BootEdition(bootID: bootID, edition: edition)]
   }
 
