@@ -49,6 +49,7 @@ extension Node where Disk: ~Copyable {
   private static var salvageBytes: Int { 16 << 10 }
   private static var salvagedPerTurn: Int { 128 }
   private static var salvagePauseMilliseconds: UInt64 { 1000 }
+  private static var lossesPerTick: Int { 8 }
 
   // MARK: - Nobody serves
 
@@ -80,12 +81,15 @@ extension Node where Disk: ~Copyable {
     }
   }
 
-  /// Looks once for what stores that are being filled held before.
+  /// Looks once for what stores that are being filled held before; for a few of them at a time, because the disk is
+  /// waited for.
   mutating func lookForLosses(_ engine: Engine) {
-    for store in engine.storeIDs where engine.role(store) == .loading {
+    var left = Self.lossesPerTick
+    for store in engine.storeIDs where left > 0 && engine.role(store) == .loading {
       let incarnation = engine.incarnation(store)
       let lost = markers(of: store, engine)
       guard rebuilds.losses[store]?.incarnation != incarnation, !lost.isEmpty else { continue }
+      left -= 1
       var isHere = false
       for marker in lost where !isHere {
         // One that cannot be looked for now may be there.

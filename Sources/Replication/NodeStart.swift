@@ -18,6 +18,9 @@ struct IdentityKeeper: Sendable {
   /// What the file on the disk says of itself: this alone is told (rule LINEAGE).
   private(set) var told: (edition: UInt64, lineage: [BootEdition]) = (0, [])
 
+  /// The actor was drawn by this process when it left its line: nobody else has stamped under it.
+  private(set) var hasActorOfItsOwn = false
+
   /// How far ahead stamps are leased. The next lease is asked for when half of it is left, so that a write rarely waits.
   static let leaseMilliseconds: UInt64 = 10_000
 
@@ -65,7 +68,8 @@ struct IdentityKeeper: Sendable {
   /// The step that begins the lineage anew, with another actor: what this one has stamped since the copy was made is not
   /// known here.
   mutating func beginAnew(_ bootID: UInt64, above known: UInt64, replacedBy actor: ActorID) -> DiskStep {
-    manifest.retireActor(replacedBy: actor)
+    if !hasActorOfItsOwn { manifest.retireActor(replacedBy: actor) }
+    hasActorOfItsOwn = true
     manifest.beginAnew(bootID, above: known)
     pendingLeaseEnd = manifest.leaseEnd
     isDirty = false

@@ -201,9 +201,10 @@ final class TestCluster {
 
   // MARK: - Time and turns
 
-  /// Lets time pass in ticks, of 10 ms where little of it passes.
-  func advance(milliseconds: UInt64, tick: UInt64 = 10) {
+  /// Lets time pass in ticks, of 10 ms; of 50 ms where much of it passes.
+  func advance(milliseconds: UInt64, tick: UInt64? = nil) {
     let end = now + milliseconds
+    let tick = tick ?? (milliseconds < 30_000 ? 10 : 50)
     while now < end {
       now += tick
       for node in nodes where node.node != nil && !paused.contains(node.id) { step(node, .tick) }

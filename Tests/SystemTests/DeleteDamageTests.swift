@@ -110,7 +110,9 @@ extension SystemTests {
         try cluster.local("kill", "1")
         try promise.delete(through: 2)
         // n2 has been told how far n3 was, and has acknowledged that.
-        try eventually("n2 has acknowledged all tombstones of n3") { try cluster.acknowledged(3, by: 2) == promise.dead }
+        try eventually("n2 has acknowledged all tombstones of n3") {
+          try cluster.acknowledged(3, by: 2) == promise.dead
+        }
         try cluster.local("kill", "3")
         for path in try filesBelow("\(cluster.data)/n3/journal") + cluster.dataFiles(3) {
           try FileTree.truncate(path, to: UInt64(FileHeader.byteCount))
