@@ -1,5 +1,6 @@
 import Causality
 import Primitives
+import Storage
 
 // Client requests and responses as bytes: what travels inside `Forward` and `ForwardReply`. Each begins with a tag.
 // Counts that no cluster can have are clamped to 32 bits.
@@ -24,6 +25,7 @@ extension ClientRequest {
       request.quorum.append(to: &bytes)
       bytes.appendTimeout(request.timeoutMilliseconds)
       bytes.appendContext(request.context)
+      request.lifetime.append(to: &bytes)
       bytes.appendSized(request.payload)
     case .delete(let request):
       bytes.append(Tag.delete.rawValue)
@@ -50,6 +52,7 @@ extension ClientRequest {
       request.quorum = try WriteQuorum(from: &reader)
       request.timeoutMilliseconds = try reader.takeTimeout()
       request.context = try reader.takeContext()
+      request.lifetime = try Lifetime(from: &reader)
       request.payload = try reader.takeBytes()
       self = .put(request)
     case .delete:
@@ -59,6 +62,35 @@ extension ClientRequest {
       request.always = try reader.takeBool("always")
       request.context = try reader.takeContext()
       self = .delete(request)
+    }
+  }
+}
+
+extension Lifetime {
+  private enum Tag: UInt8 { case standard, unlimited, seconds, until }
+
+  func append(to bytes: inout [UInt8]) {
+    switch self {
+    case .standard: bytes.append(Tag.standard.rawValue)
+    case .unlimited: bytes.append(Tag.unlimited.rawValue)
+    case .seconds(let seconds):
+      bytes.append(Tag.seconds.rawValue)
+      bytes.appendLittleEndian(seconds)
+    case .until(let expiry):
+      bytes.append(Tag.until.rawValue)
+      bytes.appendLittleEndian(expiry.milliseconds)
+    }
+  }
+
+  init(from reader: inout ByteReader) throws(CodecError) {
+    switch try reader.takeEnum(Tag.self, "lifetime") {
+    case .standard: self = .standard
+    case .unlimited: self = .unlimited
+    case .seconds:
+      let seconds = try reader.takeUInt32()
+      guard seconds > 0, seconds <= Expiry.lifetimeSecondsMax else { throw .malformed("lifetime") }
+      self = .seconds(seconds)
+    case .until: self = .until(try reader.takeExpiry())
     }
   }
 }
@@ -107,14 +139,15 @@ extension WriteQuorum {
 extension ClientResponse {
   private enum Tag: UInt8 {
     case object = 1
-    case notFound, tombstone, stored, deleted, failed
+    case notFound, tombstone, stored, deleted, failed, expiringObject
   }
 
   func append(to bytes: inout [UInt8]) {
     switch self {
-    case .object(let stamp, let payload):
-      bytes.append(Tag.object.rawValue)
+    case .object(let stamp, let payload, let expiry):
+      bytes.append((expiry == .never ? Tag.object : .expiringObject).rawValue)
       stamp.append(to: &bytes)
+      if expiry != .never { bytes.appendLittleEndian(expiry.milliseconds) }
       bytes.appendSized(payload)
     case .notFound(tombstone: nil):
       bytes.append(Tag.notFound.rawValue)
@@ -138,6 +171,10 @@ extension ClientResponse {
     case .object:
       let stamp = try reader.takeStamp()
       self = .object(stamp: stamp, payload: try reader.takeBytes())
+    case .expiringObject:
+      let stamp = try reader.takeStamp()
+      let expiry = try reader.takeExpiry()
+      self = .object(stamp: stamp, payload: try reader.takeBytes(), expiry: expiry)
     case .notFound: self = .notFound(tombstone: nil)
     case .tombstone: self = .notFound(tombstone: try reader.takeStamp())
     case .stored: self = .stored(stamp: try reader.takeStamp())

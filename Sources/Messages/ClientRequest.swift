@@ -36,10 +36,29 @@ package struct WriteQuorum: Equatable, Sendable {
   package init() {}
 }
 
+/// How long a value lives; when it expires follows from the stamp that it gets.
+package enum Lifetime: Equatable, Sendable {
+  /// As the node says that the client talks to (`default_ttl`).
+  case standard
+  case unlimited
+  /// At least one, at most `Expiry.lifetimeSecondsMax`.
+  case seconds(UInt32)
+  case until(Expiry)
+
+  package func expiry(of stamp: Stamp) -> Expiry {
+    switch self {
+    case .standard, .unlimited: .never
+    case .seconds(let seconds): Expiry(after: seconds, of: stamp)
+    case .until(let expiry): expiry
+    }
+  }
+}
+
 package struct PutRequest: Equatable, Sendable {
   package var key: ObjectKey
   /// An encoded `ObjectContent`.
   package var payload: [UInt8]
+  package var lifetime = Lifetime.standard
   package var quorum = WriteQuorum()
   package var timeoutMilliseconds: UInt32?
   /// The version that the client has read: its write stands above that.
@@ -68,7 +87,7 @@ package enum ClientRequest: Equatable, Sendable {
 }
 
 package enum ClientResponse: Equatable, Sendable {
-  case object(stamp: Stamp, payload: [UInt8])
+  case object(stamp: Stamp, payload: [UInt8], expiry: Expiry = .never)
   /// Nothing live under this key; the stamp is the tombstone's where there is one.
   case notFound(tombstone: Stamp?)
   case stored(stamp: Stamp)

@@ -23,10 +23,14 @@ package struct PeerCompare: Equatable, Sendable {
   package var operation: UInt64
   /// Tombstones are passed over, in the question and in the answer: rounds ask so (rule AAE), refills do not.
   package var valuesOnly: Bool
+  /// Values that have left by this minute are passed over, on both sides (`Expiry.leaves`): the asker's minute in rounds,
+  /// 0 in refills, which want everything.
+  package var leftBy: UInt64
   package var subject: CompareSubject
-  package init(operation: UInt64, valuesOnly: Bool = false, subject: CompareSubject) {
+  package init(operation: UInt64, valuesOnly: Bool = false, leftBy: UInt64 = 0, subject: CompareSubject) {
     self.operation = operation
     self.valuesOnly = valuesOnly
+    self.leftBy = leftBy
     self.subject = subject
   }
 }

@@ -14,6 +14,7 @@ extension PeerCompare {
   func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(operation)
     bytes.append(valuesOnly ? 1 : 0)
+    bytes.appendLittleEndian(leftBy)
     switch subject {
     case .roots(let roots, let beginsRound):
       bytes.append(Tag.roots.rawValue)
@@ -40,6 +41,7 @@ extension PeerCompare {
   init(from reader: inout ByteReader) throws(CodecError) {
     let operation = try reader.takeUInt64()
     let valuesOnly = try reader.takeBool("valuesOnly")
+    let leftBy = try reader.takeUInt64()
     let subject: CompareSubject
     switch try reader.takeEnum(Tag.self, "subject of a comparison") {
     case .roots:
@@ -59,7 +61,7 @@ extension PeerCompare {
       let configID = try reader.takeUInt64()
       subject = .slots(store, configID: configID, try SlotQuestion(from: &reader))
     }
-    self.init(operation: operation, valuesOnly: valuesOnly, subject: subject)
+    self.init(operation: operation, valuesOnly: valuesOnly, leftBy: leftBy, subject: subject)
   }
 }
 
@@ -326,22 +328,20 @@ extension PulledRecord {
 
   fileprivate func append(to bytes: inout [UInt8]) {
     bytes.appendSized(key)
-    version.stamp.append(to: &bytes)
-    bytes.append(version.isTombstone ? 1 : 0)
-    bytes.appendSized(version.value)
+    version.append(to: &bytes)
   }
 
   fileprivate init(from reader: inout ByteReader) throws(CodecError) {
     let key = try reader.takeKey()
-    let stamp = try reader.takeStamp()
-    let isTombstone = try reader.takeBool("tombstone")
-    let value = try reader.takeBytes()
-    guard value.isEmpty || !isTombstone else { throw .malformed("tombstone") }
-    self.init(key: key.encoded, version: StoredVersion(stamp: stamp, isTombstone: isTombstone, value: value))
+    let version = try StoredVersion(from: &reader)
+    guard version.value.isEmpty || !version.isTombstone else { throw .malformed("tombstone") }
+    self.init(key: key.encoded, version: version)
   }
 
   /// What the record costs on the wire.
-  package var byteCount: Int { PulledRecord.byteCountMin + key.count + version.value.count }
+  package var byteCount: Int { 
+    PulledRecord.byteCountMin + key.count + version.value.count + (version.expiry == .never ? 0 : 8)
+  }
 }
 
 extension ByteReader {

@@ -115,7 +115,7 @@ extension PeerMessage {
     case .forward(let forward):
       if case .put(let put) = forward.request { put.key.encoded.count + put.payload.count } else { 0 }
     case .forwardReply(let reply):
-      if case .done(.object(_, let payload)) = reply.outcome { payload.count } else { 0 }
+      if case .done(.object(_, let payload, _)) = reply.outcome { payload.count } else { 0 }
     case .list(let list): list.pattern.parts.reduce(0) { $0 + $1.bytes.count }
     case .listReply(let reply): if case .page(let page) = reply.outcome { page.bytes.count } else { 0 }
     case .storeStates(let announced): announced.states.count * StoreState.byteCount
@@ -140,20 +140,6 @@ extension StoreID {
   init(from reader: inout ByteReader) throws(CodecError) {
     let partition = try reader.takeUInt16()
     self.init(partition: partition, replicas: try reader.takeByte())
-  }
-}
-
-extension StoredVersion {
-  fileprivate func append(to bytes: inout [UInt8]) {
-    stamp.append(to: &bytes)
-    bytes.append(isTombstone ? 1 : 0)
-    bytes.appendSized(value)
-  }
-
-  fileprivate init(from reader: inout ByteReader) throws(CodecError) {
-    let stamp = try reader.takeStamp()
-    let isTombstone = try reader.takeBool("tombstone")
-    self.init(stamp: stamp, isTombstone: isTombstone, value: try reader.takeBytes())
   }
 }
 
@@ -286,10 +272,10 @@ extension PeerReadReply {
     case .found(let version):
       bytes.append(Tag.found.rawValue)
       version.append(to: &bytes)
-    case .digest(let stamp, let isTombstone):
+    case .digest(let stamp, let isTombstone, let expiry):
       bytes.append(Tag.digest.rawValue)
       stamp.append(to: &bytes)
-      bytes.append(isTombstone ? 1 : 0)
+      bytes.appendKind(isTombstone: isTombstone, expiry)
     case .absent(let floor):
       bytes.append(Tag.absent.rawValue)
       floor.append(to: &bytes)
@@ -307,7 +293,8 @@ extension PeerReadReply {
     case .found: outcome = .found(try StoredVersion(from: &reader))
     case .digest:
       let stamp = try reader.takeStamp()
-      outcome = .digest(stamp, isTombstone: try reader.takeBool("tombstone"))
+      let (isTombstone, expiry) = try reader.takeKind()
+      outcome = .digest(stamp, isTombstone: isTombstone, expiry: expiry)
     case .absent: outcome = .absent(floor: try reader.takeStamp())
     case .refused: outcome = .refused(try reader.takeEnum(Refusal.self, "refusal"))
     }

@@ -39,8 +39,8 @@ package enum PeerBody: Equatable, Sendable {
 
 /// The first message on every connection, and again whenever its facts change.
 package struct Hello: Equatable, Sendable {
-  package static let versionMin: UInt16 = 4
-  package static let versionMax: UInt16 = 4
+  package static let versionMin: UInt16 = 5
+  package static let versionMax: UInt16 = 5
 
   package var versions: ClosedRange<UInt16> = versionMin...versionMax
   package var node: NodeID
@@ -230,7 +230,7 @@ package struct PeerRead: Equatable, Sendable {
 package enum ReadOutcome: Equatable, Sendable {
   case found(StoredVersion)
   /// Found as well, and this is all that was asked for.
-  case digest(Stamp, isTombstone: Bool)
+  case digest(Stamp, isTombstone: Bool, expiry: Expiry = .never)
   case absent(floor: Stamp)
   case refused(Refusal)
 }

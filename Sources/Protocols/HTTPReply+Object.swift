@@ -4,7 +4,9 @@ import Messages
 // An object as an answer: its version, its metadata, its value.
 
 extension HTTPReply {
-  func appendObject(_ stamp: Stamp, _ payload: [UInt8], isCreation: Bool = false, to bytes: inout [UInt8]) {
+  func appendObject(
+    _ stamp: Stamp, _ payload: [UInt8], expiry: Expiry = .never, isCreation: Bool = false, to bytes: inout [UInt8]
+  ) {
     guard let content = ObjectContentView(payload: payload) else {
       return appendFailure(.damaged(detail: "the stored object has no readable content"), to: &bytes)
     }
@@ -13,6 +15,11 @@ extension HTTPReply {
     }
     if isCreation { appendCreated(to: &bytes) } else { appendHead(200, to: &bytes) }
     appendVersion(stamp, to: &bytes)
+    if expiry != .never {
+      bytes.appendASCII("Expires: ")
+      bytes.appendHTTPDate(milliseconds: expiry.milliseconds)
+      bytes.appendASCII("\r\n")
+    }
     appendLinks(content, to: &bytes)
     content.forEachMetadata { name, value in
       guard !isLink(payload, name) else { return }

@@ -69,7 +69,7 @@ package struct HTTPReply: Sendable {
   /// Appends the answer to an object's request.
   package func encode(_ response: ClientResponse, into bytes: inout [UInt8]) {
     switch response {
-    case .object(let stamp, let payload): appendObject(stamp, payload, to: &bytes)
+    case .object(let stamp, let payload, let expiry): appendObject(stamp, payload, expiry: expiry, to: &bytes)
     case .notFound(let tombstone): appendNotFound(tombstone, to: &bytes)
     case .stored(let stamp): appendStored(stamp, to: &bytes)
     case .deleted: appendNoContent(to: &bytes)

@@ -21,6 +21,8 @@ struct HTTPRequestHead: Sendable {
   private(set) var expectsContinue = false
   /// The version that the client has read and now writes over.
   private(set) var context: Stamp?
+  /// How long what is written is to live.
+  private(set) var lifetime = Lifetime.standard
   /// What a read asks of the object that it finds; nil for most.
   private(set) var terms: Shared<ReadTerms>?
   /// Relative to the head's start, as are the entries of `metadata`.
@@ -205,6 +207,8 @@ struct HTTPRequestHead: Sendable {
         addMetadata(name, value, from: start)
       } else if HTTPText.matches(bytes, name, "x-riak-if-not-modified") {
         addCondition(bytes, name, value)
+      } else if HTTPText.hasPrefix(bytes, name, "x-cairn-expires-") {
+        setLifetime(bytes, name, value)
       }
     case UInt8(ascii: "c"):
       if HTTPText.matches(bytes, name, "content-encoding") { addMetadata(name, value, from: start) }
@@ -232,6 +236,17 @@ struct HTTPRequestHead: Sendable {
       return
     }
     context = stamp
+  }
+
+  private mutating func setLifetime(_ bytes: [UInt8], _ name: Range<Int>, _ value: Range<Int>) {
+    guard isWrite, problem == nil else { return }
+    do throws(HTTPProblem) {
+      let said = try Lifetime(bytes, name, value)
+      guard lifetime == .standard || lifetime == said else { throw Lifetime.saidTwice }
+      lifetime = said
+    } catch {
+      problem = error
+    }
   }
 
   private mutating func addAccept(_ bytes: [UInt8], _ value: Range<Int>) {

@@ -201,6 +201,7 @@ package struct HTTPSession: Sendable {
       request.quorum = head.options.write
       request.timeoutMilliseconds = head.options.timeoutMilliseconds
       request.context = head.context
+      request.lifetime = head.lifetime
       return .request(.put(request), reply(key: key, style: style, special: special(isCreation: isCreation)))
     case .delete:
       var request = DeleteRequest(key: key)

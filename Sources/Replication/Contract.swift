@@ -178,6 +178,8 @@ package struct NodeOptions: Sendable {
   package var feedEntriesMax: Int = 4096
   /// A tombstone is kept at least so long, whoever has acknowledged it.
   package var tombstoneHoldMilliseconds: UInt64 = 60_000
+  /// How long values live of which their writers say nothing.
+  package var lifetime = Lifetime.unlimited
   /// Keeps what was forgotten for `Node.takePurges`; for simulated runs alone.
   package var notesPurges = false
   /// All of them, but in tests and simulated runs.

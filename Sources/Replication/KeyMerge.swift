@@ -76,7 +76,8 @@ struct KeyMerge: Sendable {
   private var isComplete: Bool { streams.count == wanted }
 
   /// Decides what can be decided and calls `body` with every key that is live, until that returns false.
-  mutating func decide(_ body: (_ bytes: [UInt8], _ key: Range<Int>, Decision) -> Bool) {
+  /// - Parameter wallMilliseconds: What has expired by then is not live.
+  mutating func decide(at wallMilliseconds: UInt64, _ body: (_ bytes: [UInt8], _ key: Range<Int>, Decision) -> Bool) {
     var claims: [Claim] = []
     while let hash = nextHash {
       claims.removeAll(keepingCapacity: true)
@@ -88,7 +89,7 @@ struct KeyMerge: Sendable {
       }
       decided = hash == .max ? hash : hash + 1
       var wantsMore = true
-      for claim in claims where !claim.entry.isTombstone {
+      for claim in claims where !claim.entry.isGone(wallMilliseconds) {
         let decision: Decision = isDoubtful(claim) ? .isDoubtful : .isLive
         wantsMore = body(streams[claim.stream].page.bytes, claim.entry.key, decision) && wantsMore
       }
@@ -112,7 +113,7 @@ struct KeyMerge: Sendable {
   private func add(_ claim: Claim, to claims: inout [Claim]) {
     for index in claims.indices where isSameKey(claims[index], claim) {
       let tellers = claims[index].tellers | claim.tellers
-      if claim.entry.stamp > claims[index].entry.stamp { claims[index] = claim }
+      if claim.entry.rank > claims[index].entry.rank { claims[index] = claim }
       claims[index].tellers = tellers
       return
     }

@@ -70,12 +70,14 @@ struct ListOperation: Sendable {
   }
 
   /// Takes over what the lane can decide.
-  /// - Parameter isRuled: Rule READ holds.
-  mutating func decide(_ lane: Int, isRuled: Bool) {
+  /// - Parameters:
+  ///   - isRuled: Rule READ holds.
+  ///   - wallMilliseconds: What has expired by then is not told.
+  mutating func decide(_ lane: Int, isRuled: Bool, at wallMilliseconds: UInt64) {
     guard !isFull, lanes[lane].doubts.count < ListLane.doubtsMax else { return }
     var merge = lanes[lane].merge
     lanes[lane].merge = KeyMerge(wanted: r)
-    merge.decide { bytes, key, decision in
+    merge.decide(at: wallMilliseconds) { bytes, key, decision in
       switch decision {
       case .isDoubtful where isRuled && !isTold(bytes, key):
         lanes[lane].doubts.append(ListLane.Doubt(key: Array(bytes[key])))

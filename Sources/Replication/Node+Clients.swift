@@ -12,9 +12,11 @@ extension Node where Disk: ~Copyable {
     if let failure = obstacle() { return respond(.failed(failure), to: session) }
     switch request {
     case .get(let get): beginGet(get, session: session, at: now)
-    case .put(let put):
+    case .put(var put):
       guard observe(put.context, at: now) else { return respond(.failed(.invalidContext), to: session) }
-      beginWrite(request, key: put.key, timeout: put.timeoutMilliseconds, session: session, at: now)
+      // Said here, so that whoever coordinates it, and however often, it lives as long.
+      if put.lifetime == .standard { put.lifetime = options.lifetime }
+      beginWrite(.put(put), key: put.key, timeout: put.timeoutMilliseconds, session: session, at: now)
     case .delete(let delete):
       guard observe(delete.context, at: now) else { return respond(.failed(.invalidContext), to: session) }
       beginWrite(request, key: delete.key, timeout: delete.timeoutMilliseconds, session: session, at: now)

@@ -188,6 +188,7 @@ extension Node where Disk: ~Copyable {
     case .feed(let node): feedReadFinished(node, nil)
     case .feedAnswer(let node): feedAnswerReadFinished(node, nil)
     case .purge(let store): purgeReadFinished(store, nil)
+    case .burial(let store): burialReadFinished(store, nil)
     }
   }
 }

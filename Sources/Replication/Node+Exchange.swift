@@ -91,28 +91,31 @@ extension Node where Disk: ~Copyable {
   private mutating func askForSegments(_ index: Int, _ engine: Engine, at now: Moment) -> ExchangeMove {
     let store = exchangeStore(index)
     let valuesOnly = exchanges.running[index].valuesOnly
-    let segments = engine.treeSegments(store).map { $0.compared(valuesOnly: valuesOnly) }
+    let leftBy = minute(of: exchanges.running[index], at: now)
+    let segments = engine.treeSegments(store, leftBy: leftBy).map { $0.compared(valuesOnly: valuesOnly) }
     let subject = CompareSubject.segments(store, configID: configID(store), segments)
     counters.antiEntropy.segmentsCompared += UInt64(HashTree.segmentCount)
-    return ask(index, at: now) { .compare(PeerCompare(operation: $0, valuesOnly: valuesOnly, subject: subject)) }
+    return ask(index, at: now) { .compare(PeerCompare(operation: $0, valuesOnly: valuesOnly, leftBy: leftBy, subject: subject)) }
   }
 
   private mutating func askForSlots(_ index: Int, _ from: UInt64, _ engine: Engine, at now: Moment) -> ExchangeMove {
     let store = exchangeStore(index)
     let segment = exchanges.running[index].segment
     let valuesOnly = exchanges.running[index].valuesOnly
+    let leftBy = minute(of: exchanges.running[index], at: now)
     var leaves: [UInt32] = []
     if !exchanges.running[index].isRefill {
       let count = engine.slotCount(of: store, segment: segment, valuesOnly: valuesOnly)
       leaves = engine.leafHashes(
-        of: store, segment: segment, bits: HashTree.leafBits(slots: count), valuesOnly: valuesOnly)
+        of: store, segment: segment, bits: HashTree.leafBits(slots: count), valuesOnly: valuesOnly,
+        leftBy: leftBy)
       counters.antiEntropy.leavesCompared += UInt64(leaves.count)
     }
     let question = SlotQuestion(
-      segment: segment, hash: engine.treeSegments(store)[segment].compared(valuesOnly: valuesOnly), leaves: leaves,
+      segment: segment, hash: engine.treeSegments(store, leftBy: leftBy)[segment].compared(valuesOnly: valuesOnly), leaves: leaves,
       from: from)
     let subject = CompareSubject.slots(store, configID: configID(store), question)
-    return ask(index, at: now) { .compare(PeerCompare(operation: $0, valuesOnly: valuesOnly, subject: subject)) }
+    return ask(index, at: now) { .compare(PeerCompare(operation: $0, valuesOnly: valuesOnly, leftBy: leftBy, subject: subject)) }
   }
 
   private mutating func askForItems(_ index: Int, _ engine: Engine, at now: Moment) -> ExchangeMove {

@@ -72,35 +72,37 @@ extension Node where Disk: ~Copyable {
     switch compare.subject {
     case .roots(let roots, let beginsRound):
       exchanges.unitsLeft -= roots.count
-      outcome = .roots(roots.map { answer($0, to: node, beginsRound: beginsRound) })
+      outcome = .roots(roots.map { answer($0, leftBy: compare.leftBy, to: node, beginsRound: beginsRound) })
     case .segments(let store, let configID, let theirs):
-      outcome = segments(of: store, configID: configID, theirs, valuesOnly: compare.valuesOnly)
+      outcome = segments(of: store, configID: configID, theirs, compare)
     case .slots(let store, let configID, let question):
-      outcome = slots(of: store, configID: configID, question, valuesOnly: compare.valuesOnly)
+      outcome = slots(of: store, configID: configID, question, compare)
     }
     send(.compareReply(PeerCompareReply(operation: compare.operation, outcome: outcome)), to: node)
   }
 
-  private mutating func answer(_ root: StoreRoot, to node: NodeID, beginsRound: Bool) -> RootAnswer {
+  private mutating func answer(
+    _ root: StoreRoot, leftBy: UInt64, to node: NodeID, beginsRound: Bool
+  ) -> RootAnswer {
     func answer(_ verdict: RootAnswer.Verdict) -> RootAnswer {
-      RootAnswer(store: root.store, verdict: verdict, activity: activity(root, with: node))
+      RootAnswer(store: root.store, verdict: verdict, activity: activity(root, leftBy: leftBy, with: node))
     }
     if let refusal = refusal(root.store, configID: root.configID, hash: nil) { return answer(.refused(refusal)) }
     guard let engine else { return answer(.refused(.notReady)) }
-    let own = roundRoot(root.store, engine)
+    let own = roundRoot(root.store, engine, leftBy: leftBy)
     guard own != root.root else { return answer(.equal) }
     if !beginsRound { invitedToRound(root.store, by: node) }
     return answer(.differs(own))
   }
 
   private mutating func segments(
-    of store: StoreID, configID: UInt64, _ theirs: [TreeHash], valuesOnly: Bool
+    of store: StoreID, configID: UInt64, _ theirs: [TreeHash], _ compare: PeerCompare
   ) -> CompareOutcome {
     if let refusal = refusal(store, configID: configID, hash: nil) { return .refused(refusal) }
     guard let engine else { return .refused(.notReady) }
     var differing: UInt32 = 0
-    for (number, (own, other)) in zip(engine.treeSegments(store), theirs).enumerated()
-    where own.compared(valuesOnly: valuesOnly) != other {
+    for (number, (own, other)) in zip(engine.treeSegments(store, leftBy: compare.leftBy), theirs).enumerated()
+    where own.compared(valuesOnly: compare.valuesOnly) != other {
       differing |= 1 << UInt32(number)
     }
     let status = engine.status(store)
@@ -111,13 +113,14 @@ extension Node where Disk: ~Copyable {
   }
 
   private mutating func slots(
-    of store: StoreID, configID: UInt64, _ question: SlotQuestion, valuesOnly: Bool
+    of store: StoreID, configID: UInt64, _ question: SlotQuestion, _ compare: PeerCompare
   ) -> CompareOutcome {
     if let refusal = refusal(store, configID: configID, hash: nil) { return .refused(refusal) }
     guard let engine else { return .refused(.notReady) }
+    let (valuesOnly, leftBy) = (compare.valuesOnly, compare.leftBy)
     let count = engine.slotCount(of: store, segment: question.segment, valuesOnly: valuesOnly)
     exchanges.unitsLeft -= count / Self.slotsPerUnit
-    let hash = engine.treeSegments(store)[question.segment].compared(valuesOnly: valuesOnly)
+    let hash = engine.treeSegments(store, leftBy: leftBy)[question.segment].compared(valuesOnly: valuesOnly)
     if !question.leaves.isEmpty, hash == question.hash {
       return .slots(SlotPage(slots: [], next: nil, isHidden: false))
     }
@@ -127,7 +130,7 @@ extension Node where Disk: ~Copyable {
     if !question.leaves.isEmpty {
       let theirBits = question.leaves.count.trailingZeroBitCount
       let own = engine.leafHashes(
-        of: store, segment: question.segment, bits: theirBits, valuesOnly: valuesOnly)
+        of: store, segment: question.segment, bits: theirBits, valuesOnly: valuesOnly, leftBy: leftBy)
       let differing = own.indices.filter { own[$0] != question.leaves[$0] }
       isHidden = differing.isEmpty
       if !isHidden {
@@ -139,7 +142,7 @@ extension Node where Disk: ~Copyable {
     let first = storeID(question.from) == store ? leafNumber(of: question.from, bits: bits) : 0
     for leaf in leaves where leaf >= first {
       let slots = engine.slotDigests(
-        of: store, segment: question.segment, leaf: leaf, bits: bits, valuesOnly: valuesOnly)
+        of: store, segment: question.segment, leaf: leaf, bits: bits, valuesOnly: valuesOnly, leftBy: leftBy)
       if !page.append(slots, from: question.from) { break }
     }
     return .slots(page)

@@ -160,11 +160,12 @@ extension Node where Disk: ~Copyable {
   private mutating func note(_ get: GetOperation, _ node: NodeID, _ outcome: ReadOutcome, validatedWith: UInt16) {
     var stamp: Stamp?
     var isTombstone = false
+    var expiry = Expiry.never
     var floor = Stamp.zero
     switch outcome {
     case .absent(let told): floor = told
-    case .digest(let told, let isDeleted): (stamp, isTombstone) = (told, isDeleted)
-    case .found(let version): (stamp, isTombstone) = (version.stamp, version.isTombstone)
+    case .digest(let told, let isDeleted, let ends): (stamp, isTombstone, expiry) = (told, isDeleted, ends)
+    case .found(let version): (stamp, isTombstone, expiry) = (version.stamp, version.isTombstone, version.expiry)
     case .refused: return
     }
     let isOwner = get.primaries.replicas.contains(node)
@@ -174,7 +175,7 @@ extension Node where Disk: ~Copyable {
     get.seen.removeAll { $0.node == node }
     get.seen.append(
       GetOperation.Answer(
-        node: node, stamp: stamp, isTombstone: isTombstone, isOwner: isOwner, floor: floor,
+        node: node, stamp: stamp, isTombstone: isTombstone, expiry: expiry, isOwner: isOwner, floor: floor,
         validatedWith: validatedWith, arrival: get.arrivals))
     if case .found(let version) = outcome { keepNewest(get, version) }
   }
@@ -229,8 +230,9 @@ extension Node where Disk: ~Copyable {
   }
 
   private mutating func concludeGet(_ operation: UInt64, _ get: GetOperation, at now: Moment) {
-    let newest = get.seen.max { ($0.stamp ?? .zero) < ($1.stamp ?? .zero) }
-    if let newest, let stamp = newest.stamp, stamp > get.newest?.stamp ?? .zero, !newest.isTombstone {
+    let newest = get.seen.max { $0.rank < $1.rank }
+    let isGone = newest.map { $0.isTombstone || isPast($0.expiry, at: now) } ?? true
+    if let newest, let stamp = newest.stamp, stamp > get.newest?.stamp ?? .zero, !isGone {
       // Its value has not been seen: only now does it travel.
       get.fetchedFrom = newest.node
       counters.digestMismatches += 1
@@ -244,8 +246,12 @@ extension Node where Disk: ~Copyable {
     if newest.isTombstone {
       respond(.notFound(tombstone: stamp), to: get.session)
       repair(get, StoredVersion(stamp: stamp, isTombstone: true, value: []))
+    } else if isGone {
+      // Rule TTL. What has not been buried is repaired as what it is, where it has come whole.
+      respond(.notFound(tombstone: stamp), to: get.session)
+      if let version = get.newest, version.stamp == stamp { repair(get, version) }
     } else if let version = get.newest {
-      respond(.object(stamp: version.stamp, payload: version.value), to: get.session)
+      respond(.object(stamp: version.stamp, payload: version.value, expiry: version.expiry), to: get.session)
       repair(get, version)
     }
   }

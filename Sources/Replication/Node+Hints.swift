@@ -81,8 +81,7 @@ extension Node where Disk: ~Copyable {
     guard let engine, engine.contains(id) else { return .refused(.notReady) }
     guard engine.role(id) == .active else { return .refused(.damaged) }
     let bytes = RecordHeader.byteCount(
-      keyLength: offer.key.encoded.count, valueLength: offer.version.value.count,
-      isTombstone: offer.version.isTombstone)
+      keyLength: offer.key.encoded.count, offer.version)
     guard engine.hintBytes(besides: quarantine) + UInt64(bytes) <= options.hintBytesMax, !chaos.strikes(.hintRefused)
     else {
       return .refused(.hintsFull)
@@ -123,7 +122,7 @@ extension Node where Disk: ~Copyable {
       do throws(StorageError) {
         switch try engine.lookup(key: key.encoded, hash: hash, in: id, warm: warm, on: &disk) {
         case .absent: continue
-        case .found(let version): if version.stamp > newest?.stamp ?? .zero { newest = version }
+        case .found(let version): if newest.map({ $0.rank < version.rank }) ?? true { newest = version }
         case .cold(let read): return .cold(read)
         }
       } catch {

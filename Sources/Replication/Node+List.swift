@@ -90,7 +90,7 @@ extension Node where Disk: ~Copyable {
       isMoving = false
       beginLanes(&list)
       for lane in list.lanes.indices {
-        list.decide(lane, isRuled: options.rules.hold(.reAsk))
+        list.decide(lane, isRuled: options.rules.hold(.reAsk), at: peers.judgingMilliseconds(at: now))
         if readDoubts(lane, of: &list, at: now) { isMoving = true }
         if let failure = chooseStreams(&list.lanes[lane], of: list) { list.failure = list.failure ?? failure }
         if ask(lane, of: &list, at: now) { isMoving = true }

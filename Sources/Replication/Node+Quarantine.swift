@@ -73,8 +73,7 @@ extension Node where Disk: ~Copyable {
     } catch {
       return .refused(refusal(of: quarantine, error))
     }
-    let bytes = RecordHeader.byteCount(
-      keyLength: key.count, valueLength: version.value.count, isTombstone: version.isTombstone)
+    let bytes = RecordHeader.byteCount(keyLength: key.count, version)
     guard engine.status(quarantine).liveBytes + UInt64(bytes) <= options.hintBytesMax else {
       counters.quarantineRefused += 1
       tellQuarantineIsFull()
@@ -187,7 +186,9 @@ extension Node where Disk: ~Copyable {
     }
     let inner = quarantined.newSession()
     quarantined.puts[inner.rawValue] = (QuarantineEntry(key: key, stamp: version.stamp), session)
-    receive(.put(PutRequest(key: key, payload: version.value)), session: inner, at: now)
+    var put = PutRequest(key: key, payload: version.value)
+    put.lifetime = version.expiry == .never ? .unlimited : .until(version.expiry)
+    receive(.put(put), session: inner, at: now)
   }
 
   /// Takes the answer to a put of this file's. - Returns: False when the answer is for somebody else.

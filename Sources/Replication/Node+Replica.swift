@@ -109,7 +109,7 @@ extension Node where Disk: ~Copyable {
     if let refusal = refusal(read.store, configID: read.configID, hash: hash) { return .done(.refused(refusal)) }
     let answer = readStore(read.key, hash: hash, store: read.store, warm: warm)
     guard read.subject == .digest, case .done(.found(let version)) = answer else { return answer }
-    return .done(.digest(version.stamp, isTombstone: version.isTombstone))
+    return .done(.digest(version.stamp, isTombstone: version.isTombstone, expiry: version.expiry))
   }
 
   mutating func replyToRead(_ read: PeerRead, to node: NodeID, _ outcome: ReadOutcome) {
@@ -164,6 +164,7 @@ extension Node where Disk: ~Copyable {
     case .feed(let node): feedReadFinished(node, warm)
     case .feedAnswer(let node): feedAnswerReadFinished(node, warm)
     case .purge(let store): purgeReadFinished(store, warm)
+    case .burial(let store): burialReadFinished(store, warm)
     }
   }
 }

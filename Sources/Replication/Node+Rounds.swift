@@ -36,16 +36,17 @@ extension Node where Disk: ~Copyable {
     if beginsRound { exchanges.lines[line].toAsk.removeFirst(asked.count) }
     // One that a round is asked for may have gone another way since, and is still to be looked at.
     if !beginsRound { for pair in asked { exchanges.pairs[pair].lookAt = nil } }
+    let leftBy = minute(at: now)
     let roots = asked.map { pair in
       let store = exchanges.pairs[pair].store
       // One that goes another way by now has begun earlier.
       if beginsRound, exchanges.pairs[pair].phase == .idle { exchanges.pairs[pair].begunAt = engine.durableHead(store) }
-      return StoreRoot(store: store, configID: configID(store), root: roundRoot(store, engine))
+      return StoreRoot(store: store, configID: configID(store), root: roundRoot(store, engine, leftBy: leftBy))
     }
     let operation = newOperation(.exchange)
     let body = PeerBody.compare(
       PeerCompare(
-        operation: operation, valuesOnly: comparesValuesOnly, subject: .roots(roots, beginsRound: beginsRound)))
+        operation: operation, valuesOnly: comparesValuesOnly, leftBy: leftBy, subject: .roots(roots, beginsRound: beginsRound)))
     exchanges.lines[line].question = ExchangeQuestion(operation: operation, body: body, asked: now.instant)
     exchanges.lines[line].asked = asked
     exchanges.lines[line].beginsRound = beginsRound
@@ -58,7 +59,8 @@ extension Node where Disk: ~Copyable {
     guard case .compare(var compare) = question.body, case .roots(var roots, let beginsRound) = compare.subject else {
       return question
     }
-    for index in roots.indices { roots[index].root = roundRoot(roots[index].store, engine) }
+    let leftBy = compare.leftBy
+    for index in roots.indices { roots[index].root = roundRoot(roots[index].store, engine, leftBy: leftBy) }
     compare.subject = .roots(roots, beginsRound: beginsRound)
     var again = question
     again.body = .compare(compare)
@@ -67,8 +69,9 @@ extension Node where Disk: ~Copyable {
 
   /// What rounds compare: values alone (rule AAE, Docs/DeleteProtocol.md). Tombstones travel by the feed, and one that was
   /// forgotten here is not to come back from where it waits still.
-  func roundRoot(_ store: StoreID, _ engine: Engine) -> TreeHash {
-    engine.treeRoot(store).compared(valuesOnly: comparesValuesOnly)
+  /// - Parameter minute: Of who has asked: values that have left by then count on neither side (rule EXPIRY).
+  func roundRoot(_ store: StoreID, _ engine: Engine, leftBy minute: UInt64) -> TreeHash {
+    engine.treeRoot(store, leftBy: minute).compared(valuesOnly: comparesValuesOnly)
   }
 
   var comparesValuesOnly: Bool { options.rules.hold(.valuesOnly) }
@@ -79,6 +82,7 @@ extension Node where Disk: ~Copyable {
       let line = exchanges.lines.firstIndex(where: { $0.node == node && $0.question?.operation == reply.operation })
     else { return false }
     let asked = exchanges.lines[line].asked
+    let leftBy = exchanges.lines[line].question?.leftBy ?? 0
     switch reply.outcome {
     case .roots(let answers):
       exchanges.lines[line].question = nil
@@ -87,7 +91,7 @@ extension Node where Disk: ~Copyable {
         return true
       }
       for (pair, answer) in zip(asked, answers) {
-        take(answer, of: pair, isLook: !exchanges.lines[line].beginsRound, at: now)
+        take(answer, of: pair, isLook: !exchanges.lines[line].beginsRound, leftBy: leftBy, at: now)
       }
     case .refused(let refusal):
       if exchanges.lines[line].question?.postpone(refusal, at: now.instant) ?? false { return true }
@@ -110,14 +114,16 @@ extension Node where Disk: ~Copyable {
     for pair in exchanges.lines[line].asked where exchanges.pairs[pair].phase == phase { failRound(pair, reason) }
   }
 
-  private mutating func take(_ answer: RootAnswer, of pair: Int, isLook: Bool, at now: Moment) {
+  private mutating func take(
+    _ answer: RootAnswer, of pair: Int, isLook: Bool, leftBy: UInt64, at now: Moment
+  ) {
     // The pair may have gone another way since.
     guard exchanges.pairs[pair].phase == (isLook ? .settling : .idle) else { return }
     switch answer.verdict {
     case .refused(let refusal): failRound(pair, describe(.refused(refusal), of: exchanges.pairs[pair].node))
     case .equal: completeRound(pair, isEqual: true, at: now)
     case .differs(let theirs):
-      let roots = engine.map { [roundRoot(exchanges.pairs[pair].store, $0), theirs] }
+      let roots = engine.map { [roundRoot(exchanges.pairs[pair].store, $0, leftBy: leftBy), theirs] }
       guard isLook else {
         makeDue(pair)
         exchanges.pairs[pair].roots = roots
@@ -169,14 +175,14 @@ extension Node where Disk: ~Copyable {
   }
 
   /// What this node is about, with a peer that has this root.
-  func activity(_ theirs: StoreRoot, with node: NodeID) -> RootAnswer.Activity {
+  func activity(_ theirs: StoreRoot, leftBy: UInt64, with node: NodeID) -> RootAnswer.Activity {
     guard let index = exchanges.index(theirs.store, node) else { return .none }
     let pair = exchanges.pairs[index]
     switch pair.phase {
     case .idle: return .none
     case .due, .running: return .looking
     case .settling:
-      let roots = engine.map { [roundRoot(theirs.store, $0), theirs.root] }
+      let roots = engine.map { [roundRoot(theirs.store, $0, leftBy: leftBy), theirs.root] }
       return pair.passes < Self.passesMax && pair.roots != roots ? .waiting : .none
     }
   }
@@ -244,6 +250,9 @@ extension TreeHash {
 }
 
 extension ExchangeQuestion {
+  /// The minute that it names, of a comparison.
+  fileprivate var leftBy: UInt64 { if case .compare(let compare) = body { compare.leftBy } else { 0 } }
+
   /// A refusal that passes: the question is asked again, as often as one that is lost. - Returns: Whether it is.
   mutating func postpone(_ refusal: Refusal, at now: Instant) -> Bool {
     let passes = refusal == .overloaded || refusal == .notReady || refusal == .unvalidated

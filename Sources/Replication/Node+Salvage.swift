@@ -256,8 +256,8 @@ extension Node where Disk: ~Copyable {
     case .refused(let disk):
       waitForSalvage(work.store, describe(.refused(refusal(disk)), of: own.id), at: now)
       return false
-    // Purged here while it was filled, or by the others: a tombstone says nothing any more.
-    case .belowFloor where record.version.isTombstone: break
+    // Purged here while it was filled, or by the others: a tombstone says nothing any more, nor does what would be one.
+    case .belowFloor where isBuriable(record.version, at: now): break
     case .belowFloor: return putAside(record, hash, work, warm, at: now)
     }
     return true

@@ -79,7 +79,7 @@ extension Node where Disk: ~Copyable {
         stalePushes.entries[index].pull = nil
         stalePushes.entries[index].answers = answers
       }
-      if let answers = stalePushes.entries[index].answers { settle(index, answers, engine) }
+      if let answers = stalePushes.entries[index].answers { settle(index, answers, engine, at: now) }
     }
     var asking = stalePushes.entries.count { $0.pull != nil }
     var hasAnswer = false
@@ -108,7 +108,7 @@ extension Node where Disk: ~Copyable {
     case refused(Refusal)
   }
 
-  private mutating func settle(_ index: Int, _ answers: ValidatedPull, _ engine: Engine) {
+  private mutating func settle(_ index: Int, _ answers: ValidatedPull, _ engine: Engine, at now: Moment) {
     let push = stalePushes.entries[index].push
     let node = stalePushes.entries[index].node
     let move: Move
@@ -116,7 +116,7 @@ extension Node where Disk: ~Copyable {
       move = .refused(refusal)
     } else {
       do throws(StorageError) {
-        move = try judge(index, answers, engine)
+        move = try judge(index, answers, engine, at: now)
       } catch {
         move = .refused(refusal(of: push.store, error))
       }
@@ -146,7 +146,7 @@ extension Node where Disk: ~Copyable {
   }
 
   private mutating func judge(
-    _ index: Int, _ answers: ValidatedPull, _ engine: Engine
+    _ index: Int, _ answers: ValidatedPull, _ engine: Engine, at now: Moment
   ) throws(StorageError) -> Move {
     let entry = stalePushes.entries[index]
     let push = entry.push
@@ -179,14 +179,14 @@ extension Node where Disk: ~Copyable {
     case .belowFloor:
       if newest != nil { return .again }
       guard answers.isValid || !options.rules.hold(.validatedPull) else { return .retry }
-      return drop(index, warm)
+      return drop(index, warm, at: now)
     }
   }
 
   /// Every owner has said that it lacks the key: what was pushed was deleted and purged, or all who held it lost it.
-  private mutating func drop(_ index: Int, _ warm: WarmBytes?) -> Move {
+  private mutating func drop(_ index: Int, _ warm: WarmBytes?, at now: Moment) -> Move {
     let entry = stalePushes.entries[index]
-    if entry.push.kind == .handoff, !entry.push.version.isTombstone {
+    if entry.push.kind == .handoff, !isBuriable(entry.push.version, at: now) {
       switch quarantine(
         entry.push.version, key: entry.push.key.encoded, hash: entry.hash, warm: warm)
       {

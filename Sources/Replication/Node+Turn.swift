@@ -21,6 +21,7 @@ extension Node where Disk: ~Copyable {
     reviewPeers(at: now)
     greetAndProbe(at: now)
     reviewLists(at: now)
+    reviewExpiries(at: now)
     reviewFeeds(at: now)
     reviewHandoffs(at: now)
     reviewExchanges(at: now)

@@ -49,7 +49,7 @@ struct ValidatedPull: Sendable {
           newest.append(record)
           continue
         }
-        if newest[index].version.stamp < record.version.stamp { newest[index] = record }
+        if newest[index].version.rank < record.version.rank { newest[index] = record }
       }
     }
     return newest.sorted { $0.key.lexicographicallyPrecedes($1.key) }

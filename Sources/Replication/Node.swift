@@ -33,6 +33,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   let headsAtStart: [StoreID: (incarnation: Identity128, head: UInt64)]
   var genesis = GenesisTable()
   var feeds: FeedTable
+  var burials = BurialTable()
   /// Pings for other nodes that are not answered yet.
   var relays: [PingRelay] = []
 
@@ -198,6 +199,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     if stopReason == nil, continueExchanges(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueStalePushes(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueSalvage(at: now) { batch.wantsTurn = true }
+    if stopReason == nil, continueBurials(at: now) { batch.wantsTurn = true }
     if stopReason == nil, continueFeeds(at: now) { batch.wantsTurn = true }
     if stopReason == nil { continueScrub(at: now) }
     if stopReason == nil, let engine {
@@ -235,7 +237,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   package var operationsInProgress: Int {
     clientOperations + answeredWrites + (merges.isActive ? 1 : 0) + (snapshotWaiter == nil ? 0 : 1)
       + (handoffs.isActive ? 1 : 0) + (exchanges.isActive ? 1 : 0) + (stalePushes.entries.isEmpty ? 0 : 1)
-      + (salvage == nil ? 0 : 1) + (isFeeding ? 1 : 0)
+      + (salvage == nil ? 0 : 1) + (isFeeding ? 1 : 0) + (burials.lines.isEmpty ? 0 : 1)
   }
 
   /// Of them those that somebody waits for.

@@ -69,6 +69,8 @@ final class WriteOperation {
   // Nothing here hands one of these to a function that could reach it by another way.
   @safe @exclusivity(unchecked) var intent: Intent
   @safe @exclusivity(unchecked) var version: StoredVersion
+  /// Of a put: with the stamp it says when the version expires.
+  let lifetime: Lifetime
   @safe @exclusivity(unchecked) var isStamped: Bool
   @safe @exclusivity(unchecked) var progress: WriteProgress
   /// This node's own copy is in its log, and the others have been sent theirs.
@@ -77,7 +79,8 @@ final class WriteOperation {
 
   init(
     origin: Origin, key: ObjectKey, hash: UInt64, store: StoreID, configID: UInt64, deadline: Instant,
-    movesOnAt: Instant, intent: Intent, version: StoredVersion, isStamped: Bool, progress: WriteProgress
+    movesOnAt: Instant, intent: Intent, version: StoredVersion, lifetime: Lifetime = .unlimited, isStamped: Bool,
+    progress: WriteProgress
   ) {
     self.origin = origin
     self.key = key
@@ -88,6 +91,7 @@ final class WriteOperation {
     self.movesOnAt = movesOnAt
     self.intent = intent
     self.version = version
+    self.lifetime = lifetime
     self.isStamped = isStamped
     self.progress = progress
   }
@@ -102,6 +106,7 @@ final class WriteOperation {
     quorum.pw = .count(self.quorum.pw)
     guard let deletion else {
       var put = PutRequest(key: key, payload: version.value)
+      put.lifetime = lifetime
       put.quorum = quorum
       return .put(put)
     }
@@ -144,6 +149,8 @@ final class GetOperation {
     /// Nil: it has none.
     let stamp: Stamp?
     let isTombstone: Bool
+    /// Of a value.
+    let expiry: Expiry
     let isOwner: Bool
     /// Of its store, where it has none.
     let floor: Stamp
@@ -151,6 +158,8 @@ final class GetOperation {
     let validatedWith: UInt16
     /// How many answers the read had when this came.
     let arrival: Int
+
+    var rank: Rank { Rank(stamp ?? .zero, isTombstone: isTombstone) }
   }
 
   let session: SessionID
@@ -290,4 +299,6 @@ enum PendingRead: Sendable {
   case feedAnswer(NodeID)
   /// A tombstone of this store that may be forgotten.
   case purge(StoreID)
+  /// An expired value of this store.
+  case burial(StoreID)
 }

@@ -183,19 +183,38 @@ struct PeerTable: Sendable {
   /// True when this node's wall clock disagrees with the median of all clocks that are known, its own among them. The
   /// references are kept against the monotonic clock, so that a jump of our own wall clock shows at once.
   func clockIsInDoubt(at now: Moment) -> Bool {
+    clockError(at: now).magnitude > UInt64(PeerTable.clockDriftMillisecondsMax)
+  }
+
+  /// What the clocks of the others say that is missing in ours, milliseconds; 0 where they are too few to say.
+  private func clockError(at now: Moment) -> Int64 {
     var offsets: [Int64] = [0]
     for peer in peers {
       if let offset = clockOffset(peer, at: now) { offsets.append(offset) }
     }
-    guard offsets.count > 2 else { return false }
+    guard offsets.count > 2 else { return 0 }
     offsets.sort()
     let middle = offsets.count / 2
     // Between two middles the one nearer to our own clock decides: no majority says that we are wrong.
-    let median =
-      offsets.count % 2 == 1
+    return offsets.count % 2 == 1
       ? offsets[middle]
       : (offsets[middle - 1].magnitude < offsets[middle].magnitude ? offsets[middle - 1] : offsets[middle])
-    return median.magnitude > UInt64(PeerTable.clockDriftMillisecondsMax)
+  }
+
+  /// The time by which it is judged whether a value has expired: of our own clock, or, where that is in doubt, of the
+  /// others'.
+  func judgingMilliseconds(at now: Moment) -> UInt64 {
+    let error = clockError(at: now)
+    guard error.magnitude > UInt64(PeerTable.clockDriftMillisecondsMax) else { return now.wallMilliseconds }
+    return error > 0
+      ? now.wallMilliseconds &+ error.magnitude : now.wallMilliseconds - min(now.wallMilliseconds, error.magnitude)
+  }
+
+  /// Whether our clock is good enough for what cannot be taken back (rule EXPIRY): it is not in doubt, and a majority of
+  /// all nodes, ourselves included, are no farther from it than two good clocks can be.
+  func clockIsTrusted(at now: Moment) -> Bool {
+    let agreeing = peers.count { clockOffset($0, at: now).map { $0.magnitude <= Expiry.clocksApartMax } ?? false }
+    return 2 * (agreeing + 1) > peers.count + 1 && !clockIsInDoubt(at: now)
   }
 
   /// The peer's wall clock minus ours, milliseconds.

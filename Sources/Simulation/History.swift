@@ -127,7 +127,7 @@ package struct History: Sendable {
     case (_, .failed(let failure)):
       counts.failed += 1
       check(failure, of: operation, at: time)
-    case (.get, .object(let stamp, let payload)):
+    case (.get, .object(let stamp, let payload, _)):
       note(ledger.see(key: operation.key, stamp: stamp, payload: payload, at: time))
       checkDeleted(stamp, asked, isSloppy: isSloppy, at: time)
       checkRead(stamp, asked, isSloppy: isSloppy, at: time)
@@ -155,7 +155,7 @@ package struct History: Sendable {
   /// The versions that an answer names, for the checker of listings.
   private mutating func note(_ response: ClientResponse, of operation: Operation) {
     switch response {
-    case .object(let stamp, _), .stored(let stamp):
+    case .object(let stamp, _, _), .stored(let stamp):
       listings.saw(key: operation.key, stamp: stamp, isTombstone: false)
     case .deleted(let stamp), .notFound(let stamp?):
       listings.saw(key: operation.key, stamp: stamp, isTombstone: true)

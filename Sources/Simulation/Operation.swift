@@ -128,7 +128,7 @@ extension ClientResponse {
   /// Of the version that the answer names.
   var stamp: Stamp? {
     switch self {
-    case .object(let stamp, _), .stored(let stamp), .deleted(let stamp): stamp
+    case .object(let stamp, _, _), .stored(let stamp), .deleted(let stamp): stamp
     case .notFound(let tombstone): tombstone
     case .failed: nil
     }

@@ -229,7 +229,7 @@ extension Simulator {
     case nil: report(.unavailable, "all is calm, and \(text) was not answered")
     case .failed where findsDamage(): return
     case .failed(let failure)?: report(.unavailable, "all is calm, and \(text) failed: \(failure)")
-    case .object(let stamp, _)?: agree(proof, on: stamp, text)
+    case .object(let stamp, _, _)?: agree(proof, on: stamp, text)
     // The tombstone may have been forgotten between two reads.
     case .notFound?: agree(proof, on: .zero, text)
     case .stored?, .deleted?: agreement = nil

@@ -187,7 +187,7 @@ extension Simulator {
     case .readReply(let reply):
       switch reply.outcome {
       case .found(let version): "read reply \(reply.operation): \(describe(version))"
-      case .digest(let stamp, let isTombstone):
+      case .digest(let stamp, let isTombstone, _):
         "read reply \(reply.operation): \(isTombstone ? "tombstone" : "value") at \(stamp)"
       case .absent: "read reply \(reply.operation): absent"
       case .refused(let refusal): "read reply \(reply.operation): refused, \(refusal)"

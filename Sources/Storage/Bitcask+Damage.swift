@@ -101,7 +101,8 @@ extension Bitcask {
   ) -> DamageNote {
     let file = dataFiles[index]
     let record = entry.map {
-      DamageNote.Record(hash: $0.hash, stamp: $0.stamp, isTombstone: $0.isTombstone, tsn: $0.tsn)
+      DamageNote.Record(
+        hash: $0.hash, stamp: $0.stamp, isTombstone: $0.isTombstone, tsn: $0.tsn, expiry: $0.expiry)
     }
     let note = DamageNote(
       store: id, incarnation: manifest.incarnation, fileID: file.id, offset: offset, byteCount: byteCount,
@@ -161,7 +162,11 @@ extension Bitcask {
     }
     let known = try keys(of: record.hash, besides: slot, on: &files)
     let candidates = versions.filter { options.hash($0.key) == record.hash && !known.contains($0.key) }
-    let best = candidates.max { $0.version.stamp < $1.version.stamp }
+    var best = candidates.max { $0.version.rank < $1.version.rank }
+    // What was buried here stays so (rule EXPIRY), whoever has not done that yet.
+    if record.isTombstone, let found = best, found.version.stamp == record.stamp {
+      best?.version = StoredVersion(stamp: record.stamp, isTombstone: true, value: [])
+    }
     let isWhole = best.map { $0.version.stamp >= record.stamp } ?? false
     guard isWhole || isFinal else { return .insufficient }
     guard let best else {
@@ -178,8 +183,8 @@ extension Bitcask {
       file: file, offset: dataFiles[file].length, byteCount: byteCount, isTombstone: best.version.isTombstone,
       digest: best.version.stamp.digest)
     removeLive(Int(note.byteCount), from: keydir.location(at: slot).file)
-    uncount(record.hash, record.stamp, tsn: record.tsn, isTombstone: record.isTombstone)
-    count(record.hash, best.version.stamp, tsn: tsn, isTombstone: best.version.isTombstone)
+    uncount(record.hash, record.stamp, tsn: record.tsn, isTombstone: record.isTombstone, record.expiry)
+    count(record.hash, best.version.stamp, tsn: tsn, isTombstone: best.version.isTombstone, best.version.expiry)
     keydir.replace(at: slot, with: location)
     self.note(best.version, tsn: tsn, byteCount: byteCount, in: file)
     damages.settle(note, isWhole ? .repaired : .lost)
@@ -190,7 +195,7 @@ extension Bitcask {
   /// floor, and what was asked for before creates nothing (rules FLOOR and GUARD).
   private func giveUp(_ slot: Keydir.Position, _ record: DamageNote.Record, _ note: DamageNote) {
     removeLive(Int(note.byteCount), from: keydir.location(at: slot).file)
-    uncount(record.hash, record.stamp, tsn: record.tsn, isTombstone: record.isTombstone)
+    uncount(record.hash, record.stamp, tsn: record.tsn, isTombstone: record.isTombstone, record.expiry)
     keydir.remove(at: slot)
     hasStaleManifest = true
     guard record.isTombstone else { return }

@@ -74,7 +74,7 @@ extension Bitcask {
     let value = key.upperBound..<key.upperBound + header.valueLength
     return Hint(
       key: Array(chunk[key]),
-      version: StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: Array(chunk[value])),
+      version: StoredVersion(header, value: Array(chunk[value])),
       place: HintPlace(
         incarnation: manifest.incarnation, hash: hash, file: dataFiles[index].id, offset: offset,
         byteCount: header.byteCount, isTombstone: header.isTombstone))

@@ -318,8 +318,8 @@ extension Bitcask {
     case cold(ColdRead)
   }
 
-  /// Which files that stay may hold the key at a lower stamp: those whose lowest stamp is lower and whose hint has the
-  /// key's hash, or that have no hint to ask. One is enough to keep the tombstone. An older tombstone is such a version
+  /// Which files that stay may hold the key at a lower stamp, or the expired value whose place the tombstone took: those
+  /// whose lowest stamp is not above and whose hint has the key's hash, or that have no hint to ask. One is enough to keep the tombstone. An older tombstone is such a version
   /// too: counting again after a restart, it would hide from rule FLOOR that the key is not there. The outputs of this merge
   /// are not asked: the tombstone was there before the merge began, so no lower version counted; and an older tombstone
   /// that was taken over because a file was in its way has the same file in the way of this one.
@@ -330,7 +330,7 @@ extension Bitcask {
       let file = dataFiles[index]
       // Where every record counts, none is a lower version of anything.
       guard !file.isRetired, file.liveRecords < file.records, let lowest = file.recordStamps?.lowerBound,
-        lowest < stamp, !run.inputs.contains(file.id), !run.outputs.contains(file.id)
+        lowest <= stamp, !run.inputs.contains(file.id), !run.outputs.contains(file.id)
       else { continue }
       switch try ask(index, hash, &run, warm: warm, on: &files) {
       case .cannotHold: continue

@@ -125,6 +125,6 @@ extension PulledRecord {
     let value = header.valueOffset..<header.valueOffset + header.valueLength
     self.init(
       key: Array(bytes[header.keyOffset..<header.valueOffset]),
-      version: StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: Array(bytes[value])))
+      version: StoredVersion(header, value: Array(bytes[value])))
   }
 }

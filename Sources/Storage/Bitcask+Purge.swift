@@ -13,6 +13,7 @@ extension Bitcask {
     let tsn: UInt64
     let byteCount: Int
     let isTombstone: Bool
+    let expiry: Expiry
 
     init(_ header: RecordHeader, hash: UInt64) {
       self.hash = hash
@@ -20,6 +21,7 @@ extension Bitcask {
       tsn = header.tsn
       byteCount = header.byteCount
       isTombstone = header.isTombstone
+      expiry = header.expiry
     }
 
     init(_ entry: FeedIndex.Entry, byteCount: Int) {
@@ -28,6 +30,7 @@ extension Bitcask {
       tsn = entry.tsn
       self.byteCount = byteCount
       isTombstone = true
+      expiry = .never
     }
   }
 
@@ -48,7 +51,7 @@ extension Bitcask {
   /// Takes the tombstone out of the keydir and the feed, and raises the floor above it.
   func forget(_ position: Keydir.Position, _ record: Forgotten) {
     removeLive(record.byteCount, from: keydir.location(at: position).file)
-    uncount(record.hash, record.stamp, tsn: record.tsn, isTombstone: record.isTombstone)
+    uncount(record.hash, record.stamp, tsn: record.tsn, isTombstone: record.isTombstone, record.expiry)
     keydir.remove(at: position)
     purges.note(record.hash)
     manifest.floor = max(manifest.floor, record.stamp)

@@ -4,7 +4,7 @@ import Primitives
 // Opening a store: which files are its own, what of each is whole, and which record of every key is the newest.
 // Below a synced length nothing may be missing or changed: if it is, the store is fenced and its files stay as they
 // are. Behind it, the first bytes that are no record end the file (nothing behind them was ever acknowledged as
-// durable by this file) and are cut off. The highest stamp wins, whatever file it stands in.
+// durable by this file) and are cut off. The highest stamp wins, whatever file it stands in, and of one stamp the tombstone.
 
 /// What opening one store did.
 struct StoreRecovery {
@@ -292,10 +292,10 @@ extension Bitcask {
     while let candidate = position {
       let (bytes, header) = try record(at: keydir.location(at: candidate), on: &files)
       if Array(bytes[header.keyOffset..<header.valueOffset]) == key {
-        guard entry.stamp > header.stamp else { return }
+        guard entry.rank > header.rank else { return }
         let file = keydir.location(at: candidate).file
         removeLive(header.byteCount, from: file)
-        uncount(entry.hash, header.stamp, tsn: header.tsn, isTombstone: header.isTombstone)
+        uncount(entry.hash, header.stamp, tsn: header.tsn, isTombstone: header.isTombstone, header.expiry)
         return place(entry, in: index, replacing: candidate)
       }
       position = keydir.next(after: candidate, entry.hash)
@@ -316,7 +316,7 @@ extension Bitcask {
       keydir.insert(entry.hash, location(entry, in: index))
     }
     addLive(entry.byteCount, to: index)
-    count(entry.hash, entry.stamp, tsn: entry.tsn, isTombstone: entry.isTombstone)
+    count(entry.hash, entry.stamp, tsn: entry.tsn, isTombstone: entry.isTombstone, entry.expiry)
   }
 
   // MARK: What is cut

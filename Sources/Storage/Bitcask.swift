@@ -62,6 +62,8 @@ package final class Bitcask {
   /// The tombstones that count, in the order of the feed. That of a store of hints is empty: nobody is told of it.
   @safe @exclusivity(unchecked) var feed = FeedIndex()
   var feedHead = FeedHead()
+  /// The values that count and expire. That of a store of hints is empty.
+  @safe @exclusivity(unchecked) var expiries = ExpiryIndex()
   /// What was forgotten lately, for pulls that are under way.
   var purges = PurgeRing()
   /// Of the records that count, in all data files.
@@ -118,7 +120,10 @@ package final class Bitcask {
     case .record(let position, _, let header):
       let location = keydir.location(at: position)
       let isSynced = location.offset < dataFiles[location.file].syncedLength
-      if header.stamp == version.stamp { return .equal(isSynced: isSynced) }
+      // Of one stamp the tombstone of an expired value wins, and never goes back (rule EXPIRY).
+      if header.stamp == version.stamp, !(version.isTombstone && header.expiry != .never) {
+        return .equal(isSynced: isSynced)
+      }
       if header.stamp > version.stamp { return .newer(header.stamp, isSynced: isSynced) }
       replaced = (position, location, header)
     }
@@ -133,12 +138,12 @@ package final class Bitcask {
       digest: version.stamp.digest)
     if let (position, old, header) = replaced {
       removeLive(header.byteCount, from: old.file)
-      uncount(hash, header.stamp, tsn: header.tsn, isTombstone: header.isTombstone)
+      uncount(hash, header.stamp, tsn: header.tsn, isTombstone: header.isTombstone, header.expiry)
       keydir.replace(at: position, with: location)
     } else {
       keydir.insert(hash, location)
     }
-    count(hash, version.stamp, tsn: tsn, isTombstone: version.isTombstone)
+    count(hash, version.stamp, tsn: tsn, isTombstone: version.isTombstone, version.expiry)
     note(version, tsn: tsn, byteCount: byteCount, in: file)
     if version.isTombstone, !id.isHints { feed.noteKey(key, at: tsn) }
     return .appended(start..<buffer.count, fileID: dataFiles[file].id)
@@ -153,7 +158,7 @@ package final class Bitcask {
     case .absent: return .absent
     case .record(_, var bytes, let header):
       Bitcask.keepValue(of: &bytes, header)
-      return .found(StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: bytes))
+      return .found(StoredVersion(header, value: bytes))
     }
   }
 
@@ -197,24 +202,30 @@ package final class Bitcask {
 
   /// A record counts from now on.
   /// - Parameter tsn: Of a tombstone.
-  @inline(__always) func count(_ hash: UInt64, _ stamp: Stamp, tsn: UInt64, isTombstone: Bool) {
+  @inline(__always) func count(
+    _ hash: UInt64, _ stamp: Stamp, tsn: UInt64, isTombstone: Bool, _ expiry: Expiry
+  ) {
     if isTombstone {
       tombstones += 1
       if !id.isHints { feed.insert(tsn: tsn, hash: hash, stamp: stamp) }
     } else {
       keysLive += 1
+      if expiry != .never, !id.isHints { expiries.insert(expiry, hash: hash, stamp: stamp) }
     }
     tree.toggle(hash, stamp, isTombstone: isTombstone)
   }
 
   /// A record counts no more.
-  @inline(__always) func uncount(_ hash: UInt64, _ stamp: Stamp, tsn: UInt64, isTombstone: Bool) {
+  @inline(__always) func uncount(
+    _ hash: UInt64, _ stamp: Stamp, tsn: UInt64, isTombstone: Bool, _ expiry: Expiry
+  ) {
     if isTombstone {
       tombstones -= 1
       // Without the rule the feed goes on knowing what was superseded, and forgets whatever has taken its place.
       if options.rules.hold(.exactPurge) { feed.remove(tsn: tsn, hash: hash, stamp: stamp) }
     } else {
       keysLive -= 1
+      if expiry != .never, !id.isHints { expiries.remove(expiry, hash: hash, stamp: stamp) }
     }
     tree.toggle(hash, stamp, isTombstone: isTombstone)
   }
@@ -237,6 +248,7 @@ package final class Bitcask {
     damages.removeAll()
     feed = FeedIndex()
     feed.settle()
+    expiries = ExpiryIndex()
     active = nil
     liveBytes = 0
   }

@@ -14,6 +14,7 @@ package struct DamageNote: Equatable, Sendable {
     package let isTombstone: Bool
     /// A tombstone's place in the feed.
     let tsn: UInt64
+    let expiry: Expiry
   }
 
   package let store: StoreID

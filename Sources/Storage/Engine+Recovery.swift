@@ -178,7 +178,7 @@ extension Engine {
     }
     let key = Array(chunk[offset + header.keyOffset..<offset + header.valueOffset])
     let value = Array(chunk[offset + header.valueOffset..<offset + header.valueOffset + header.valueLength])
-    let version = StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: value)
+    let version = StoredVersion(header, value: value)
     if header.tsn > store.manifest.tsnHead {
       // Durable once, so never to be given again, even when the record loses to one that is in a data file already.
       store.manifest.tsnHead = header.tsn

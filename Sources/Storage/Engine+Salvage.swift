@@ -29,7 +29,7 @@ struct SalvageRun {
   var open: (index: Int, handle: FileID)?
   /// Files that are done with, to be closed when nobody can be reading them any more.
   var closing: [FileID] = []
-  var newest: [Name: Stamp] = [:]
+  var newest: [Name: Rank] = [:]
   /// Bytes of would-be records that the search for whole ones in this file may still look at.
   var searchLeft = SalvageScan.searchBytesMax
 }
@@ -261,13 +261,13 @@ extension SalvageRun {
     let key = Array(chunk[at + header.keyOffset..<at + header.valueOffset])
     let name = Name(hash: hash(key), checksum: crc32c(key))
     guard isSecondPass else {
-      newest[name] = max(newest[name] ?? .zero, header.stamp)
+      newest[name] = newest[name].map { max($0, header.rank) } ?? header.rank
       return nil
     }
-    guard newest[name].map({ $0 <= header.stamp }) ?? true else { return nil }
+    guard newest[name].map({ $0 <= header.rank }) ?? true else { return nil }
     let value = at + header.valueOffset..<at + header.valueOffset + header.valueLength
     return PulledRecord(
       key: key,
-      version: StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: Array(chunk[value])))
+      version: StoredVersion(header, value: Array(chunk[value])))
   }
 }

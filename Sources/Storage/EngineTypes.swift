@@ -41,10 +41,13 @@ package struct StoredVersion: Equatable, Sendable {
   package var isTombstone: Bool
   /// Opaque to the engine; empty for a tombstone.
   package var value: [UInt8]
-  package init(stamp: Stamp, isTombstone: Bool, value: [UInt8]) {
+  /// Of a value; a tombstone never expires.
+  package var expiry: Expiry
+  package init(stamp: Stamp, isTombstone: Bool, value: [UInt8], expiry: Expiry = .never) {
     self.stamp = stamp
     self.isTombstone = isTombstone
     self.value = value
+    self.expiry = expiry
   }
 }
 

@@ -75,7 +75,9 @@ package struct HashTree: Equatable, Sendable {
     stride(from: 0, to: words.count, by: 2).map { TreeHash(values: words[$0], tombstones: words[$0 + 1]) }
   }
 
-  package var root: TreeHash {
+  package var root: TreeHash { HashTree.root(of: segments) }
+
+  static func root(of segments: [TreeHash]) -> TreeHash {
     var root = TreeHash.empty
     for (number, segment) in segments.enumerated() {
       root.values ^= HashTree.rootShare(segment.values, number)

@@ -50,7 +50,7 @@ extension HintFile {
     return scan.stop == .end ? (header, entries) : nil
   }
 
-  /// Of entries that stand for the same key only that with the highest stamp stays. Equal hashes do not make equal
+  /// Of entries that stand for the same key only that of the highest rank stays. Equal hashes do not make equal
   /// keys: the records decide.
   static func keepNewest<FS: FileSystem & ~Copyable>(
     _ entries: inout [HintEntry], data: FileID, salt: UInt32, on files: inout FS
@@ -68,7 +68,7 @@ extension HintFile {
       if !isAlone {
         let key = try readKey(entry, data: data, salt: salt, on: &files)
         if let same = keys.firstIndex(of: key) {
-          if entry.stamp > entries[groupStart + same].stamp { entries[groupStart + same] = entry }
+          if entry.rank > entries[groupStart + same].rank { entries[groupStart + same] = entry }
           continue
         }
         keys.append(key)
@@ -126,6 +126,7 @@ extension HintHeader {
     records += 1
     highestTime = max(highestTime, entry.stamp.time)
     if entry.isTombstone { tsnMax = max(tsnMax, entry.tsn) }
+    if entry.expiry != .never { hasExpiry = true }
     let range = recordStamps ?? entry.stamp...entry.stamp
     recordStamps = min(range.lowerBound, entry.stamp)...max(range.upperBound, entry.stamp)
   }

@@ -11,11 +11,13 @@ import Primitives
 /// `dataSalt` is the checksum of the data file's header: it binds cluster, node, store, incarnation and file id. Length
 /// and checksum of the last record bind the bytes: a file that was cut, or cut and continued, does not fit. A flipped
 /// bit in between is not seen here; reading the record sees it. The checksums of the blocks let one block be believed
-/// without reading the others (`HintLookup`).
+/// without reading the others (`HintLookup`). A hint that knows a value that expires is version 3: to a release that
+/// knows of none it is no hint, and the data file is what that release then refuses.
 struct HintHeader: Equatable {
   static let byteCount = 112
   private static let magic = Array("CairnHnt".utf8)
   private static let version: UInt32 = 2
+  private static let versionWithExpiry: UInt32 = 3
 
   var dataSalt: UInt32 = 0
   /// The data file's bytes that the entries cover.
@@ -30,11 +32,13 @@ struct HintHeader: Equatable {
   /// Records that the covered bytes hold, superseded ones included.
   var records: UInt64 = 0
   var count: UInt64 = 0
+  /// Some record that it covers expires.
+  var hasExpiry = false
   var entriesChecksum: UInt32 = 0
 
   func encoded() -> [UInt8] {
     var bytes = HintHeader.magic
-    bytes.appendLittleEndian(HintHeader.version)
+    bytes.appendLittleEndian(hasExpiry ? HintHeader.versionWithExpiry : HintHeader.version)
     bytes.appendLittleEndian(dataSalt)
     bytes.appendLittleEndian(dataLength)
     bytes.appendLittleEndian(lastOffset)
@@ -56,7 +60,8 @@ struct HintHeader: Equatable {
       crc32c(bytes, 0..<108) == bytes.littleEndian(UInt32.self, at: 108)
     else { return nil }
     var reader = ByteReader(bytes, from: 8)
-    guard reader.read(UInt32.self) == HintHeader.version, let salt = reader.read(UInt32.self),
+    guard let version = reader.read(UInt32.self),
+      version == HintHeader.version || version == HintHeader.versionWithExpiry, let salt = reader.read(UInt32.self),
       let length = reader.read(UInt64.self), let lastOffset = reader.read(UInt64.self),
       let lastChecksum = reader.read(UInt32.self), let flags = reader.read(UInt32.self), flags <= 1,
       let low = reader.readStamp(), let high = reader.readStamp(), low <= high,
@@ -68,6 +73,7 @@ struct HintHeader: Equatable {
     recordStamps = flags == 1 ? low...high : nil
     (highestTime, tsnMax, hashProbe) = (HybridTime(time), tsn, probe)
     (self.records, self.count) = (records, count)
+    hasExpiry = version == HintHeader.versionWithExpiry
     entriesChecksum = entries
   }
 }
@@ -90,7 +96,7 @@ extension HintHeader {
 }
 
 /// Little-endian, 40 bytes: hash u64 | offset in 8-byte units u32 | length in 8-byte units u32 | time u64 | actor u32
-/// | flags u32 (1 tombstone) | tsn u64.
+/// | flags u32 (1 tombstone, 2 expires) | tsn u64, or the expiry u64 of a value.
 struct HintEntry: Equatable {
   static let byteCount = 40
   var hash: UInt64
@@ -99,14 +105,20 @@ struct HintEntry: Equatable {
   var stamp: Stamp
   var isTombstone: Bool
   var tsn: UInt64
+  var expiry = Expiry.never
+
+  var rank: Rank { Rank(stamp, isTombstone: isTombstone) }
+  private static let tombstoneFlag: UInt32 = 1
+  private static let expiryFlag: UInt32 = 2
 
   func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(hash)
     bytes.appendLittleEndian(UInt32(offset >> 3))
     bytes.appendLittleEndian(UInt32(byteCount >> 3))
     stamp.append(to: &bytes)
-    bytes.appendLittleEndian(UInt32(isTombstone ? 1 : 0))
-    bytes.appendLittleEndian(tsn)
+    let expires = expiry != .never
+    bytes.appendLittleEndian(isTombstone ? HintEntry.tombstoneFlag : expires ? HintEntry.expiryFlag : 0)
+    bytes.appendLittleEndian(expires ? expiry.milliseconds : tsn)
   }
 
   /// The entry at `offset` of the buffer, which holds it whole.
@@ -118,8 +130,11 @@ struct HintEntry: Equatable {
     self.offset = UInt64(load(UInt32.self, 8)) << 3
     byteCount = Int(load(UInt32.self, 12)) << 3
     stamp = Stamp(time: HybridTime(load(UInt64.self, 16)), actor: ActorID(load(UInt32.self, 24)))
-    isTombstone = load(UInt32.self, 28) & 1 != 0
-    tsn = load(UInt64.self, 32)
+    let flags = load(UInt32.self, 28)
+    isTombstone = flags & HintEntry.tombstoneFlag != 0
+    let expires = flags & HintEntry.expiryFlag != 0
+    tsn = expires ? 0 : load(UInt64.self, 32)
+    if expires { expiry = Expiry(milliseconds: load(UInt64.self, 32)) }
   }
 
   init(_ record: ScannedRecord, offset: UInt64) {
@@ -129,6 +144,7 @@ struct HintEntry: Equatable {
     stamp = record.header.stamp
     isTombstone = record.header.isTombstone
     tsn = record.header.tsn
+    expiry = record.header.expiry
   }
 }
 

@@ -38,12 +38,19 @@ package struct KeyEntry: Equatable, Sendable {
   package let hash: UInt64
   package let stamp: Stamp
   package let isTombstone: Bool
+  package let expiry: Expiry
+  package var rank: Rank { Rank(stamp, isTombstone: isTombstone) }
+
+  /// The key is not to be told to a client.
+  package func isGone(_ wallMilliseconds: UInt64) -> Bool { isTombstone || expiry.isPast(wallMilliseconds) }
+
   /// Where the key stands in the page's bytes.
   package let key: Range<Int>
 }
 
 /// Keys with their stamps, tombstones among them, ascending by hash. In memory as on the wire:
-/// `(hash u64 | time u64 | actor u32 | tombstone u8 | keyLength u32 | key)*`, little-endian.
+/// `(hash u64 | time u64 | actor u32 | flags u8 (1 tombstone, 2 expires) | keyLength u32 | [expiry u64] | key)*`,
+/// little-endian.
 package struct KeyPage: Equatable, Sendable {
   package private(set) var bytes: [UInt8] = []
   /// The hash at which the following page begins; nil when there is none.
@@ -54,6 +61,8 @@ package struct KeyPage: Equatable, Sendable {
   /// A page is ended when it holds this many bytes; the keys of one hash may carry it beyond.
   package static let bytesMax = 32 << 10
   private static let keyOffset = 25
+  private static let tombstoneFlag: UInt8 = 1
+  private static let expiryFlag: UInt8 = 2
 
   package init() {}
 
@@ -63,8 +72,10 @@ package struct KeyPage: Equatable, Sendable {
     bytes.appendLittleEndian(hash)
     bytes.appendLittleEndian(header.stamp.time.rawValue)
     bytes.appendLittleEndian(header.stamp.actor.rawValue)
-    bytes.append(header.isTombstone ? 1 : 0)
+    let expires = header.expiry != .never
+    bytes.append(header.isTombstone ? KeyPage.tombstoneFlag : expires ? KeyPage.expiryFlag : 0)
     bytes.appendLittleEndian(UInt32(header.keyLength))
+    if expires { bytes.appendLittleEndian(header.expiry.milliseconds) }
     bytes.append(contentsOf: record[header.keyOffset..<header.valueOffset])
   }
 
@@ -72,7 +83,9 @@ package struct KeyPage: Equatable, Sendable {
 
   /// The entry at `offset` and, in its `key.upperBound`, where the next one begins; nil at the end.
   package func entry(at offset: Int) -> KeyEntry? {
-    let start = offset + KeyPage.keyOffset
+    guard offset + KeyPage.keyOffset <= bytes.count else { return nil }
+    let expires = bytes[offset + 20] & KeyPage.expiryFlag != 0
+    let start = offset + KeyPage.keyOffset + (expires ? 8 : 0)
     guard start <= bytes.count else { return nil }
     return unsafe bytes.withUnsafeBytes { bytes in
       func load<T: FixedWidthInteger>(_: T.Type, _ field: Int) -> T {
@@ -80,7 +93,8 @@ package struct KeyPage: Equatable, Sendable {
       }
       let stamp = Stamp(time: HybridTime(load(UInt64.self, 8)), actor: ActorID(load(UInt32.self, 16)))
       return KeyEntry(
-        hash: load(UInt64.self, 0), stamp: stamp, isTombstone: load(UInt8.self, 20) != 0,
+        hash: load(UInt64.self, 0), stamp: stamp, isTombstone: load(UInt8.self, 20) & KeyPage.tombstoneFlag != 0,
+        expiry: expires ? Expiry(milliseconds: load(UInt64.self, 25)) : .never,
         key: start..<start + Int(load(UInt32.self, 21)))
     }
   }
@@ -96,7 +110,7 @@ package struct KeyPage: Equatable, Sendable {
     while offset < bytes.count {
       guard let entry = entry(at: offset), entry.key.upperBound <= bytes.count,
         entry.key.count <= StorageLimits.keyBytesMax, entry.hash >= last, entry.stamp.time < .ceiling,
-        bytes[offset + 20] <= 1, next.map({ entry.hash < $0 }) ?? true
+        bytes[offset + 20] <= KeyPage.expiryFlag, entry.expiry == .never || entry.expiry.isTime, next.map({ entry.hash < $0 }) ?? true
       else { return nil }
       last = entry.hash
       offset = entry.key.upperBound

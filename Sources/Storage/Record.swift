@@ -7,12 +7,13 @@ import Primitives
 
 /// The fixed part of a record. Little-endian, 28 bytes, then the rest:
 ///     crc32c u32 | keyLength u32 | valueLength u32 | flags u8 | kind u8 | reserved u16 | time u64 | actor u32
-///     | tsn u64 (tombstones) | key | value | zeros to a multiple of 8
+///     | tsn u64 (tombstones), or expiry u64 (values that expire) | key | value | zeros to a multiple of 8
 /// The checksum starts from the salt of the file that the record stands in.
 package struct RecordHeader: Equatable, Sendable {
   package static let fixedByteCount = 28
   static let tombstoneFlag: UInt8 = 1
-  static let knownFlags: UInt8 = tombstoneFlag
+  static let expiryFlag: UInt8 = 2
+  static let knownFlags: UInt8 = tombstoneFlag | expiryFlag
   static let versionKind: UInt8 = 1
 
   package var keyLength: Int
@@ -21,13 +22,32 @@ package struct RecordHeader: Equatable, Sendable {
   package var stamp: Stamp
   /// Position in the store's tombstone feed; 0 for values.
   package var tsn: UInt64
+  package var expiry = Expiry.never
 
-  package var keyOffset: Int { RecordHeader.fixedByteCount + (isTombstone ? 8 : 0) }
+  package var keyOffset: Int { RecordHeader.fixedByteCount + (isTombstone || expiry != .never ? 8 : 0) }
   package var valueOffset: Int { keyOffset + keyLength }
   package var byteCount: Int { (valueOffset + valueLength + 7) & ~7 }
 
-  package static func byteCount(keyLength: Int, valueLength: Int, isTombstone: Bool) -> Int {
-    (fixedByteCount + (isTombstone ? 8 : 0) + keyLength + valueLength + 7) & ~7
+  package static func byteCount(keyLength: Int, valueLength: Int, isTombstone: Bool, expires: Bool = false) -> Int {
+    (fixedByteCount + (isTombstone || expires ? 8 : 0) + keyLength + valueLength + 7) & ~7
+  }
+
+  /// Of the record that this version has.
+  package static func byteCount(keyLength: Int, _ version: StoredVersion) -> Int {
+    byteCount(
+      keyLength: keyLength, valueLength: version.value.count, isTombstone: version.isTombstone,
+      expires: version.expiry != .never)
+  }
+
+  /// What the flags and the word behind the fixed part say of tsn and expiry; nil where nothing that is known writes it:
+  /// a tombstone that expires, or one at no time.
+  static func tail(_ flags: UInt8, _ word: UInt64) -> (tsn: UInt64, expiry: Expiry)? {
+    switch flags {
+    case 0: return (0, .never)
+    case tombstoneFlag: return (word, .never)
+    case expiryFlag where Expiry(milliseconds: word).isTime: return (0, Expiry(milliseconds: word))
+    default: return nil
+    }
   }
 }
 
@@ -47,13 +67,19 @@ package enum Record {
     _ version: StoredVersion, key: [UInt8], tsn: UInt64, salt: UInt32, to bytes: inout [UInt8]
   ) {
     let start = bytes.count
-    let flags = version.isTombstone ? RecordHeader.tombstoneFlag : 0
+    let expires = version.expiry != .never
+    invariant(!expires || version.expiry.isTime && !version.isTombstone, "\(version.stamp) expires: \(version.expiry)")
+    let flags = version.isTombstone ? RecordHeader.tombstoneFlag : expires ? RecordHeader.expiryFlag : 0
     bytes.appendLittleEndian(UInt64(UInt32(key.count)) << 32)
     bytes.appendLittleEndian(
       UInt64(UInt32(version.value.count)) | UInt64(flags) << 32 | UInt64(RecordHeader.versionKind) << 40)
     bytes.appendLittleEndian(version.stamp.time.rawValue)
     bytes.appendLittleEndian(version.stamp.actor.rawValue)
-    if version.isTombstone { bytes.appendLittleEndian(tsn) }
+    if version.isTombstone {
+      bytes.appendLittleEndian(tsn)
+    } else if expires {
+      bytes.appendLittleEndian(version.expiry.milliseconds)
+    }
     bytes.append(contentsOf: key)
     bytes.append(contentsOf: version.value)
     for _ in 0..<((start &- bytes.count) & 7) { bytes.append(0) }
@@ -86,7 +112,9 @@ package enum Record {
       return .damaged("a length out of bounds")
     }
     let isTombstone = flags & RecordHeader.tombstoneFlag != 0
-    let total = RecordHeader.byteCount(keyLength: keyLength, valueLength: valueLength, isTombstone: isTombstone)
+    let expires = flags & RecordHeader.expiryFlag != 0
+    let total = RecordHeader.byteCount(
+      keyLength: keyLength, valueLength: valueLength, isTombstone: isTombstone, expires: expires)
     guard left >= total else { return .short(total) }
     if let salt {
       let covered = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset + 4..<offset + total])
@@ -95,14 +123,15 @@ package enum Record {
       }
     }
     let kind = load(UInt8.self, 13)
-    guard flags & ~RecordHeader.knownFlags == 0, kind == RecordHeader.versionKind, load(UInt16.self, 14) == 0 else {
+    let word = isTombstone || expires ? load(UInt64.self, 28) : 0
+    guard kind == RecordHeader.versionKind, load(UInt16.self, 14) == 0, let tail = RecordHeader.tail(flags, word) else {
       return .unknown("a record of kind \(kind) with flags \(flags) needs a newer release")
     }
     let stamp = Stamp(time: HybridTime(load(UInt64.self, 16)), actor: ActorID(load(UInt32.self, 24)))
     return .whole(
       RecordHeader(
         keyLength: keyLength, valueLength: valueLength, isTombstone: isTombstone, stamp: stamp,
-        tsn: isTombstone ? load(UInt64.self, 28) : 0))
+        tsn: tail.tsn, expiry: tail.expiry))
   }
 
   /// The header at `offset`, of which only the form is checked: for a record that is not read whole, where something
@@ -114,14 +143,14 @@ package enum Record {
       keyLength <= StorageLimits.keyBytesMax, valueLength <= StorageLimits.valueBytesMax,
       let time = bytes.littleEndian(UInt64.self, at: offset + 16),
       let actor = bytes.littleEndian(UInt32.self, at: offset + 24),
-      let tsn = bytes.littleEndian(UInt64.self, at: offset + 28)
+      let word = bytes.littleEndian(UInt64.self, at: offset + 28)
     else { return nil }
     let flags = bytes[offset + 12]
-    guard flags & ~RecordHeader.knownFlags == 0, bytes[offset + 13] == RecordHeader.versionKind else { return nil }
+    guard bytes[offset + 13] == RecordHeader.versionKind, let tail = RecordHeader.tail(flags, word) else { return nil }
     let isTombstone = flags & RecordHeader.tombstoneFlag != 0
     return RecordHeader(
       keyLength: keyLength, valueLength: valueLength, isTombstone: isTombstone,
-      stamp: Stamp(time: HybridTime(time), actor: ActorID(actor)), tsn: isTombstone ? tsn : 0)
+      stamp: Stamp(time: HybridTime(time), actor: ActorID(actor)), tsn: tail.tsn, expiry: tail.expiry)
   }
 
   private static func checksum(_ bytes: [UInt8], _ range: Range<Int>, salt: UInt32) -> UInt32 {

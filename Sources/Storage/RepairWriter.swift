@@ -42,11 +42,11 @@ struct RepairWriter {
   var bytesWritten: UInt64 { outputs.reduce(0) { $0 + $1.flushedLength } }
   var floor: Stamp { manifest.floor }
 
-  /// The newest stamp of the key so far.
+  /// The rank of the newest version of the key so far.
   mutating func newest<FS: FileSystem & ~Copyable>(
     of key: [UInt8], hash: UInt64, on files: inout FS
-  ) throws(StorageError) -> Stamp? {
-    try find(key, hash: hash, on: &files)?.stamp
+  ) throws(StorageError) -> Rank? {
+    try find(key, hash: hash, on: &files)?.rank
   }
 
   /// Appends a record, whatever else there is of its key.
@@ -61,7 +61,7 @@ struct RepairWriter {
       file: file, offset: outputs[file].flushedLength + UInt64(start), byteCount: buffer.count - start,
       isTombstone: version.isTombstone, digest: version.stamp.digest)
     if let known {
-      if version.stamp > known.stamp { index.replace(at: known.position, with: location) }
+      if version.rank > known.rank { index.replace(at: known.position, with: location) }
     } else {
       index.insert(hash, location)
     }
@@ -132,7 +132,7 @@ struct RepairWriter {
 
   private mutating func find<FS: FileSystem & ~Copyable>(
     _ key: [UInt8], hash: UInt64, on files: inout FS
-  ) throws(StorageError) -> (position: Keydir.Position, stamp: Stamp)? {
+  ) throws(StorageError) -> (position: Keydir.Position, rank: Rank)? {
     var position = index.first(hash)
     while let candidate = position {
       let location = index.location(at: candidate)
@@ -142,7 +142,7 @@ struct RepairWriter {
           path: outputs[location.file].path, offset: location.offset, reason: "what was just written is no record")
       }
       if header.keyLength == key.count, bytes[header.keyOffset..<header.valueOffset].elementsEqual(key) {
-        return (candidate, header.stamp)
+        return (candidate, header.rank)
       }
       position = index.next(after: candidate, hash)
     }

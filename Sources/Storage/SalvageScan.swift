@@ -162,15 +162,19 @@ extension RecordHeader {
   init?(lookingLike bytes: [UInt8], at offset: Int) {
     guard let meaning = bytes.littleEndian(UInt32.self, at: offset + 12),
       meaning >> 8 == UInt32(RecordHeader.versionKind), meaning & 0xFF & ~UInt32(RecordHeader.knownFlags) == 0,
+      meaning & 0xFF != UInt32(RecordHeader.knownFlags),
       let keyLength = bytes.littleEndian(UInt32.self, at: offset + 4), keyLength <= StorageLimits.keyBytesMax,
       let valueLength = bytes.littleEndian(UInt32.self, at: offset + 8), valueLength <= StorageLimits.valueBytesMax,
       let time = bytes.littleEndian(UInt64.self, at: offset + 16),
       let actor = bytes.littleEndian(UInt32.self, at: offset + 24)
     else { return nil }
     let isTombstone = meaning & UInt32(RecordHeader.tombstoneFlag) != 0
+    let expires = meaning & UInt32(RecordHeader.expiryFlag) != 0
+    let word = bytes.littleEndian(UInt64.self, at: offset + 28)
+    if expires, let word, !Expiry(milliseconds: word).isTime { return nil }
     self.init(
       keyLength: Int(keyLength), valueLength: Int(valueLength), isTombstone: isTombstone,
-      stamp: Stamp(time: HybridTime(time), actor: ActorID(actor)),
-      tsn: isTombstone ? bytes.littleEndian(UInt64.self, at: offset + 28) ?? 0 : 0)
+      stamp: Stamp(time: HybridTime(time), actor: ActorID(actor)), tsn: isTombstone ? word ?? 0 : 0,
+      expiry: expires ? word.map(Expiry.init) ?? .last : .never)
   }
 }

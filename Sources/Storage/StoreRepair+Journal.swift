@@ -82,14 +82,14 @@ extension StoreRepair {
     let key = Array(chunk[offset + header.keyOffset..<offset + header.valueOffset])
     let hash = hash(key)
     if let newest = try writer.newest(of: key, hash: hash, on: &files) {
-      guard header.stamp > newest else { return }
+      guard header.rank > newest else { return }
     } else if header.stamp <= writer.floor && !frame.isPulled {
       report.belowFloor += 1
       return
     }
     let value = Array(chunk[offset + header.valueOffset..<offset + header.valueOffset + header.valueLength])
     try writer.append(
-      StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: value), key: key, hash: hash,
+      StoredVersion(header, value: value), key: key, hash: hash,
       tsn: header.tsn, on: &files)
     report.journalRecords += 1
   }

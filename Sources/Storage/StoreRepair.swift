@@ -200,7 +200,7 @@ package struct StoreRepair {
     let value = Array(
       scan.chunk[record.start + header.valueOffset..<record.start + header.valueOffset + header.valueLength])
     try writer.append(
-      StoredVersion(stamp: header.stamp, isTombstone: header.isTombstone, value: value), key: scan.key(of: record),
+      StoredVersion(header, value: value), key: scan.key(of: record),
       hash: record.hash, tsn: header.tsn, on: &files)
   }
 }

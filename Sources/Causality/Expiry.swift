@@ -1,0 +1,39 @@
+// When a value ceases to be (rules TTL and EXPIRY, Docs/DeleteProtocol.md). From its expiry on it reads as a tombstone of its own
+// stamp. It leaves the comparison of owners at the next full minute, which all of them reckon alike, and is buried, made
+// that tombstone, once no good clock is before that minute any more. Nothing here reads a clock.
+
+/// Milliseconds since 1970, or never; 8 bytes on disk and on the wire, where a value has one.
+package struct Expiry: Hashable, Comparable, Sendable, CustomStringConvertible {
+  package let milliseconds: UInt64
+
+  package init(milliseconds: UInt64) { self.milliseconds = milliseconds }
+
+  /// The value does not expire. Above every time, and never written.
+  package static let never = Expiry(milliseconds: .max)
+  /// The last one that there is: the year 9999 ends.
+  package static let last = Expiry(milliseconds: 253_402_300_799_999)
+  /// The longest lifetime, in seconds: 100 years.
+  package static let lifetimeSecondsMax: UInt32 = 3_155_760_000
+
+  /// That of a value stamped then. A put that is offered once more under its stamp expires when it did before.
+  package init(after seconds: UInt32, of stamp: Stamp) {
+    milliseconds = min(stamp.time.milliseconds + UInt64(seconds) * 1000, Expiry.last.milliseconds)
+  }
+
+  /// What is written of a value that expires can be no other time.
+  package var isTime: Bool { milliseconds > 0 && self <= .last }
+
+  package func isPast(_ wallMilliseconds: UInt64) -> Bool { milliseconds <= wallMilliseconds }
+
+  /// Minutes since 1970 from which on owners leave the value out when they compare themselves.
+  package var leaves: UInt64 { (milliseconds + 59_999) / 60_000 }
+
+  /// Two good clocks, each off by as much as the cluster bears, are so far from each other, milliseconds.
+  package static let clocksApartMax: UInt64 = 60_000
+
+  /// From when on it may be buried: at least `clocksApartMax` after the minute in which it left.
+  package static func buriable(leaves minute: UInt64) -> UInt64 { minute * 60_000 + clocksApartMax }
+
+  package static func < (a: Expiry, b: Expiry) -> Bool { a.milliseconds < b.milliseconds }
+  package var description: String { self == .never ? "never" : "\(milliseconds)" }
+}

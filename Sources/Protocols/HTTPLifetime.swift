@@ -1,0 +1,36 @@
+import Causality
+import Messages
+
+// When an object that is written shall cease to be: `X-Cairn-Expires-In: SECONDS`, or `X-Cairn-Expires-At: DATE` in the
+// form of HTTP, which is also that of `Expires` in the answer to a read. There is no clock here: a date that is past
+// already is as good as any, and the object reads as deleted.
+
+extension Lifetime {
+  static let saidTwice = HTTPProblem(
+    status: 400, text: "X-Cairn-Expires-In and X-Cairn-Expires-At: say once when the object expires")
+
+  /// What a header says whose name begins with `X-Cairn-Expires-`.
+  init(_ bytes: [UInt8], _ name: Range<Int>, _ value: Range<Int>) throws(HTTPProblem) {
+    if HTTPText.matches(bytes, name, "x-cairn-expires-in") {
+      guard let seconds = HTTPText.decimal(bytes, value), seconds > 0, seconds <= Int(Expiry.lifetimeSecondsMax) else {
+        throw HTTPProblem(
+          status: 400,
+          text: "X-Cairn-Expires-In is not a number of seconds from 1 to \(Expiry.lifetimeSecondsMax)")
+      }
+      self = .seconds(UInt32(seconds))
+    } else if HTTPText.matches(bytes, name, "x-cairn-expires-at") {
+      guard let seconds = HTTPText.date(bytes, value), seconds > 0,
+        case let expiry = Expiry(milliseconds: UInt64(seconds) * 1000), expiry.isTime
+      else {
+        throw HTTPProblem(
+          status: 400,
+          text: "X-Cairn-Expires-At is not a date after 1970 in the form Sun, 06 Nov 1994 08:49:37 GMT")
+      }
+      self = .until(expiry)
+    } else {
+      // To keep for ever what was to go would be worse than to refuse.
+      let text = String(decoding: bytes[name], as: UTF8.self)
+      throw HTTPProblem(status: 400, text: "\(text) is unknown: X-Cairn-Expires-In or X-Cairn-Expires-At")
+    }
+  }
+}
