@@ -40,7 +40,8 @@ extension Node where Disk: ~Copyable {
     for store in engine.storeIDs {
       let feed = engine.feedStatus(store)
       guard feed.pending > 0, let oldest = feed.oldest, let tsn = feed.oldestTSN else { continue }
-      let age = now.wallMilliseconds - min(now.wallMilliseconds, oldest.time.milliseconds)
+      let since = max(oldest.time.milliseconds, feed.oldestExpired?.milliseconds ?? 0)
+      let age = now.wallMilliseconds - min(now.wallMilliseconds, since)
       status.pending += feed.pending
       status.oldestMilliseconds = max(status.oldestMilliseconds ?? 0, age)
       status.stores.append(

@@ -34,6 +34,8 @@ package struct Configuration: Sendable {
   package var scrubBytesPerSecond: UInt64 = 8 << 20
   package var tombstoneHoldMilliseconds: UInt64 = 60_000
   package var feedMilliseconds: UInt64 = 1000
+  /// 0: for ever.
+  package var defaultLifetimeMilliseconds: UInt64 = 0
   package var suspectAfterMilliseconds: UInt64 = 1000
   package var operationsMax = 16_384
   package var connectionsMax = 10_000

@@ -128,6 +128,13 @@ extension ConfigurationKey {
       "A tombstone needs about two of these, beside `tombstone_hold`, to be acknowledged by everybody. Each interval in which "
         + "there are new tombstones costs a message and an answer with each peer, and one fsync."
     ],
+    "default_ttl": [
+      "For a node whose clients are all caches. A client that says `X-Cairn-Expires-In` or `X-Cairn-Expires-At` is heard "
+        + "instead. What was written before keeps what it has. The node that a client talks to decides, so the same on all "
+        + "nodes is easier to understand.",
+      "An object that expires costs 8 bytes in its record, some 100 bytes of memory, and two or three minutes after its time "
+        + "a tombstone, as a DELETE would.",
+    ],
     "suspect_after": [
       "A peer that owes an answer for this long is suspected and routed around: requests that wait for it go on without "
         + "it, new ones do not ask it. An idle peer is asked every few twelfths of this span, so that its silence is noticed "

@@ -112,6 +112,9 @@ extension Configuration {
     duration(
       "feed_interval", \.feedMilliseconds, 10...3_600_000,
       "how often owners tell each other of new tombstones and acknowledge them; without any nothing is said"),
+    durationOrZero(
+      "default_ttl", \.defaultLifetimeMilliseconds, 1000...(36_500 * 86_400_000), zero: "for ever",
+      "how long an object lives whose PUT says nothing of that; counted in seconds, from the write"),
     duration("suspect_after", \.suspectAfterMilliseconds, 50...600_000, "silence after which a node is routed around"),
     number("operations_max", \.operationsMax, 1...1_000_000, "client operations in progress; one more is answered 503"),
     number("connections_max", \.connectionsMax, 1...60_000, "client connections; one more is answered 503 and closed"),

@@ -14,6 +14,9 @@ extension Metrics {
     counter("cairn_tombstones_purged_total", "Tombstones forgotten here, every owner having acknowledged them.") {
       $0.status.counters.purged
     },
+    counter("cairn_values_buried_total", "Expired values that were made tombstones here.") {
+      $0.status.counters.buried
+    },
     counter("cairn_feed_messages_total", "States of stores, and answers to them, sent to peers.") {
       $0.status.counters.feedMessages
     },

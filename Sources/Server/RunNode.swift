@@ -1,3 +1,4 @@
+import Messages
 package import Platform
 package import Primitives
 package import Replication
@@ -139,6 +140,9 @@ extension Configuration {
     options.scrubBytesPerSecond = scrubBytesPerSecond
     options.tombstoneHoldMilliseconds = tombstoneHoldMilliseconds
     options.feedMilliseconds = feedMilliseconds
+    if defaultLifetimeMilliseconds > 0 {
+      options.lifetime = .seconds(UInt32(clamping: (defaultLifetimeMilliseconds + 999) / 1000))
+    }
     options.requestTimeoutMilliseconds = requestTimeoutMilliseconds
     options.suspectAfterMilliseconds = suspectAfterMilliseconds
     options.operationsMax = operationsMax

@@ -145,7 +145,10 @@ package final class Bitcask {
     }
     count(hash, version.stamp, tsn: tsn, isTombstone: version.isTombstone, version.expiry)
     note(version, tsn: tsn, byteCount: byteCount, in: file)
-    if version.isTombstone, !id.isHints { feed.noteKey(key, at: tsn) }
+    if version.isTombstone, !id.isHints {
+      feed.noteKey(key, at: tsn)
+      if let expiry = replaced?.header.expiry, replaced?.header.stamp == version.stamp { feed.noteExpired(expiry) }
+    }
     return .appended(start..<buffer.count, fileID: dataFiles[file].id)
   }
 

@@ -47,6 +47,10 @@ extension Engine {
       } catch {
         throw refuse(error, by: store, isReading: true)
       }
+      if !options.rules.hold(.expiry) {
+        store.drop(entry)
+        continue
+      }
       let grave = StoredVersion(stamp: entry.stamp, isTombstone: true, value: [])
       // It is here, whatever the floor is by now: as one of a feed.
       switch try offer(grave, key: key, hash: entry.hash, to: id, .feed, warm: warm, on: &files) {
@@ -61,6 +65,19 @@ extension Engine {
 }
 
 extension Bitcask {
+  /// Without rule expiry: the value goes, and nothing takes its place.
+  fileprivate func drop(_ entry: ExpiryIndex.Entry) {
+    var position = keydir.first(entry.hash)
+    while let slot = position, keydir.location(at: slot).digest != entry.stamp.digest {
+      position = keydir.next(after: slot, entry.hash)
+    }
+    guard let slot = position else { return expiries.pass() }
+    let location = keydir.location(at: slot)
+    removeLive(location.byteCount, from: location.file)
+    uncount(entry.hash, entry.stamp, tsn: 0, isTombstone: false, entry.expiry)
+    keydir.remove(at: slot)
+  }
+
   fileprivate enum ExpiredKey {
     case key([UInt8])
     case cold(ColdRead)

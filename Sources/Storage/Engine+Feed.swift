@@ -54,7 +54,9 @@ extension Engine {
     let store = store(id)
     let oldest = store.feed.oldest
     return FeedStatus(
-      pending: store.feed.count, oldest: oldest?.stamp, oldestTSN: oldest?.tsn, head: store.manifest.tsnHead)
+      pending: store.feed.count, oldest: oldest?.stamp,
+      oldestExpired: oldest.flatMap { $0.expired > 0 ? Expiry(milliseconds: UInt64($0.expired) * 1000) : nil },
+      oldestTSN: oldest?.tsn, head: store.manifest.tsnHead)
   }
 
   /// The tombstones that stand in the feed behind `tsn` and are durable. What fences one of their hashes ends the page

@@ -10,9 +10,15 @@ struct FeedIndex {
     fileprivate var word: UInt64
     let hash: UInt64
     let stamp: Stamp
+    /// Of a value that was buried in this life of the store: when it had expired, in seconds since 1970, else 0. There is
+    /// room for it anyway.
+    fileprivate(set) var expired: UInt32 = 0
 
     var tsn: UInt64 { word & ~FeedIndex.removedBit }
     fileprivate var isRemoved: Bool { word & FeedIndex.removedBit != 0 }
+    fileprivate func isSame(_ other: Entry) -> Bool {
+      (word, hash, stamp) == (other.word, other.hash, other.stamp)
+    }
 
     init(tsn: UInt64, hash: UInt64, stamp: Stamp) {
       word = tsn
@@ -84,7 +90,7 @@ struct FeedIndex {
       return
     }
     var place = lowerBound(tsn)
-    while place < entries.count, entries[place] != entry {
+    while place < entries.count, !entries[place].isSame(entry) {
       if entries[place].tsn > tsn { return }
       place += 1
     }
@@ -125,11 +131,17 @@ struct FeedIndex {
     kept.reserveCapacity(count)
     var next = 0
     for entry in entries {
-      if next < removed.count, removed[next] == entry { next += 1 } else { kept.append(entry) }
+      if next < removed.count, removed[next].isSame(entry) { next += 1 } else { kept.append(entry) }
     }
     invariant(next == removed.count && kept.count == count, "a feed of \(count) entries has \(kept.count)")
     entries = kept
     places = Dictionary(kept.lazy.map { (Write($0), $0.tsn) }, uniquingKeysWith: { $1 })
+  }
+
+  /// The last entry took the place of a value that had expired then.
+  mutating func noteExpired(_ expiry: Expiry) {
+    guard !entries.isEmpty else { return }
+    entries[entries.count - 1].expired = UInt32(clamping: expiry.milliseconds / 1000)
   }
 
   /// The place of the tombstone of this key and stamp, which counts here. Nil also where its key is not among the last

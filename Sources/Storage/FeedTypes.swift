@@ -43,6 +43,8 @@ package struct FeedStatus: Equatable, Sendable {
   package let pending: Int
   /// The one that stands first.
   package let oldest: Stamp?
+  /// Where it took the place of a value that had expired: when that did. It waits since then, not since it was written.
+  package var oldestExpired: Expiry?
   package let oldestTSN: UInt64?
   /// The highest position ever given.
   package let head: UInt64

@@ -54,6 +54,8 @@ package enum Rule: UInt8, CaseIterable, Sendable {
   case valuesOnly
   /// JOURNAL: what is replayed is held to the floor as well.
   case replayFloor
+  /// EXPIRY: an expired value does not go, it becomes a tombstone of its own stamp.
+  case expiry
 }
 
 /// Which rules hold.

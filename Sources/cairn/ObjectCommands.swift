@@ -1,6 +1,8 @@
+import Causality
 import Client
 import Platform
 import Protocols
+import Server
 
 // `cairn put`, `get` and `delete`: one request each, to the first node that takes it.
 
@@ -30,16 +32,20 @@ let putCommand = Subcommand(
   options: whereOptions + writeOptions + [
     Option(
       "--content-type", "TYPE",
-      help: "what the value is (default: text/plain for a word, else application/octet-stream)")
+      help: "what the value is (default: text/plain for a word, else application/octet-stream)"),
+    Option("--expires-in", "DURATION", help: "the object is gone after this time: 60s, 5m, 12h, 30d"),
   ],
   examples: [
-    "put fruit apple red", "put pictures cat @cat.jpg --content-type image/jpeg", "put logs today - < today.log",
+    "put fruit apple red", "put sessions 17 open --expires-in 60s", "put pictures cat @cat.jpg --content-type image/jpeg", "put logs today - < today.log",
   ],
   run: put)
 
 let getCommand = Subcommand(
   name: "get", summary: "print the value of a key", operands: "BUCKET KEY",
-  details: ["Writes exactly the bytes that were stored. Exit code 1 when there is no such key."],
+  details: [
+    "Writes exactly the bytes that were stored. Exit code 1 when there is no such key.",
+    "On a terminal it says as well, behind the value, when the object expires, if it does.",
+  ],
   options: whereOptions + [
     quorumOption("r", "nodes that must have answered"), quorumOption("pr", "owners that must have answered"),
   ],
@@ -65,10 +71,22 @@ let deleteCommand = Subcommand(
   }
   var request = try ObjectRequest(.put, arguments, parameters: ["w", "dw", "pw"])
   request.headers = [("Content-Type", type)]
+  if let seconds = try lifetime(arguments) { request.headers.append(("X-Cairn-Expires-In", "\(seconds)")) }
   request.body = try value(word)
   let answer = try request.perform()
   guard answer.response.status == 200 || answer.response.status == 204 else { throw answer.failure }
   return 0
+}
+
+/// Whole seconds; nil where nothing is said.
+private func lifetime(_ arguments: Arguments) throws(UsageError) -> UInt64? {
+  guard let text = arguments.value("--expires-in") else { return nil }
+  let most = UInt64(Expiry.lifetimeSecondsMax)
+  guard let milliseconds = parseDuration(text), milliseconds > 0, milliseconds % 1000 == 0, milliseconds / 1000 <= most
+  else {
+    throw arguments.problem("--expires-in is '\(text)', not a time of whole seconds like 60s, 5m, 12h or 30d")
+  }
+  return milliseconds / 1000
 }
 
 @Sendable private func get(_ arguments: Arguments) throws -> Int32 {
@@ -81,6 +99,9 @@ let deleteCommand = Subcommand(
     try Console.write(answer.response.body)
     // For eyes only: the next prompt gets a line of its own.
     if Console.outputIsTerminal && answer.response.body.last != UInt8(ascii: "\n") { try Console.write([0x0A]) }
+    if Console.outputIsTerminal, let expires = answer.response.header("expires") {
+      try Console.write(Array("(expires \(expires))\n".utf8))
+    }
   } catch {
     throw Failure("cannot write the value: \(error)")
   }

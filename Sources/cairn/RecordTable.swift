@@ -48,7 +48,10 @@ struct RecordTable {
     let type = record.key.map { $0.type == ObjectKey.defaultType ? "" : keyText($0.type) + "/" } ?? ""
     return [
       store, "\(file.id)", "\(offset)", "\(header.byteCount)",
-      header.isTombstone ? "tombstone #\(header.tsn)" : "value",
+      header.isTombstone
+        ? "tombstone #\(header.tsn)"
+        : header.expiry == .never
+          ? "value" : "value until \(timestamp(wallMilliseconds: header.expiry.milliseconds))",
       timestamp(wallMilliseconds: header.stamp.time.milliseconds), "\(header.stamp)",
       header.isTombstone ? "-" : "\(record.valueByteCount)",
       header.isTombstone ? "-" : record.contentType ?? "(no object)",
@@ -66,6 +69,7 @@ struct RecordTable {
       "bytes": .count(header.byteCount), "kind": .string(header.isTombstone ? "tombstone" : "value"),
       "time": .string(timestamp(wallMilliseconds: header.stamp.time.milliseconds)),
       "stamp": .string(header.stamp.description), "tsn": header.isTombstone ? .count(header.tsn) : .null,
+      "expires": header.expiry == .never ? .null : .string(timestamp(wallMilliseconds: header.expiry.milliseconds)),
       "value_bytes": header.isTombstone ? .null : .count(record.valueByteCount),
       "content_type": .optional(record.contentType) { .string($0) },
       "type": .optional(record.key) { .string(keyText($0.type)) },
