@@ -339,7 +339,7 @@ extension PulledRecord {
   }
 
   /// What the record costs on the wire.
-  package var byteCount: Int { 
+  package var byteCount: Int {
     PulledRecord.byteCountMin + key.count + version.value.count + (version.expiry == .never ? 0 : 8)
   }
 }

@@ -95,7 +95,9 @@ extension Node where Disk: ~Copyable {
     let segments = engine.treeSegments(store, leftBy: leftBy).map { $0.compared(valuesOnly: valuesOnly) }
     let subject = CompareSubject.segments(store, configID: configID(store), segments)
     counters.antiEntropy.segmentsCompared += UInt64(HashTree.segmentCount)
-    return ask(index, at: now) { .compare(PeerCompare(operation: $0, valuesOnly: valuesOnly, leftBy: leftBy, subject: subject)) }
+    return ask(index, at: now) {
+      .compare(PeerCompare(operation: $0, valuesOnly: valuesOnly, leftBy: leftBy, subject: subject))
+    }
   }
 
   private mutating func askForSlots(_ index: Int, _ from: UInt64, _ engine: Engine, at now: Moment) -> ExchangeMove {
@@ -112,10 +114,13 @@ extension Node where Disk: ~Copyable {
       counters.antiEntropy.leavesCompared += UInt64(leaves.count)
     }
     let question = SlotQuestion(
-      segment: segment, hash: engine.treeSegments(store, leftBy: leftBy)[segment].compared(valuesOnly: valuesOnly), leaves: leaves,
+      segment: segment, hash: engine.treeSegments(store, leftBy: leftBy)[segment].compared(valuesOnly: valuesOnly),
+      leaves: leaves,
       from: from)
     let subject = CompareSubject.slots(store, configID: configID(store), question)
-    return ask(index, at: now) { .compare(PeerCompare(operation: $0, valuesOnly: valuesOnly, leftBy: leftBy, subject: subject)) }
+    return ask(index, at: now) {
+      .compare(PeerCompare(operation: $0, valuesOnly: valuesOnly, leftBy: leftBy, subject: subject))
+    }
   }
 
   private mutating func askForItems(_ index: Int, _ engine: Engine, at now: Moment) -> ExchangeMove {

@@ -39,7 +39,9 @@ extension Node where Disk: ~Copyable {
   }
 
   /// It is nothing that a client may be given.
-  func isGone(_ version: StoredVersion, at now: Moment) -> Bool { version.isTombstone || isPast(version.expiry, at: now) }
+  func isGone(_ version: StoredVersion, at now: Moment) -> Bool {
+    version.isTombstone || isPast(version.expiry, at: now)
+  }
 
   /// A tombstone, or a value that may be made one: of neither anything is to be kept.
   func isBuriable(_ version: StoredVersion, at now: Moment) -> Bool {

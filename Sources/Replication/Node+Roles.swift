@@ -45,8 +45,9 @@ extension Node where Disk: ~Copyable {
   }
 
   /// What others would compare this store with; nil when it is not here.
-  package func treeRoot(_ store: StoreID) -> TreeHash? {
+  /// - Parameter minute: Values that have left by then are left out.
+  package func treeRoot(_ store: StoreID, leftBy minute: UInt64 = 0) -> TreeHash? {
     guard let engine, engine.contains(store) else { return nil }
-    return engine.treeRoot(store)
+    return engine.treeRoot(store, leftBy: minute)
   }
 }

@@ -46,7 +46,8 @@ extension Node where Disk: ~Copyable {
     let operation = newOperation(.exchange)
     let body = PeerBody.compare(
       PeerCompare(
-        operation: operation, valuesOnly: comparesValuesOnly, leftBy: leftBy, subject: .roots(roots, beginsRound: beginsRound)))
+        operation: operation, valuesOnly: comparesValuesOnly, leftBy: leftBy,
+        subject: .roots(roots, beginsRound: beginsRound)))
     exchanges.lines[line].question = ExchangeQuestion(operation: operation, body: body, asked: now.instant)
     exchanges.lines[line].asked = asked
     exchanges.lines[line].beginsRound = beginsRound

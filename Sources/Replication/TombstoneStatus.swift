@@ -27,6 +27,8 @@ package struct TombstoneStatus: Equatable, Sendable {
   package var oldestMilliseconds: UInt64?
   /// Since the start of the process.
   package var purged: UInt64 = 0
+  /// Values here that will be tombstones because they expire.
+  package var expiring = 0
   /// Those in which some wait, in order.
   package var stores: [Store] = []
   package init() {}
@@ -38,6 +40,7 @@ extension Node where Disk: ~Copyable {
     status.purged = counters.purged
     guard let engine else { return status }
     for store in engine.storeIDs {
+      status.expiring += engine.expiringCount(store)
       let feed = engine.feedStatus(store)
       guard feed.pending > 0, let oldest = feed.oldest, let tsn = feed.oldestTSN else { continue }
       let since = max(oldest.time.milliseconds, feed.oldestExpired?.milliseconds ?? 0)

@@ -184,7 +184,7 @@ enum AdminDocuments {
       "stale_pushes_refused": .count(counters.stalePushesRefused),
       "stale_pushes_dropped": .count(counters.stalePushesDropped),
       "reads_revalidated": .count(counters.revalidatedReads),
-      "tombstones_purged": .count(counters.purged),
+      "tombstones_purged": .count(counters.purged), "values_buried": .count(counters.buried),
       "regressions": .count(counters.regressions),
       "quarantined": .count(counters.quarantined),
       "syncs": .count(counters.syncs),

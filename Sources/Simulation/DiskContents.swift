@@ -21,11 +21,14 @@ struct DiskContents {
     }
 
     /// Owners hold the same values; tombstones come and go at each in its own time.
-    func isSameValue(as other: Found) -> Bool { self == other || (isNoValue && other.isNoValue) }
+    /// - Parameter minute: What has left by then each makes a tombstone in its own time.
+    func isSameValue(as other: Found, leftBy minute: UInt64) -> Bool {
+      self == other || (isNoValue(minute) && other.isNoValue(minute))
+    }
 
-    private var isNoValue: Bool {
+    private func isNoValue(_ minute: UInt64) -> Bool {
       switch self {
-      case .version(let version): version.isTombstone
+      case .version(let version): version.isTombstone || version.expiry != .never && version.expiry.leaves <= minute
       case .nothing: true
       case .damaged, .noStore: false
       }

@@ -33,6 +33,8 @@ package struct History: Sendable {
   private var writes: AcknowledgedWrites
   private var ownWrites: OwnWrites
   private var lastInvoked = 0
+  /// How far a clock may be from the true one where values expire.
+  package var clockErrorMilliseconds: UInt64 = 0
   private var listings: ListingChecker
   package private(set) var deletions: DeletionChecker
   private var outcomes: OutcomeOrder
@@ -64,7 +66,8 @@ package struct History: Sendable {
     counts.invoked += 1
     lastInvoked = operation.number
     if case .put(let put) = operation.request {
-      ledger.invoked(put: operation.number, key: operation.key, payload: put.payload)
+      ledger.invoked(
+        put: operation.number, key: operation.key, payload: put.payload, lifetime: put.lifetime)
     }
     listings.invoked(operation)
     let floor = writes.floor(key: operation.key, nodes: nodesMet(by: operation))
@@ -123,21 +126,25 @@ package struct History: Sendable {
     }
     let operation = asked.operation
     note(response, of: operation)
+    if case .object(let stamp, _, let expiry) = response { note(ledger.checkExpiry(expiry, of: stamp, at: time)) }
     switch (operation.request, response) {
     case (_, .failed(let failure)):
       counts.failed += 1
       check(failure, of: operation, at: time)
     case (.get, .object(let stamp, let payload, _)):
       note(ledger.see(key: operation.key, stamp: stamp, payload: payload, at: time))
+      checkExpired(stamp, asked, at: time)
       checkDeleted(stamp, asked, isSloppy: isSloppy, at: time)
       checkRead(stamp, asked, isSloppy: isSloppy, at: time)
       checkOrder(stamp, asked, isSloppy: isSloppy, at: time)
     case (.get, .notFound(let tombstone)):
-      if let tombstone { note(ledger.see(tombstoneOf: operation.key, stamp: tombstone, at: time)) }
+      if let tombstone { sawTombstone(of: operation.key, tombstone, at: time) }
       checkRead(tombstone, asked, isSloppy: isSloppy && tombstone != nil, at: time)
       checkOrder(nil, asked, isSloppy: isSloppy, at: time)
     case (.put(let put), .stored(let stamp)):
       note(ledger.acknowledged(put: number, key: operation.key, stamp: stamp, at: time))
+      let expiry = put.lifetime.expiry(of: stamp)
+      if expiry != .never { listings.expires(key: operation.key, stamp: stamp, expiry) }
       acknowledge(stamp, put.quorum, operation, standIns: standIns)
     case (.delete(let delete), .deleted(let stamp)):
       note(ledger.see(tombstoneOf: operation.key, stamp: stamp, at: time))
@@ -168,6 +175,27 @@ package struct History: Sendable {
     }
   }
 
+  private mutating func sawTombstone(of key: Int, _ stamp: Stamp, at time: Instant) {
+    note(
+      ledger.see(
+        tombstoneOf: key, stamp: stamp, at: time, clockErrorMilliseconds: clockErrorMilliseconds))
+  }
+
+  /// Whether the value of this stamp expires.
+  package func expires(_ stamp: Stamp) -> Bool { ledger.expiry(of: stamp) != .never }
+
+  /// A value that had expired, by every clock, before it was asked for.
+  private mutating func checkExpired(_ stamp: Stamp, _ asked: Open, at time: Instant) {
+    let expiry = ledger.expiry(of: stamp)
+    let (invoked, error) = (ValueLedger.wall(asked.operation.invoked), clockErrorMilliseconds)
+    guard expiry != .never, invoked > error, expiry.isPast(invoked - error) else { return }
+    report(
+      Violation(
+        .resurrected, at: time,
+        "get \(asked.operation.number) of key \(asked.operation.key) found \(ledger.describe(stamp)) at \(stamp), which "
+          + "expired at \(expiry)\(carrier(of: stamp))"))
+  }
+
   /// Of each key, what a listing that is asked for now must meet.
   package func listingFloors() -> [Stamp] {
     let nodes = rules.nodesRead(.default)
@@ -176,17 +204,18 @@ package struct History: Sendable {
 
   /// What is wrong with a listing that has ended now.
   package func check(listed: [Int], floors: [Stamp], at time: Instant) -> [Violation] {
-    listings.check(listed: listed, floors: floors, at: time)
+    listings.check(
+      listed: listed, floors: floors, at: time, wallMilliseconds: ValueLedger.wall(time) + clockErrorMilliseconds)
   }
 
   /// A version of a key passed on the wire between two nodes.
   package mutating func saw(_ version: StoredVersion, key: Int, at time: Instant) {
     listings.saw(key: key, stamp: version.stamp, isTombstone: version.isTombstone)
     if version.isTombstone { deletions.saw(tombstoneOf: key, stamp: version.stamp) }
-    note(
-      version.isTombstone
-        ? ledger.see(tombstoneOf: key, stamp: version.stamp, at: time)
-        : ledger.see(key: key, stamp: version.stamp, payload: version.value, at: time))
+    guard !version.isTombstone else { return sawTombstone(of: key, version.stamp, at: time) }
+    note(ledger.see(key: key, stamp: version.stamp, payload: version.value, at: time))
+    note(ledger.checkExpiry(version.expiry, of: version.stamp, at: time))
+    if version.expiry != .never { listings.expires(key: key, stamp: version.stamp, version.expiry) }
   }
 
   package func isTombstone(_ stamp: Stamp) -> Bool { ledger.isTombstone(stamp) }
@@ -262,6 +291,8 @@ package struct History: Sendable {
   private mutating func checkOrder(_ value: Stamp?, _ asked: Open, isSloppy: Bool, at time: Instant) {
     let operation = asked.operation
     guard !isSloppy, nodesMet(by: operation) >= rules.n else { return }
+    // Of a value that expires clocks say one thing and the other for a while.
+    if let value, expires(value) { return }
     let moment = outcomes.read(key: operation.key, value: value, invoked: operation.invoked, ended: time)
     guard let moment, let value else { return }
     report(

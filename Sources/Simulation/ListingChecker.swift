@@ -11,6 +11,8 @@ package struct ListingChecker: Sendable {
     /// Stamps of its puts and its tombstones, as they are seen.
     var values: Set<Stamp> = []
     var tombstones: Set<Stamp> = []
+    /// Of its puts that expire, when they do.
+    var expiring: [(stamp: Stamp, expiry: Expiry)] = []
     /// Writes whose stamp nobody has seen yet.
     var unknownPuts = 0
     var unknownDeletes = 0
@@ -41,11 +43,19 @@ package struct ListingChecker: Sendable {
     if isTombstone { fates[key].tombstones.insert(stamp) } else { fates[key].values.insert(stamp) }
   }
 
+  /// This value expires.
+  package mutating func expires(key: Int, stamp: Stamp, _ expiry: Expiry) {
+    if !fates[key].expiring.contains(where: { $0.stamp == stamp }) { fates[key].expiring.append((stamp, expiry)) }
+  }
+
   /// What is wrong with a complete listing of these keys.
   /// - Parameters:
   ///   - listed: How often each key was told.
   ///   - floors: Of each key, what the listing must have met when it was asked for.
-  package func check(listed: [Int], floors: [Stamp], at time: Instant) -> [Violation] {
+  ///   - wallMilliseconds: What may have expired, by any clock.
+  package func check(
+    listed: [Int], floors: [Stamp], at time: Instant, wallMilliseconds: UInt64 = 0
+  ) -> [Violation] {
     listed.indices.compactMap { key in
       let floor = floors[key]
       let fate = fates[key]
@@ -55,7 +65,9 @@ package struct ListingChecker: Sendable {
         return mayLive ? nil : Violation(.falseListing, at: time, "key \(key) is listed, deleted at \(floor)")
       }
       guard floor > .zero else { return nil }
-      let mayBeDeleted = fate.unknownDeletes > 0 || fate.tombstones.contains { $0 >= floor }
+      let mayBeDeleted =
+        fate.unknownDeletes > 0 || fate.tombstones.contains { $0 >= floor }
+        || fate.expiring.contains { $0.stamp >= floor && $0.expiry.isPast(wallMilliseconds) }
       return mayBeDeleted ? nil : Violation(.falseListing, at: time, "key \(key) is not listed, stored at \(floor)")
     }
   }

@@ -34,6 +34,8 @@ package struct SimulationOptions: Sendable {
   package var clocks = ClockOptions()
   package var faults = FaultOptions()
   package var workload = WorkloadOptions()
+  /// Seconds that values live of which their puts say so, half of all; nil: none expires.
+  package var lifetimeSeconds: ClosedRange<Int>?
 
   /// No faults, quiet network: what the others are drawn around.
   package init() {}
@@ -59,6 +61,22 @@ package struct SimulationOptions: Sendable {
     drawHandoff(seed)
     drawAntiEntropy(seed)
     drawDeletes(seed)
+    drawLifetimes(seed)
+  }
+
+  /// In one of seven runs values expire. From a stream of its own; clocks are then as far apart as good ones may be, and no
+  /// farther, so that it is known what they may say.
+  private mutating func drawLifetimes(_ seed: UInt64) {
+    guard seed % 7 == 3 else { return }
+    var generator = SeededGenerator(seed: seed, stream: 15)
+    lifetimeSeconds = generator.pick([1...3, 1...20, 5...60])
+    clocks.offsetMillisecondsMax = generator.pick([0, 5000, 28_000])
+    clocks.jumpMillisecondsMax = min(clocks.jumpMillisecondsMax, 20_000)
+  }
+
+  /// How far a clock may be from the true one where values expire, milliseconds.
+  var clockErrorMilliseconds: UInt64 {
+    UInt64(max(clocks.offsetMillisecondsMax, clocks.jumpMillisecondsMax)) + 2000
   }
 
   /// From a stream of its own, so that the rest of a run is what it is without merges.

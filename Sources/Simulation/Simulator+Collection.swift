@@ -11,6 +11,8 @@ import Storage
 extension Simulator {
   /// Beyond what tombstones must wait for anyway: the time they are held, a round of anti-entropy, two feeds.
   private static let collectionGraceMilliseconds: UInt64 = 60_000
+  /// From a value's expiry until it may be a tombstone, by any clock.
+  private static let burialMilliseconds: UInt64 = 60_000 + Expiry.clocksApartMax + 40_000
   /// Who has waited for longer, beside that, waits for somebody who is away.
   private static let waitingMilliseconds: UInt64 = 30_000
 
@@ -29,6 +31,7 @@ extension Simulator {
     let limit =
       options.deletes.holdMilliseconds + 4 * options.deletes.feedMilliseconds
       + options.antiEntropy.intervalMilliseconds + Simulator.collectionGraceMilliseconds
+      + (options.lifetimeSeconds.map { UInt64($0.upperBound) * 1000 + Simulator.burialMilliseconds } ?? 0)
     if waited > limit {
       report(.notCollected, "all was calm for \(waited) ms, and tombstones are left: \(left.joined(separator: "; "))")
     }
@@ -38,6 +41,8 @@ extension Simulator {
     guard let status = machine.node?.tombstoneStatus(at: machine.clock.moment(at: now)) else {
       return "it does not run"
     }
+    // All lifetimes are short.
+    if status.expiring > 0 { return "\(status.expiring) values that expire" }
     guard status.pending > 0 else { return nil }
     let reasons = status.stores.filter { $0.pending > 0 }.map { "\($0.store) \($0.pending), \($0.reason)" }
     return "\(status.pending) tombstones: \(reasons.joined(separator: ", "))"

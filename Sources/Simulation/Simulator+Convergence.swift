@@ -156,6 +156,7 @@ extension Simulator {
 
   /// The first difference between two owners of a partition, on their disks or in their trees; nil when there is none.
   private func differenceOfOwners() -> String? {
+    let minute = minute
     let held = machines.map { DiskContents(of: workload.keys, on: $0.platter.disk, losesPower: false) }
     for machine in machines {
       if let text = unfoundDamage(held[machine.index], machine) ?? treeDefect(held[machine.index], machine) {
@@ -165,7 +166,8 @@ extension Simulator {
     for (key, name) in workload.keys.enumerated() {
       let owners = machines.filter { $0.node?.role(of: name) != nil && !isHidden(held[$0.index], key, $0) }
       guard let first = owners.first else { continue }
-      for other in owners where !held[other.index].found[key].isSameValue(as: held[first.index].found[key]) {
+      for other in owners
+      where !held[other.index].found[key].isSameValue(as: held[first.index].found[key], leftBy: minute) {
         return "n\(first.number) has key \(key): \(describe(held[first.index].found[key])), "
           + "n\(other.number): \(describe(held[other.index].found[key]))"
       }
@@ -213,12 +215,16 @@ extension Simulator {
     return nil
   }
 
+  /// The latest by which any node compares itself.
+  private var minute: UInt64 { machines.map { $0.clock.moment(at: now).wallMilliseconds / 60_000 }.max() ?? 0 }
+
   private var storesThatDiffer: [StoreID] {
+    let minute = minute
     let stores = (0..<options.partitions).map {
       StoreID(partition: UInt16($0), replicas: UInt8(options.replicas))
     }
     return stores.filter { store in
-      let roots = machines.compactMap { $0.node?.treeRoot(store)?.values }
+      let roots = machines.compactMap { $0.node?.treeRoot(store, leftBy: minute)?.values }
       return roots.contains { $0 != roots.first }
     }
   }

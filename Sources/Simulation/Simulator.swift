@@ -131,7 +131,8 @@ final class Simulator {
     self.trace = Trace(sink: trace)
     diskPace = options.faults.duringBootstrap ? options.disk : DiskOptions()
     network = SimulatedNetwork(nodes: options.nodes, options: options.network, seed: seed, without: omissions)
-    workload = Workload(options: options.workload, replicas: options.replicas, seed: seed)
+    workload = Workload(
+      options: options.workload, replicas: options.replicas, lifetimeSeconds: options.lifetimeSeconds, seed: seed)
     plan = FaultPlan(options: options.faults, seed: seed)
     generator = SeededGenerator(seed: seed, stream: 5)
     operators = SeededGenerator(seed: seed, stream: 9)
@@ -147,6 +148,7 @@ final class Simulator {
     rules.isRefilled = options.faults.mayWipe && !options.faults.mayDamage
     rules.isFenced = options.faults.means[.restore] != nil && !options.faults.mayDamage
     history = History(rules: rules, keys: options.workload.keys)
+    history.clockErrorMilliseconds = options.clockErrorMilliseconds
     clients = ClientTable(clients: options.workload.clients)
     probe = DurabilityProbe(seed: seed)
     wiretap = Wiretap(

@@ -14,6 +14,8 @@ package struct Violation: Equatable, Sendable, CustomStringConvertible {
     case inventedValue = "invented value"
     /// A stamp with two contents, or a value with two stamps.
     case oneStamp = "one stamp"
+    /// A value that is told to have expired, and has not by any clock.
+    case goneEarly = "gone before its time"
     /// A delete that does not beat what was acknowledged before it was asked for.
     case deleteTooOld = "delete too old"
     /// "Not found" although something acknowledged was there.

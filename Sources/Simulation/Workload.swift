@@ -15,8 +15,13 @@ struct Workload {
   /// Keys that puts have taken, where each has its own.
   private var keysTaken = 0
   private static let firstStream: UInt64 = 100
+  /// How long values live.
+  private let lifetimeSeconds: ClosedRange<Int>?
+  private var lifetimes: SeededGenerator
 
-  init(options: WorkloadOptions, replicas: Int, seed: UInt64) {
+  init(options: WorkloadOptions, replicas: Int, lifetimeSeconds: ClosedRange<Int>? = nil, seed: UInt64) {
+    self.lifetimeSeconds = lifetimeSeconds
+    lifetimes = SeededGenerator(seed: seed, stream: 16)
     self.options = options
     self.replicas = replicas
     generators = (0..<options.clients).map {
@@ -101,6 +106,9 @@ struct Workload {
     var put = PutRequest(key: keys[key], payload: ValueLedger.payload(operation: number, valueBytes: valueBytes))
     put.quorum = writeQuorum(client)
     put.timeoutMilliseconds = timeout
+    if let lifetimeSeconds, lifetimes.chance(1, in: 2) {
+      put.lifetime = .seconds(UInt32(lifetimes.number(in: lifetimeSeconds)))
+    }
     return .put(put)
   }
 

@@ -147,7 +147,9 @@ package final class Bitcask {
     note(version, tsn: tsn, byteCount: byteCount, in: file)
     if version.isTombstone, !id.isHints {
       feed.noteKey(key, at: tsn)
-      if let expiry = replaced?.header.expiry, replaced?.header.stamp == version.stamp { feed.noteExpired(expiry) }
+      if let expiry = replaced?.header.expiry, replaced?.header.stamp == version.stamp {
+        feed.noteExpired(expiry, at: tsn)
+      }
     }
     return .appended(start..<buffer.count, fileID: dataFiles[file].id)
   }

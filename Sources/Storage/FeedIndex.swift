@@ -16,9 +16,8 @@ struct FeedIndex {
 
     var tsn: UInt64 { word & ~FeedIndex.removedBit }
     fileprivate var isRemoved: Bool { word & FeedIndex.removedBit != 0 }
-    fileprivate func isSame(_ other: Entry) -> Bool {
-      (word, hash, stamp) == (other.word, other.hash, other.stamp)
-    }
+
+    static func == (a: Entry, b: Entry) -> Bool { (a.word, a.hash, a.stamp) == (b.word, b.hash, b.stamp) }
 
     init(tsn: UInt64, hash: UInt64, stamp: Stamp) {
       word = tsn
@@ -90,7 +89,7 @@ struct FeedIndex {
       return
     }
     var place = lowerBound(tsn)
-    while place < entries.count, !entries[place].isSame(entry) {
+    while place < entries.count, entries[place] != entry {
       if entries[place].tsn > tsn { return }
       place += 1
     }
@@ -131,16 +130,16 @@ struct FeedIndex {
     kept.reserveCapacity(count)
     var next = 0
     for entry in entries {
-      if next < removed.count, removed[next].isSame(entry) { next += 1 } else { kept.append(entry) }
+      if next < removed.count, removed[next] == entry { next += 1 } else { kept.append(entry) }
     }
     invariant(next == removed.count && kept.count == count, "a feed of \(count) entries has \(kept.count)")
     entries = kept
     places = Dictionary(kept.lazy.map { (Write($0), $0.tsn) }, uniquingKeysWith: { $1 })
   }
 
-  /// The last entry took the place of a value that had expired then.
-  mutating func noteExpired(_ expiry: Expiry) {
-    guard !entries.isEmpty else { return }
+  /// The tombstone that has just been given this position took the place of a value that had expired then.
+  mutating func noteExpired(_ expiry: Expiry, at tsn: UInt64) {
+    guard entries.last?.tsn == tsn else { return }
     entries[entries.count - 1].expired = UInt32(clamping: expiry.milliseconds / 1000)
   }
 

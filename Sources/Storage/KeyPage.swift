@@ -110,7 +110,8 @@ package struct KeyPage: Equatable, Sendable {
     while offset < bytes.count {
       guard let entry = entry(at: offset), entry.key.upperBound <= bytes.count,
         entry.key.count <= StorageLimits.keyBytesMax, entry.hash >= last, entry.stamp.time < .ceiling,
-        bytes[offset + 20] <= KeyPage.expiryFlag, entry.expiry == .never || entry.expiry.isTime, next.map({ entry.hash < $0 }) ?? true
+        bytes[offset + 20] <= KeyPage.expiryFlag, entry.expiry == .never || entry.expiry.isTime,
+        next.map({ entry.hash < $0 }) ?? true
       else { return nil }
       last = entry.hash
       offset = entry.key.upperBound

@@ -36,7 +36,8 @@ let putCommand = Subcommand(
     Option("--expires-in", "DURATION", help: "the object is gone after this time: 60s, 5m, 12h, 30d"),
   ],
   examples: [
-    "put fruit apple red", "put sessions 17 open --expires-in 60s", "put pictures cat @cat.jpg --content-type image/jpeg", "put logs today - < today.log",
+    "put fruit apple red", "put sessions 17 open --expires-in 60s",
+    "put pictures cat @cat.jpg --content-type image/jpeg", "put logs today - < today.log",
   ],
   run: put)
 

@@ -108,6 +108,23 @@ extension DiskPath {
       return (try rig.value(k) != nil, blocked)
     },
 
+    DiskPath("P58 the value whose place a tombstone of its stamp took counts as one that it keeps away", .overlap) {
+      rules in
+      var rig = try rig(rules)
+      _ = try rig.put(a, "stays", at: 4)
+      _ = try rig.put(k, "expires", at: 5, until: 60_000)
+      try rig.endFile()
+      _ = try rig.put(b, "stays", at: 6)
+      #expect(try rig.bury(Rig.seeds[0].id, at: 120_000) == 1)
+      try rig.commit()
+      #expect(try rig.purge(Array(k.utf8), stamp(5)) == .purged)
+      let second = try rig.endFile()
+      try rig.merge([second])
+      let blocked = rig.engine.mergeStatus.totals.tombstonesBlocked
+      try restart(&rig)
+      return (try rig.value(k) != nil, blocked)
+    },
+
     DiskPath("P65 a superseded tombstone stays as long as what it deleted may", .overlap) { rules in
       var rig = try rig(rules)
       _ = try rig.put(a, "stays", at: 4)

@@ -135,6 +135,31 @@ struct Rig {
     }
   }
 
+  mutating func put(_ key: String, _ value: String, at time: UInt64, until expiry: UInt64) throws(StorageError)
+    -> ApplyOutcome
+  {
+    try apply(
+      StoredVersion(
+        stamp: stamp(time), isTombstone: false, value: Array(value.utf8), expiry: Expiry(milliseconds: expiry)),
+      key: Array(key.utf8))
+  }
+
+  /// Buries what may be at this time. - Returns: How many.
+  mutating func bury(_ id: StoreID, at wall: UInt64, max countMax: Int = 1000) throws(StorageError) -> Int {
+    var warm: WarmBytes?
+    var count = 0
+    while true {
+      switch try engine.bury(in: id, at: wall, max: countMax, warm: warm, on: &disk) {
+      case .buried(let buried, let more):
+        count += buried
+        if !more || count >= countMax { return count }
+        warm = nil
+      case .cold(let read): warm = try perform(read)
+      case .refused: return count
+      }
+    }
+  }
+
   /// Writes the file of cursors and promises.
   mutating func writePromises() throws(StorageError) {
     let (bytes, token) = engine.promisesFile()
@@ -163,10 +188,14 @@ struct Rig {
       store.keydir.visitAll { places.append(($0, $1)) }
       var tree = HashTree(ringBits: options.ringBits)
       var feed: [FeedIndex.Entry] = []
+      var expiring: [ExpiryIndex.Entry] = []
       for (hash, place) in places {
         let header = try store.record(at: place, on: &disk).header
         if header.isTombstone, !store.id.isHints {
           feed.append(FeedIndex.Entry(tsn: header.tsn, hash: hash, stamp: header.stamp))
+        }
+        if header.expiry != .never, !store.id.isHints {
+          expiring.append(ExpiryIndex.Entry(hash: hash, stamp: header.stamp, expiry: header.expiry))
         }
         tree.toggle(hash, header.stamp, isTombstone: header.isTombstone)
         guard place.digest == header.stamp.digest else {
@@ -198,6 +227,11 @@ struct Rig {
       }
       guard store.feed.all == feed.sorted(by: { $0.tsn < $1.tsn }) else {
         return "the feed of \(store.id) is not its tombstones: \(store.feed.all), and there are \(feed)"
+      }
+      guard store.expiries.all.sorted(by: { $0.stamp < $1.stamp }) == expiring.sorted(by: { $0.stamp < $1.stamp })
+      else {
+        return
+          "\(store.id): of the values that expire \(store.expiries.count) are known, and there are \(expiring.count)"
       }
       guard feed.allSatisfy({ $0.tsn <= store.manifest.tsnHead }) else {
         return "the feed head of \(store.id) is behind"

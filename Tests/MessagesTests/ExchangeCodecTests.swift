@@ -120,6 +120,27 @@ struct ExchangeCodecTests {
     #expect(error(pull(.items([PullItem(hash: 1, above: Stamp(time: .ceiling, actor: ActorID(1)))]))) != nil)
   }
 
+  @Test("a time at which nothing can expire is no message")
+  func expiries() throws {
+    let key = try #require(ObjectKey(bucket: [1], key: [2])).encoded
+    func record(_ expiry: Expiry) -> [UInt8] {
+      page([
+        PulledRecord(
+          key: key,
+          version: StoredVersion(
+            stamp: Stamp(time: HybridTime(1), actor: ActorID(1)), isTombstone: false, value: [1], expiry: expiry))
+      ])
+    }
+    #expect(error(record(.last)) == nil && error(record(Expiry(milliseconds: 1))) == nil)
+    #expect(error(record(Expiry(milliseconds: 0))) == .malformed("expiry"))
+    #expect(error(record(Expiry(milliseconds: Expiry.last.milliseconds + 1))) == .malformed("expiry"))
+    // Both flags: a tombstone that expires.
+    var bytes = record(Expiry(milliseconds: 0x0102_0304_0506))
+    let place = try #require(bytes.indices.first { bytes[$0...].starts(with: [2, 6, 5, 4, 3, 2, 1]) })
+    bytes[place] = 3
+    #expect(error(bytes) == .malformed("expiry"))
+  }
+
   @Test("a count is believed only as far as there are bytes")
   func believed() {
     var lying = page([])

@@ -53,7 +53,9 @@ struct RandomMessages {
           wallMilliseconds: time().milliseconds))
     case 12: .pingRequest(PingRequest(bootID: random.next(), target: NodeID(u32()), sequence: random.next()))
     case 13: .pingRelayed(PingRelayed(yourBootID: random.next(), target: NodeID(u32()), sequence: random.next()))
-    case 14: .compare(PeerCompare(operation: random.next(), valuesOnly: flag(), subject: compareSubject()))
+    case 14:
+      .compare(
+        PeerCompare(operation: random.next(), valuesOnly: flag(), leftBy: random.next(), subject: compareSubject()))
     case 15: .compareReply(PeerCompareReply(operation: random.next(), outcome: compareOutcome()))
     case 16:
       .pull(
@@ -239,7 +241,9 @@ struct RandomMessages {
 
   private mutating func version() -> StoredVersion {
     let isTombstone = flag()
-    return StoredVersion(stamp: stamp(), isTombstone: isTombstone, value: isTombstone ? [] : value())
+    return StoredVersion(
+      stamp: stamp(), isTombstone: isTombstone, value: isTombstone ? [] : value(),
+      expiry: isTombstone ? .never : expiry())
   }
 
   private mutating func push() -> Push {
@@ -274,7 +278,7 @@ struct RandomMessages {
     switch random.below(4) {
     case 0: .found(version())
     case 1: .absent(floor: stamp())
-    case 2: .digest(stamp(), isTombstone: flag())
+    case 2: flag() ? .digest(stamp(), isTombstone: true) : .digest(stamp(), isTombstone: false, expiry: expiry())
     default: .refused(refusal())
     }
   }
@@ -299,6 +303,19 @@ struct RandomMessages {
     return sizes[random.below(sizes.count)]
   }
 
+  private mutating func expiry() -> Expiry {
+    flag() ? .never : Expiry(milliseconds: 1 + random.next() % Expiry.last.milliseconds)
+  }
+
+  private mutating func lifetime() -> Lifetime {
+    switch random.below(4) {
+    case 0: .standard
+    case 1: .unlimited
+    case 2: .seconds(1 + u32() % Expiry.lifetimeSecondsMax)
+    default: .until(Expiry(milliseconds: 1 + random.next() % Expiry.last.milliseconds))
+    }
+  }
+
   private mutating func quorum() -> WriteQuorum {
     var quorum = WriteQuorum()
     quorum.w = size()
@@ -321,6 +338,7 @@ struct RandomMessages {
       put.quorum = quorum()
       put.timeoutMilliseconds = timeout
       put.context = flag() ? stamp() : nil
+      put.lifetime = lifetime()
       return .put(put)
     default:
       var delete = DeleteRequest(key: key())
@@ -334,7 +352,7 @@ struct RandomMessages {
 
   private mutating func response() -> ClientResponse {
     switch random.below(6) {
-    case 0: .object(stamp: stamp(), payload: value())
+    case 0: .object(stamp: stamp(), payload: value(), expiry: expiry())
     case 1: .notFound(tombstone: flag() ? stamp() : nil)
     case 2: .stored(stamp: stamp())
     case 3: .deleted(stamp: stamp())

@@ -34,9 +34,9 @@ extension TestCluster {
   }
 
   /// Writes into one node's store as if a write had reached it and nobody else; nil for a tombstone.
-  func plant(_ id: Int, _ key: String, _ value: String?, _ stamp: Stamp) {
+  func plant(_ id: Int, _ key: String, _ value: String?, _ stamp: Stamp, until expiry: Expiry = .never) {
     guard let engine = self[id].node?.engine else { return }
-    let version = StoredVersion(stamp: stamp, isTombstone: value == nil, value: value?.payload ?? [])
+    let version = StoredVersion(stamp: stamp, isTombstone: value == nil, value: value?.payload ?? [], expiry: expiry)
     let (store, hash) = (store(of: key), hash(of: key))
     let outcome = try? self[id].node?.disk.with {
       (disk: inout SimulatedDisk) throws(StorageError) in

@@ -27,6 +27,19 @@ extension PathScenario {
       return PathEnding(isBack: !cluster.holders("a").isEmpty, stops: waiting)
     },
 
+    PathScenario("P57 an expired value keeps away the one before it, until everybody knows", .expiry) {
+      (rules: Rules) throws -> PathEnding in
+      let cluster = TestCluster.forPaths(rules)
+      cluster.everywhere("a")
+      cluster.kill(3)
+      for id in 1...2 { cluster.plant(id, "a", "short", deleted, until: cluster.expiry(inMilliseconds: 1000)) }
+      cluster.advance(milliseconds: 200_000, tick: 100)
+      cluster.start(3, life: 1)
+      cluster.advance(milliseconds: 3000)
+      cluster.spread("a")
+      return PathEnding(isBack: !cluster.holders("a").isEmpty, stops: cluster.sum(\.buried))
+    },
+
     PathScenario("P2 an acknowledgement is said when it is durable", .durableCursor) {
       (rules: Rules) throws -> PathEnding in
       let cluster = TestCluster.forPaths(rules)

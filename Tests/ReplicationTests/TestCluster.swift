@@ -350,8 +350,12 @@ final class TestCluster {
 
 // MARK: - Requests in one line
 
-func put(_ key: String, _ value: String, w: QuorumSize = .default, dw: QuorumSize = .default) -> ClientRequest {
+func put(
+  _ key: String, _ value: String, _ lifetime: Lifetime = .standard, w: QuorumSize = .default,
+  dw: QuorumSize = .default
+) -> ClientRequest {
   var request = PutRequest(key: key.objectKey, payload: value.payload)
+  request.lifetime = lifetime
   request.quorum.w = w
   request.quorum.dw = dw
   return .put(request)
@@ -377,7 +381,7 @@ extension String {
 extension ClientResponse {
   /// The value's text, where there is one.
   var text: String? {
-    guard case .object(_, let payload) = self else { return nil }
+    guard case .object(_, let payload, _) = self else { return nil }
     return ObjectContent(payload: payload).map { String(decoding: $0.value, as: UTF8.self) }
   }
   var isStored: Bool { if case .stored = self { true } else { false } }

@@ -20,6 +20,9 @@ struct RecordTests {
       let stamp = Stamp(
         time: HybridTime(generator.next()), actor: ActorID(UInt32(truncatingIfNeeded: generator.next())))
       version = StoredVersion(stamp: stamp, isTombstone: isTombstone, value: value)
+      if !isTombstone, generator.chance(1, in: 2) {
+        version.expiry = Expiry(milliseconds: 1 + generator.next() % Expiry.last.milliseconds)
+      }
       tsn = isTombstone ? generator.next() : 0
       salt = UInt32(truncatingIfNeeded: generator.next())
       Record.append(version, key: key, tsn: tsn, salt: salt, to: &bytes)
@@ -37,7 +40,8 @@ struct RecordTests {
     }
     #expect(header.stamp == sample.version.stamp)
     #expect(header.isTombstone == sample.version.isTombstone)
-    #expect(header.tsn == sample.tsn)
+    #expect(header.tsn == sample.tsn && header.expiry == sample.version.expiry)
+    #expect(RecordHeader.byteCount(keyLength: sample.key.count, sample.version) == sample.bytes.count)
     #expect(header.byteCount == sample.bytes.count)
     #expect(Array(sample.bytes[header.keyOffset..<header.valueOffset]) == sample.key)
     let value = sample.bytes[header.valueOffset..<header.valueOffset + header.valueLength]
@@ -91,13 +95,40 @@ struct RecordTests {
 
   @Test("flags and kinds of a later format are refused, not guessed")
   func unknown() {
-    for (offset, value) in [(12, UInt8(2)), (12, 0x80), (13, 0), (13, 2), (14, 1), (15, 1)] {
+    for (offset, value) in [(12, UInt8(4)), (12, 0x80), (13, 0), (13, 2), (14, 1), (15, 1)] {
       var bytes = Sample(seed: 3).bytes
       bytes[offset] = value
       let checksum = crc32c(Array(bytes[4...]))
       bytes.setLittleEndian(checksum, at: 0)
       guard case .unknown = Record.check(bytes, at: 0, salt: 0) else {
         Issue.record("byte \(offset) = \(value) passes")
+        continue
+      }
+    }
+  }
+
+  @Test("a value costs 8 bytes more where it expires, and none where it does not")
+  func cost() {
+    for length in 0..<16 {
+      let plain = RecordHeader.byteCount(keyLength: 8, valueLength: length, isTombstone: false)
+      #expect(plain == (28 + 8 + length + 7) & ~7)
+      #expect(RecordHeader.byteCount(keyLength: 8, valueLength: length, isTombstone: false, expires: true) == plain + 8)
+    }
+  }
+
+  @Test("a tombstone that expires, and a value that expires at no time, is of no format that is known")
+  func impossibleExpiry() {
+    for (flags, milliseconds) in [
+      (UInt8(3), UInt64(1_700_000_000_000)), (2, 0), (2, Expiry.last.milliseconds + 1), (2, .max),
+    ] {
+      var bytes: [UInt8] = []
+      let version = StoredVersion(stamp: stamp(5), isTombstone: false, value: [1], expiry: .last)
+      Record.append(version, key: [1, 2], tsn: 0, salt: 0, to: &bytes)
+      bytes[12] = flags
+      bytes.setLittleEndian(milliseconds, at: 28)
+      bytes.setLittleEndian(crc32c(Array(bytes[4...])), at: 0)
+      guard case .unknown = Record.check(bytes, at: 0, salt: 0) else {
+        Issue.record("flags \(flags) with \(milliseconds) pass")
         continue
       }
     }

@@ -1,0 +1,207 @@
+import Causality
+import Primitives
+import Simulation
+import Testing
+
+@testable import Storage
+
+@Suite("Values that expire, in files")
+struct ExpiryTests {
+  private static let id = Rig.seeds[0].id
+  private static let k = Rig.keys[0]
+  /// When what expires at 60 s may be buried.
+  private static let due: UInt64 = 120_000
+
+  private static func isGrave(_ rig: inout Rig, _ key: String, _ time: UInt64) throws -> Bool {
+    guard case .found(let version) = try rig.get(key) else { return false }
+    return version == StoredVersion(stamp: stamp(time), isTombstone: true, value: [])
+  }
+
+  @Test(
+    "a burial puts a tombstone of the same stamp in the value's place, with a place in the feed, and not before its time"
+  )
+  func burial() throws {
+    var rig = try Rig.active()
+    _ = try rig.put(Self.k, "v", at: 5, until: 60_000)
+    _ = try rig.put(Rig.keys[1], "stays", at: 6)
+    #expect(rig.engine.expiringCount(Self.id) == 1)
+    #expect(try rig.bury(Self.id, at: Self.due - 1) == 0 && !rig.engine.mayBury(Self.id, at: Self.due - 1))
+    #expect(try rig.value(Self.k) == "v")
+    #expect(rig.engine.mayBury(Self.id, at: Self.due))
+    #expect(try rig.bury(Self.id, at: Self.due) == 1)
+    #expect(try Self.isGrave(&rig, Self.k, 5))
+    #expect(
+      rig.engine.expiringCount(Self.id) == 0 && rig.engine.feedStatus(Self.id).oldestExpired?.milliseconds == 60_000)
+    try rig.commit()
+    #expect(try rig.feedPage(of: Self.id).entries.map(\.stamp) == [stamp(5)])
+    #expect(try rig.value(Rig.keys[1]) == "stays")
+    #expect(try rig.statisticsDefect() == nil)
+    rig.disk.discardUnsynced()
+    try rig.reopen()
+    #expect(try Self.isGrave(&rig, Self.k, 5) && rig.statisticsDefect() == nil)
+  }
+
+  @Test("a burial does so many and no more, and goes on where it was, also from a disk that must be read")
+  func bounded() throws {
+    var rig = try Rig.active()
+    for index in 0..<20 { _ = try rig.put(Rig.keys[index], "v", at: 10 + UInt64(index), until: 60_000 - UInt64(index)) }
+    try rig.endFile()
+    rig.disk.wouldBlockChance = 1000
+    #expect(try rig.bury(Self.id, at: Self.due, max: 7) >= 7)
+    let before = rig.engine.expiringCount(Self.id)
+    #expect(before > 0 && before <= 13)
+    #expect(try rig.bury(Self.id, at: Self.due) == before)
+    rig.disk.wouldBlockChance = 0
+    #expect(rig.engine.status(Self.id).tombstones == 20 && rig.engine.status(Self.id).keysLive == 0)
+    #expect(try rig.statisticsDefect() == nil)
+  }
+
+  @Test("of one stamp the tombstone stays, whichever comes last and by whatever way")
+  func equalStamps() throws {
+    let key = Array(Self.k.utf8)
+    let grave = StoredVersion(stamp: stamp(5), isTombstone: true, value: [])
+    let value = StoredVersion(stamp: stamp(5), isTombstone: false, value: [1], expiry: Expiry(milliseconds: 60_000))
+    for way in 0..<3 {
+      var rig = try Rig.active()
+      _ = try rig.apply(value, key: key)
+      switch way {
+      case 0: #expect(try rig.apply(grave, key: key) == .applied(rig.engine.appended))
+      case 1: #expect(try rig.pull(grave, key: key) == .applied(rig.engine.appended))
+      default: #expect(try rig.feed(key, stamp(5)) == .applied(rig.engine.appended))
+      }
+      #expect(try Self.isGrave(&rig, Self.k, 5))
+      // And never back.
+      #expect(try rig.apply(value, key: key) == .equal(rig.engine.appended))
+      #expect(try rig.pull(value, key: key) == .equal)
+      #expect(try Self.isGrave(&rig, Self.k, 5) && rig.statisticsDefect() == nil)
+      for _ in 0..<2 {
+        try rig.commit()
+        rig.disk.discardUnsynced()
+        try rig.reopen()
+        #expect(try Self.isGrave(&rig, Self.k, 5) && rig.statisticsDefect() == nil, "way \(way)")
+      }
+    }
+  }
+
+  @Test("a value that does not expire is no tombstone's of the same stamp")
+  func unlimited() throws {
+    var rig = try Rig.active()
+    _ = try rig.put(Self.k, "v", at: 5)
+    #expect(try rig.feed(Array(Self.k.utf8), stamp(5)) == .equal(rig.engine.appended))
+    #expect(try rig.value(Self.k) == "v")
+  }
+
+  @Test("what expires is known again after a start: from the journal, from a scan, and from hints", arguments: 0..<3)
+  func restarts(way: Int) throws {
+    var rig = try Rig.active(sync: way == 0 ? .always : .interval)
+    for index in 0..<10 {
+      let time = 10 + UInt64(index)
+      if index % 2 == 0 {
+        _ = try rig.put(Rig.keys[index], "v", at: time, until: 60_000 + time)
+      } else {
+        _ = try rig.put(Rig.keys[index], "v", at: time)
+      }
+    }
+    _ = try rig.put(Rig.keys[0], "newer", at: 50)
+    _ = try rig.put(Rig.keys[1], "newer", at: 51, until: 90_000)
+    try rig.commit()
+    if way == 2 { try rig.endFile() }
+    if way == 2 { #expect(!rig.names(".hint").isEmpty) }
+    rig.disk.discardUnsynced()
+    try rig.reopen()
+    #expect(rig.engine.expiringCount(Self.id) == 5)
+    #expect(try rig.statisticsDefect() == nil)
+    guard case .found(let version) = try rig.get(Rig.keys[2]) else { throw StorageError.missing(path: "", reason: "") }
+    #expect(version.expiry == Expiry(milliseconds: 60_012))
+    #expect(try rig.bury(Self.id, at: 10 * Self.due) == 5)
+    #expect(rig.engine.status(Self.id).tombstones == 5 && rig.engine.status(Self.id).keysLive == 5)
+  }
+
+  @Test(
+    "value and tombstone of one stamp in two files: a start finds the tombstone, whichever file comes first",
+    arguments: [false, true])
+  func order(hinted: Bool) throws {
+    var rig = try Rig.active()
+    _ = try rig.put(Self.k, "v", at: 5, until: 60_000)
+    _ = try rig.put(Rig.keys[1], "a", at: 4)
+    let first = try rig.endFile()
+    _ = try rig.put(Rig.keys[2], "b", at: 6)
+    try rig.commit()
+    // The merge's output has the higher id, and the value in it is superseded from the file that takes records.
+    rig.beginMerge([first])
+    while try rig.slice(1) != .waiting {}
+    #expect(try rig.bury(Self.id, at: Self.due) == 1)
+    try rig.engine.flush(on: &rig.disk)
+    for _ in 0..<9 { try rig.work() }
+    if hinted { try rig.endFile() } else { try rig.commit() }
+    rig.disk.discardUnsynced()
+    try rig.reopen()
+    #expect(try Self.isGrave(&rig, Self.k, 5) && rig.statisticsDefect() == nil)
+    #expect(try rig.purgeFeed(Self.id).purged.count == 1)
+    try rig.mergeAll()
+    #expect(try rig.get(Self.k) == .absent)
+    try rig.reopen()
+    #expect(try rig.get(Self.k) == .absent)
+  }
+
+  @Test("power fails at any operation of a burial and the job after it: the value, or its tombstone, and nothing else")
+  func power() throws {
+    var rig = try Rig.active()
+    _ = try rig.put(Self.k, "older", at: 3)
+    _ = try rig.put(Self.k, "v", at: 5, until: 60_000)
+    try rig.commit()
+    for variant in UInt64(0)..<20 {
+      var copy = rig
+      // Copies share the engine: each is opened anew first.
+      try copy.reopen()
+      #expect(try copy.bury(Self.id, at: Self.due) == 1)
+      if variant % 4 > 0 { try copy.engine.flush(on: &copy.disk) }
+      if variant % 4 > 1 { try copy.commit() }
+      var generator = SeededGenerator(seed: variant)
+      copy.disk.crash(using: &generator)
+      try copy.reopen()
+      #expect(copy.engine.recovery.damaged.isEmpty)
+      guard case .found(let version) = try copy.get(Self.k) else {
+        Issue.record("the key is gone")
+        continue
+      }
+      #expect(version.stamp == stamp(5) && (version.isTombstone || variant % 4 < 2))
+    }
+  }
+
+  @Test("two stores compare alike by one minute, whatever has been buried in one of them before the other")
+  func trees() throws {
+    var one = try Rig.active()
+    var other = try Rig.active()
+    for index in 0..<40 {
+      let time = 10 + UInt64(index)
+      let expiry = 60_000 * (1 + time % 4)
+      _ = try one.put(Rig.keys[index], "v", at: time, until: expiry)
+      _ = try other.put(Rig.keys[index], "v", at: time, until: expiry)
+    }
+    #expect(try one.bury(Self.id, at: Self.due) == 10)
+    #expect(one.engine.treeRoot(Self.id).values != other.engine.treeRoot(Self.id).values)
+    for minute in UInt64(1)...5 {
+      #expect(
+        one.engine.treeRoot(Self.id, leftBy: minute).values == other.engine.treeRoot(Self.id, leftBy: minute).values)
+      let segments = one.engine.treeSegments(Self.id, leftBy: minute).map(\.values)
+      #expect(segments == other.engine.treeSegments(Self.id, leftBy: minute).map(\.values))
+      for segment in 0..<HashTree.segmentCount {
+        let leaves = one.engine.leafHashes(of: Self.id, segment: segment, bits: 2, valuesOnly: true, leftBy: minute)
+        #expect(
+          leaves == other.engine.leafHashes(of: Self.id, segment: segment, bits: 2, valuesOnly: true, leftBy: minute))
+        for leaf in 0..<4 {
+          let slots = one.engine.slotDigests(
+            of: Self.id, segment: segment, leaf: leaf, bits: 2, valuesOnly: true, leftBy: minute)
+          #expect(
+            slots
+              == other.engine.slotDigests(
+                of: Self.id, segment: segment, leaf: leaf, bits: 2, valuesOnly: true, leftBy: minute))
+        }
+      }
+    }
+    // Of one store the minute says what counts.
+    #expect(
+      other.engine.treeRoot(Self.id, leftBy: 4).values == 0 && other.engine.treeRoot(Self.id, leftBy: 0).values != 0)
+  }
+}
