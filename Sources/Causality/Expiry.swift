@@ -15,9 +15,9 @@ package struct Expiry: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// The longest lifetime, in seconds: 100 years.
   package static let lifetimeSecondsMax: UInt32 = 3_155_760_000
 
-  /// That of a value stamped then. A put that is offered once more under its stamp expires when it did before.
-  package init(after seconds: UInt32, of stamp: Stamp) {
-    milliseconds = min(stamp.time.milliseconds + UInt64(seconds) * 1000, Expiry.last.milliseconds)
+  /// Of a value that lives so long from this time on.
+  package init(after seconds: UInt32, wallMilliseconds: UInt64) {
+    milliseconds = min(wallMilliseconds &+ UInt64(seconds) * 1000, Expiry.last.milliseconds)
   }
 
   /// What is written of a value that expires can be no other time.

@@ -36,7 +36,8 @@ package struct WriteQuorum: Equatable, Sendable {
   package init() {}
 }
 
-/// How long a value lives; when it expires follows from the stamp that it gets.
+/// How long a value lives. The node that a client talks to makes a time of it, once, so that the put expires then whoever
+/// coordinates it, and however often it is offered. Not from its stamp: stamps may be ahead of every clock.
 package enum Lifetime: Equatable, Sendable {
   /// As the node says that the client talks to (`default_ttl`).
   case standard
@@ -45,13 +46,18 @@ package enum Lifetime: Equatable, Sendable {
   case seconds(UInt32)
   case until(Expiry)
 
-  package func expiry(of stamp: Stamp) -> Expiry {
-    switch self {
-    case .standard, .unlimited: .never
-    case .seconds(let seconds): Expiry(after: seconds, of: stamp)
-    case .until(let expiry): expiry
+  /// With a time in place of seconds.
+  /// - Parameter standard: What the node says.
+  package func resolved(_ standard: Lifetime, at wallMilliseconds: UInt64) -> Lifetime {
+    switch self == .standard ? standard : self {
+    case .standard, .unlimited: .unlimited
+    case .seconds(let seconds): .until(Expiry(after: seconds, wallMilliseconds: wallMilliseconds))
+    case .until(let expiry): .until(expiry)
     }
   }
+
+  /// Of one that is resolved.
+  package var expiry: Expiry { if case .until(let expiry) = self { expiry } else { .never } }
 }
 
 package struct PutRequest: Equatable, Sendable {

@@ -14,8 +14,9 @@ extension Node where Disk: ~Copyable {
     case .get(let get): beginGet(get, session: session, at: now)
     case .put(var put):
       guard observe(put.context, at: now) else { return respond(.failed(.invalidContext), to: session) }
-      // Said here, so that whoever coordinates it, and however often, it lives as long.
-      if put.lifetime == .standard { put.lifetime = options.lifetime }
+      if put.lifetime != .standard || options.lifetime != .unlimited {
+        put.lifetime = put.lifetime.resolved(options.lifetime, at: peers.judgingMilliseconds(at: now))
+      }
       beginWrite(.put(put), key: put.key, timeout: put.timeoutMilliseconds, session: session, at: now)
     case .delete(let delete):
       guard observe(delete.context, at: now) else { return respond(.failed(.invalidContext), to: session) }

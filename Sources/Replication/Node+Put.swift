@@ -24,9 +24,8 @@ extension Node where Disk: ~Copyable {
       origin: origin, key: request.key, hash: hash, store: store, configID: configID(store),
       deadline: deadline, movesOnAt: movesOnAt, intent: .put(mayBeStampedAnew: mayBeStampedAnew),
       version: StoredVersion(
-        stamp: stamp ?? .zero, isTombstone: false, value: request.payload,
-        expiry: stamp.map(request.lifetime.expiry) ?? .never),
-      lifetime: request.lifetime, isStamped: stamp != nil, progress: progress)
+        stamp: stamp ?? .zero, isTombstone: false, value: request.payload, expiry: request.lifetime.expiry),
+      isStamped: stamp != nil, progress: progress)
     valueBytes += request.payload.count
     wheel.schedule(operation, at: movesOnAt)
     coordinatePut(operation, warm: nil, at: now)
@@ -38,7 +37,6 @@ extension Node where Disk: ~Copyable {
     if !put.isStamped {
       guard let stamp = issueStamp(at: now) else { return waitForLease(operation, at: now) }
       put.version.stamp = stamp
-      put.version.expiry = put.lifetime.expiry(of: stamp)
       put.isStamped = true
     }
     identity.clock.observe(put.version.stamp.time)

@@ -69,8 +69,6 @@ final class WriteOperation {
   // Nothing here hands one of these to a function that could reach it by another way.
   @safe @exclusivity(unchecked) var intent: Intent
   @safe @exclusivity(unchecked) var version: StoredVersion
-  /// Of a put: with the stamp it says when the version expires.
-  let lifetime: Lifetime
   @safe @exclusivity(unchecked) var isStamped: Bool
   @safe @exclusivity(unchecked) var progress: WriteProgress
   /// This node's own copy is in its log, and the others have been sent theirs.
@@ -79,8 +77,7 @@ final class WriteOperation {
 
   init(
     origin: Origin, key: ObjectKey, hash: UInt64, store: StoreID, configID: UInt64, deadline: Instant,
-    movesOnAt: Instant, intent: Intent, version: StoredVersion, lifetime: Lifetime = .unlimited, isStamped: Bool,
-    progress: WriteProgress
+    movesOnAt: Instant, intent: Intent, version: StoredVersion, isStamped: Bool, progress: WriteProgress
   ) {
     self.origin = origin
     self.key = key
@@ -91,7 +88,6 @@ final class WriteOperation {
     self.movesOnAt = movesOnAt
     self.intent = intent
     self.version = version
-    self.lifetime = lifetime
     self.isStamped = isStamped
     self.progress = progress
   }
@@ -106,7 +102,7 @@ final class WriteOperation {
     quorum.pw = .count(self.quorum.pw)
     guard let deletion else {
       var put = PutRequest(key: key, payload: version.value)
-      put.lifetime = lifetime
+      put.lifetime = version.expiry == .never ? .unlimited : .until(version.expiry)
       put.quorum = quorum
       return .put(put)
     }

@@ -34,7 +34,10 @@ package struct History: Sendable {
   private var ownWrites: OwnWrites
   private var lastInvoked = 0
   /// How far a clock may be from the true one where values expire.
-  package var clockErrorMilliseconds: UInt64 = 0
+  package var clockErrorMilliseconds: UInt64 {
+    get { ledger.clockErrorMilliseconds }
+    set { ledger.clockErrorMilliseconds = newValue }
+  }
   private var listings: ListingChecker
   package private(set) var deletions: DeletionChecker
   private var outcomes: OutcomeOrder
@@ -67,7 +70,8 @@ package struct History: Sendable {
     lastInvoked = operation.number
     if case .put(let put) = operation.request {
       ledger.invoked(
-        put: operation.number, key: operation.key, payload: put.payload, lifetime: put.lifetime)
+        put: operation.number, key: operation.key, payload: put.payload, lifetime: put.lifetime,
+        at: operation.invoked)
     }
     listings.invoked(operation)
     let floor = writes.floor(key: operation.key, nodes: nodesMet(by: operation))
@@ -126,13 +130,13 @@ package struct History: Sendable {
     }
     let operation = asked.operation
     note(response, of: operation)
-    if case .object(let stamp, _, let expiry) = response { note(ledger.checkExpiry(expiry, of: stamp, at: time)) }
-    switch (operation.request, response) {
+        switch (operation.request, response) {
     case (_, .failed(let failure)):
       counts.failed += 1
       check(failure, of: operation, at: time)
-    case (.get, .object(let stamp, let payload, _)):
+    case (.get, .object(let stamp, let payload, let expiry)):
       note(ledger.see(key: operation.key, stamp: stamp, payload: payload, at: time))
+      note(ledger.see(expiry, of: stamp, at: time))
       checkExpired(stamp, asked, at: time)
       checkDeleted(stamp, asked, isSloppy: isSloppy, at: time)
       checkRead(stamp, asked, isSloppy: isSloppy, at: time)
@@ -143,8 +147,9 @@ package struct History: Sendable {
       checkOrder(nil, asked, isSloppy: isSloppy, at: time)
     case (.put(let put), .stored(let stamp)):
       note(ledger.acknowledged(put: number, key: operation.key, stamp: stamp, at: time))
-      let expiry = put.lifetime.expiry(of: stamp)
-      if expiry != .never { listings.expires(key: operation.key, stamp: stamp, expiry) }
+      if let expiry = ledger.expiries(of: stamp)?.lowerBound {
+        listings.expires(key: operation.key, stamp: stamp, expiry)
+      }
       acknowledge(stamp, put.quorum, operation, standIns: standIns)
     case (.delete(let delete), .deleted(let stamp)):
       note(ledger.see(tombstoneOf: operation.key, stamp: stamp, at: time))
@@ -176,19 +181,16 @@ package struct History: Sendable {
   }
 
   private mutating func sawTombstone(of key: Int, _ stamp: Stamp, at time: Instant) {
-    note(
-      ledger.see(
-        tombstoneOf: key, stamp: stamp, at: time, clockErrorMilliseconds: clockErrorMilliseconds))
+    note(ledger.see(tombstoneOf: key, stamp: stamp, at: time))
   }
 
   /// Whether the value of this stamp expires.
-  package func expires(_ stamp: Stamp) -> Bool { ledger.expiry(of: stamp) != .never }
+  package func expires(_ stamp: Stamp) -> Bool { ledger.expiries(of: stamp) != nil }
 
   /// A value that had expired, by every clock, before it was asked for.
   private mutating func checkExpired(_ stamp: Stamp, _ asked: Open, at time: Instant) {
-    let expiry = ledger.expiry(of: stamp)
     let (invoked, error) = (ValueLedger.wall(asked.operation.invoked), clockErrorMilliseconds)
-    guard expiry != .never, invoked > error, expiry.isPast(invoked - error) else { return }
+    guard let expiry = ledger.expiries(of: stamp)?.upperBound, expiry.isPast(invoked - error) else { return }
     report(
       Violation(
         .resurrected, at: time,
@@ -214,7 +216,7 @@ package struct History: Sendable {
     if version.isTombstone { deletions.saw(tombstoneOf: key, stamp: version.stamp) }
     guard !version.isTombstone else { return sawTombstone(of: key, version.stamp, at: time) }
     note(ledger.see(key: key, stamp: version.stamp, payload: version.value, at: time))
-    note(ledger.checkExpiry(version.expiry, of: version.stamp, at: time))
+    note(ledger.see(version.expiry, of: version.stamp, at: time))
     if version.expiry != .never { listings.expires(key: key, stamp: version.stamp, version.expiry) }
   }
 

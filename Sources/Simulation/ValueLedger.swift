@@ -18,10 +18,22 @@ package struct ValueLedger: Sendable {
     let content: Content
   }
 
+  private struct Put: Sendable {
+    let key: Int
+    let payload: [UInt8]
+    let lifetime: Lifetime
+    let invoked: Instant
+  }
+
+  /// How far a clock may be from the true one where values expire.
+  package var clockErrorMilliseconds: UInt64 = 0
   private var entries: [Stamp: Entry] = [:]
   private var stampOfPut: [Int: Stamp] = [:]
   /// Puts that were asked for, by operation number.
-  private var puts: [Int: (key: Int, payload: [UInt8], lifetime: Lifetime)] = [:]
+  private var puts: [Int: Put] = [:]
+  private var seen: [Stamp: Instant] = [:]
+  /// When versions say that they expire.
+  private var told: [Stamp: Expiry] = [:]
   /// Stamps of values that were seen as tombstones.
   private var buried: Set<Stamp> = []
 
@@ -38,8 +50,11 @@ package struct ValueLedger: Sendable {
   }
 
   /// A client asks for this put now.
-  package mutating func invoked(put operation: Int, key: Int, payload: [UInt8], lifetime: Lifetime = .standard) {
-    puts[operation] = (key, payload, lifetime)
+  package mutating func invoked(
+    put operation: Int, key: Int, payload: [UInt8], lifetime: Lifetime = .standard,
+    at time: Instant = Instant(nanoseconds: 0)
+  ) {
+    puts[operation] = Put(key: key, payload: payload, lifetime: lifetime, invoked: time)
   }
 
   /// A value is told or sent under this stamp. Returns what is wrong with that.
@@ -58,30 +73,37 @@ package struct ValueLedger: Sendable {
   }
 
   /// A tombstone is told or sent under this stamp. Returns what is wrong with that.
-  /// - Parameter clockErrorMilliseconds: How far the clock of whoever made it may be ahead.
-  package mutating func see(
-    tombstoneOf key: Int, stamp: Stamp, at time: Instant, clockErrorMilliseconds: UInt64 = 0
-  ) -> Violation? {
-    guard let known = entries[stamp], case .value = known.content, known.key == key,
-      case let expiry = expiry(of: stamp), expiry != .never
+  package mutating func see(tombstoneOf key: Int, stamp: Stamp, at time: Instant) -> Violation? {
+    guard let known = entries[stamp], case .value = known.content, known.key == key, let expiries = expiries(of: stamp)
     else { return enter(Entry(key: key, content: .tombstone), at: stamp, time) }
     buried.insert(stamp)
-    guard !expiry.isPast(ValueLedger.wall(time) + clockErrorMilliseconds) else { return nil }
+    guard !expiries.lowerBound.isPast(ValueLedger.wall(time) + clockErrorMilliseconds) else { return nil }
     return Violation(
-      .goneEarly, at: time, "\(describe(stamp)) at \(stamp) expires at \(expiry), and is told as a tombstone")
+      .goneEarly, at: time,
+      "\(describe(stamp)) at \(stamp) expires at \(expiries.lowerBound) at the earliest, and is told as a tombstone")
   }
 
-  /// When the value of this stamp expires, as far as it is known.
-  package func expiry(of stamp: Stamp) -> Expiry {
-    guard case .value(let operation)? = entries[stamp]?.content else { return .never }
-    return puts[operation]?.lifetime.expiry(of: stamp) ?? .never
+  /// When the value of this stamp expires, as far as that is known; nil when it does not.
+  package func expiries(of stamp: Stamp) -> ClosedRange<Expiry>? {
+    if let told = told[stamp] { return told...told }
+    guard case .value(let operation)? = entries[stamp]?.content, let put = puts[operation],
+      case .seconds(let seconds) = put.lifetime, let seen = seen[stamp]
+    else { return nil }
+    let first = ValueLedger.wall(put.invoked) - clockErrorMilliseconds
+    return Expiry(after: seconds, wallMilliseconds: first)...Expiry(
+      after: seconds, wallMilliseconds: ValueLedger.wall(seen) + clockErrorMilliseconds)
   }
 
-  /// A version that is sent says that it expires then.
-  package func checkExpiry(_ expiry: Expiry, of stamp: Stamp, at time: Instant) -> Violation? {
-    let known = self.expiry(of: stamp)
-    guard entries[stamp] != nil, known != expiry else { return nil }
-    return Violation(.oneStamp, at: time, "\(describe(stamp)) at \(stamp) expires at \(known), and at \(expiry)")
+  /// A version that is told or sent says that it expires then.
+  package mutating func see(_ expiry: Expiry, of stamp: Stamp, at time: Instant) -> Violation? {
+    let expiries = expiries(of: stamp)
+    guard expiry != .never || expiries != nil else { return nil }
+    if let expiries, expiries.contains(expiry) {
+      told[stamp] = expiry
+      return nil
+    }
+    let known = expiries.map { "from \($0.lowerBound) to \($0.upperBound)" } ?? "never"
+    return Violation(.oneStamp, at: time, "\(describe(stamp)) at \(stamp) expires at \(expiry), expected: \(known)")
   }
 
   /// The true time of day.
@@ -100,15 +122,17 @@ package struct ValueLedger: Sendable {
       guard known != entry else { return nil }
       // Seen as a tombstone before anybody had seen the value.
       if known.key == entry.key, known.content == .tombstone, case .value(let operation) = entry.content,
-        puts[operation]?.lifetime.expiry(of: stamp) ?? .never != .never
+        case .seconds? = puts[operation]?.lifetime
       {
         buried.insert(stamp)
         entries[stamp] = entry
+        seen[stamp] = time
         return nil
       }
       return Violation(.oneStamp, at: time, "\(stamp) names \(describe(known)) and \(describe(entry))")
     }
     entries[stamp] = entry
+    seen[stamp] = time
     return nil
   }
 

@@ -85,8 +85,8 @@ struct ExpiryIndexTests {
       #expect(Expiry.buriable(leaves: minute) - 60_000 >= minute * 60_000)
     }
     #expect(Expiry(milliseconds: 5).isPast(5) && !Expiry(milliseconds: 5).isPast(4) && !Expiry.never.isPast(.max - 1))
-    #expect(Expiry(after: 3, of: stamp(1000)) == Expiry(milliseconds: 4000))
-    #expect(Expiry(after: .max, of: Stamp(time: HybridTime(.max), actor: ActorID(1))) == .last)
+    #expect(Expiry(after: 3, wallMilliseconds: 1000) == Expiry(milliseconds: 4000))
+    #expect(Expiry(after: .max, wallMilliseconds: Expiry.last.milliseconds) == .last)
     #expect(Expiry.last.isTime && !Expiry.never.isTime && !Expiry(milliseconds: 0).isTime)
   }
 
