@@ -42,6 +42,7 @@ extension PeerCompare {
     let operation = try reader.takeUInt64()
     let valuesOnly = try reader.takeBool("valuesOnly")
     let leftBy = try reader.takeUInt64()
+    guard leftBy <= Expiry.last.leaves else { throw .malformed("minute") }
     let subject: CompareSubject
     switch try reader.takeEnum(Tag.self, "subject of a comparison") {
     case .roots:

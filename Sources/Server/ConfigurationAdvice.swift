@@ -132,7 +132,7 @@ extension ConfigurationKey {
       "For a node whose clients are all caches. A client that says `X-Cairn-Expires-In` or `X-Cairn-Expires-At` is heard "
         + "instead. What was written before keeps what it has. The node that a client talks to decides, so the same on all "
         + "nodes is easier to understand.",
-      "An object that expires costs 8 bytes in its record, some 100 bytes of memory, and two or three minutes after its time "
+      "An object that expires costs 8 bytes in its record, some 100 bytes of memory, and a minute or two after its time "
         + "a tombstone, as a DELETE would.",
     ],
     "suspect_after": [

@@ -130,7 +130,7 @@ package struct History: Sendable {
     }
     let operation = asked.operation
     note(response, of: operation)
-        switch (operation.request, response) {
+    switch (operation.request, response) {
     case (_, .failed(let failure)):
       counts.failed += 1
       check(failure, of: operation, at: time)

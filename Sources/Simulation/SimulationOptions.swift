@@ -70,7 +70,7 @@ package struct SimulationOptions: Sendable {
     guard seed % 7 == 3 else { return }
     var generator = SeededGenerator(seed: seed, stream: 15)
     lifetimeSeconds = generator.pick([1...3, 1...20, 5...60])
-    clocks.offsetMillisecondsMax = generator.pick([0, 5000, 28_000])
+    clocks.offsetMillisecondsMax = generator.pick([0, 5000, 14_000])
     clocks.jumpMillisecondsMax = min(clocks.jumpMillisecondsMax, 20_000)
   }
 

@@ -90,8 +90,9 @@ package struct ValueLedger: Sendable {
       case .seconds(let seconds) = put.lifetime, let seen = seen[stamp]
     else { return nil }
     let first = ValueLedger.wall(put.invoked) - clockErrorMilliseconds
-    return Expiry(after: seconds, wallMilliseconds: first)...Expiry(
-      after: seconds, wallMilliseconds: ValueLedger.wall(seen) + clockErrorMilliseconds)
+    return Expiry(
+      after: seconds, wallMilliseconds: first)...Expiry(
+        after: seconds, wallMilliseconds: ValueLedger.wall(seen) + clockErrorMilliseconds)
   }
 
   /// A version that is told or sent says that it expires then.

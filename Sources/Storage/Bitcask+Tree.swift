@@ -5,7 +5,7 @@ import Primitives
 
 extension Bitcask {
   /// What has left by a minute (`Expiry.leaves`).
-  func left(by minute: UInt64) -> ExpiryIndex.Left { expiries.left(by: minute, ringBits: options.ringBits) }
+  func left(by minute: UInt64) -> ExpiryIndex.Left { expiries.left(by: minute) }
 
   private func slotsLeft(by minute: UInt64) -> Set<SlotDigest> {
     expiries.hasLeft(by: minute) ? left(by: minute).slots : []

@@ -63,7 +63,7 @@ package final class Bitcask {
   @safe @exclusivity(unchecked) var feed = FeedIndex()
   var feedHead = FeedHead()
   /// The values that count and expire. That of a store of hints is empty.
-  @safe @exclusivity(unchecked) var expiries = ExpiryIndex()
+  @safe @exclusivity(unchecked) var expiries: ExpiryIndex
   /// What was forgotten lately, for pulls that are under way.
   var purges = PurgeRing()
   /// Of the records that count, in all data files.
@@ -81,6 +81,7 @@ package final class Bitcask {
     (durablePromises, durableCursors) = (manifest.promises, manifest.cursors)
     durableFloor = manifest.floor
     keydir = Keydir(ringBits: id.isHints ? 0 : options.ringBits)
+    expiries = ExpiryIndex(ringBits: options.ringBits)
     tree = id.isHints ? HashTree() : HashTree(ringBits: options.ringBits)
   }
 
@@ -253,7 +254,7 @@ package final class Bitcask {
     damages.removeAll()
     feed = FeedIndex()
     feed.settle()
-    expiries = ExpiryIndex()
+    expiries = ExpiryIndex(ringBits: options.ringBits)
     active = nil
     liveBytes = 0
   }

@@ -22,10 +22,18 @@ struct ExpiryIndex {
 
   /// What two owners leave out when they compare themselves: values that have left.
   struct Left {
-    /// By segment of the tree: what they add to it.
-    var words = [UInt64](repeating: 0, count: HashTree.segmentCount)
+    /// By segment of the tree: what they add to it; none before the first of them.
+    fileprivate(set) var words: [UInt64] = []
     /// Their slots, as far as digests tell.
-    var slots: Set<SlotDigest> = []
+    fileprivate(set) var slots: Set<SlotDigest> = []
+
+    fileprivate mutating func toggle(_ name: Name, _ ringBits: UInt64, isIn: Bool) {
+      let segment = Int(truncatingIfNeeded: (name.hash &<< ringBits) &>> UInt64(64 - HashTree.segmentBits))
+      if words.isEmpty { words = Array(repeating: 0, count: HashTree.segmentCount) }
+      words[segment] ^= HashTree.entryHash(name.hash, name.stamp)
+      let slot = SlotDigest(hash: name.hash, digest: name.stamp.digest, isTombstone: false)
+      if isIn { slots.insert(slot) } else { slots.remove(slot) }
+    }
   }
 
   private struct Minute {
@@ -37,11 +45,16 @@ struct ExpiryIndex {
   /// Ascending; none is empty.
   private var minutes: [Minute] = []
   private(set) var count = 0
-  /// What had left by a minute, until that changes.
-  private var left: (minute: UInt64, Left)?
+  /// What has left by a minute, kept so: comparisons ask for one minute after the other.
+  private var left = Left()
+  private var leftBy: UInt64 = 0
+  private let ringBits: UInt64
   /// The entries of a minute that are to be buried, the next one last; some may be gone by now. 0: of none.
   private var queue: [Entry] = []
   private var queued: UInt64 = 0
+
+  /// - Parameter ringBits: How many top bits all hashes of the store share.
+  init(ringBits: Int) { self.ringBits = UInt64(ringBits) }
 
   var isEmpty: Bool { count == 0 }
 
@@ -50,24 +63,22 @@ struct ExpiryIndex {
     let place = lowerBound(leaves)
     if place == minutes.count || minutes[place].leaves != leaves { minutes.insert(Minute(leaves: leaves), at: place) }
     let before = UInt16(leaves * 60_000 - expiry.milliseconds)
-    guard minutes[place].names.updateValue(before, forKey: Name(hash: hash, stamp: stamp)) == nil else { return }
+    let name = Name(hash: hash, stamp: stamp)
+    guard minutes[place].names.updateValue(before, forKey: name) == nil else { return }
     count += 1
-    noteChange(leaves)
+    if leaves <= leftBy { left.toggle(name, ringBits, isIn: true) }
   }
 
   mutating func remove(_ expiry: Expiry, hash: UInt64, stamp: Stamp) {
     let leaves = expiry.leaves
     let place = lowerBound(leaves)
+    let name = Name(hash: hash, stamp: stamp)
     guard place < minutes.count, minutes[place].leaves == leaves,
-      minutes[place].names.removeValue(forKey: Name(hash: hash, stamp: stamp)) != nil
+      minutes[place].names.removeValue(forKey: name) != nil
     else { return }
     count -= 1
     if minutes[place].names.isEmpty { minutes.remove(at: place) }
-    noteChange(leaves)
-  }
-
-  private mutating func noteChange(_ leaves: UInt64) {
-    if let known = left, leaves <= known.minute { left = nil }
+    if leaves <= leftBy { left.toggle(name, ringBits, isIn: false) }
   }
 
   /// The value that is to be buried next, by the order of minutes; nil when all that may be at this time have been gone
@@ -109,20 +120,14 @@ struct ExpiryIndex {
   }
 
   /// What has left by this minute.
-  mutating func left(by minute: UInt64, ringBits: Int) -> Left {
-    if let left, left.minute == minute { return left.1 }
-    var found = Left()
-    for bucket in minutes.prefix(while: { $0.leaves <= minute }) {
-      // The order does not matter: all of it goes into sets and exclusive ors.
-      for name in bucket.names.keys {
-        let segment = Int(
-          truncatingIfNeeded: (name.hash &<< UInt64(ringBits)) &>> UInt64(64 - HashTree.segmentBits))
-        found.words[segment] ^= HashTree.entryHash(name.hash, name.stamp)
-        found.slots.insert(SlotDigest(hash: name.hash, digest: name.stamp.digest, isTombstone: false))
-      }
+  mutating func left(by minute: UInt64) -> Left {
+    let between = lowerBound(min(minute, leftBy) + 1)..<lowerBound(max(minute, leftBy) + 1)
+    for place in between {
+      // The order does not matter: all of it goes into a set and exclusive ors.
+      for name in minutes[place].names.keys { left.toggle(name, ringBits, isIn: minute > leftBy) }
     }
-    left = (minute, found)
-    return found
+    leftBy = minute
+    return left
   }
 
   /// Something has left by this minute and is still here.

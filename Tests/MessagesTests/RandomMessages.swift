@@ -55,7 +55,9 @@ struct RandomMessages {
     case 13: .pingRelayed(PingRelayed(yourBootID: random.next(), target: NodeID(u32()), sequence: random.next()))
     case 14:
       .compare(
-        PeerCompare(operation: random.next(), valuesOnly: flag(), leftBy: random.next(), subject: compareSubject()))
+        PeerCompare(
+          operation: random.next(), valuesOnly: flag(), leftBy: random.next() % (Expiry.last.leaves + 1),
+          subject: compareSubject()))
     case 15: .compareReply(PeerCompareReply(operation: random.next(), outcome: compareOutcome()))
     case 16:
       .pull(
