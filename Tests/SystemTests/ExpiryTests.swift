@@ -1,3 +1,4 @@
+import Client
 import Platform
 import Protocols
 import Testing
