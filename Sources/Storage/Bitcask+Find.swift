@@ -140,9 +140,10 @@ extension Bitcask {
 
   private func isKey(_ key: [UInt8], of header: RecordHeader, in bytes: [UInt8]) -> Bool {
     guard header.keyLength == key.count else { return false }
+    let start = header.keyOffset
     return unsafe bytes.withUnsafeBytes { stored in
       unsafe key.withUnsafeBytes { wanted in
-        for index in 0..<key.count where unsafe stored[header.keyOffset &+ index] != wanted[index] { return false }
+        for index in 0..<key.count where unsafe stored[start &+ index] != wanted[index] { return false }
         return true
       }
     }

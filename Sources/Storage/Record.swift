@@ -123,8 +123,15 @@ package enum Record {
       }
     }
     let kind = load(UInt8.self, 13)
-    let word = isTombstone || expires ? load(UInt64.self, 28) : 0
-    guard kind == RecordHeader.versionKind, load(UInt16.self, 14) == 0, let tail = RecordHeader.tail(flags, word) else {
+    var tail = (tsn: UInt64(0), expiry: Expiry.never)
+    var isKnown = kind == RecordHeader.versionKind && load(UInt16.self, 14) == 0
+    // Most records have none.
+    if flags != 0 {
+      let found = RecordHeader.tail(flags, isTombstone || expires ? load(UInt64.self, 28) : 0)
+      isKnown = isKnown && found != nil
+      if let found { tail = found }
+    }
+    guard isKnown else {
       return .unknown("a record of kind \(kind) with flags \(flags) needs a newer release")
     }
     let stamp = Stamp(time: HybridTime(load(UInt64.self, 16)), actor: ActorID(load(UInt32.self, 24)))
