@@ -121,7 +121,8 @@ struct ExpiryTests {
     "value and tombstone of one stamp in two files: a start finds the tombstone, whichever file comes first",
     arguments: [false, true])
   func order(hinted: Bool) throws {
-    var rig = try Rig.active()
+    // Without a journal, whose replay would bring the tombstone back.
+    var rig = try Rig.active(sync: .interval)
     _ = try rig.put(Self.k, "v", at: 5, until: 60_000)
     _ = try rig.put(Rig.keys[1], "a", at: 4)
     let first = try rig.endFile()
