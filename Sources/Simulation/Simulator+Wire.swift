@@ -104,13 +104,30 @@ extension Simulator {
     do throws(CodecError) {
       let message = try PeerMessage(decoding: &reader)
       note(.deliver, machine, UInt64(crc32c(bytes)), "<- n\(path.from + 1) \(describe(message))")
-      deliver(.peer(message, from: machines[path.from].member.id), to: machine)
+      deliver(.peer(message, from: machines[path.from].member.id), on: (path.from, generation), to: machine)
     } catch {
       report(.wrongAnswer, "n\(path.from + 1) sent n\(machine.number) what does not decode: \(error)")
     }
   }
 
   // MARK: - Connections
+
+  /// As a node's own door does it: whoever connects is heard once it has said a hello that the node accepts; the node
+  /// hears of one that it does not, and the connection is closed. What overtakes the hello is lost.
+  func admits(_ heard: Heard, _ machine: Machine) -> Bool {
+    guard let (from, generation) = heard.connection, case .peer(let message, _) = heard.event else { return true }
+    if let isAccepted = machine.introduced[from][generation] {
+      if !isAccepted { note(.drop, machine, UInt64(from + 1), "does not hear n\(from + 1), whose hello it refused") }
+      return isAccepted
+    }
+    guard case .hello(let hello) = message.body, let isAccepted = machine.node?.accepts(hello) else { return false }
+    machine.introduced[from][generation] = isAccepted
+    if !isAccepted, machines[from].state != .down {
+      let delay = network.signalDelay(path(machine.index, from))
+      schedule(.disconnected(machines[from].life, from: machine.index, generation: generation), after: delay)
+    }
+    return true
+  }
 
   func connect(_ life: Life, to peer: Int) {
     guard let machine = machine(life), !network[path(machine.index, peer)].isUp else { return }

@@ -168,7 +168,7 @@ final class Simulator {
       disk.wouldBlockChance = omissions.contains(.coldReads) ? 0 : options.disk.coldReadsPerThousand
       machines.append(
         Machine(
-          index: index, member: Simulator.member(index), clock: clock, disk: disk,
+          index: index, of: options.nodes, member: Simulator.member(index), clock: clock, disk: disk,
           generator: SeededGenerator(seed: generator.next())))
     }
     return machines

@@ -88,6 +88,16 @@ struct SimulationTests {
     #expect(trace.contains("stops: failed(cannot sync"))
   }
 
+  @Test("a process whose hello is refused is not heard, and makes its stores anew", arguments: [UInt64(3091), 3418])
+  func refused(seed: UInt64) {
+    var lines: [String] = []
+    let result = simulate(seed: seed) { lines.append($0) }
+    #expect(result.violations == [])
+    #expect(lines.contains { $0.contains("says (warning) refused another process") })
+    #expect(lines.contains { $0.contains("whose hello it refused") })
+    #expect(lines.contains { $0.contains("does not hear") })
+  }
+
   @Test("a core serves alone before the rest is healed", arguments: [UInt64(1), 2, 3])
   func core(seed: UInt64) {
     var options = options(.pause)
