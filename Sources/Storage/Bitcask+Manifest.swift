@@ -92,6 +92,10 @@ extension Bitcask {
     }
   }
 
+  var hasUnsyncedSealed: Bool {
+    dataFiles.indices.contains { dataFiles[$0].isSealed && dataFiles[$0].syncedLength < dataFiles[$0].length }
+  }
+
   /// Every sealed file has its hint, apart from those of these ids.
   func hasHints(besides inputs: [UInt32], upTo newest: UInt32 = .max) -> Bool {
     dataFiles.indices.allSatisfy {

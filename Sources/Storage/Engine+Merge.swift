@@ -195,6 +195,8 @@ extension Engine {
       guard !inputs.isEmpty else { continue }
       guard store.hasHints(besides: inputs) else {
         checkpoint.mayNeedHints = true
+        // Only a durable file gets a hint.
+        if store.hasUnsyncedSealed { checkpoint.isUrgent = true }
         continue
       }
       store.beginMerge(of: inputs, rule: rule)
