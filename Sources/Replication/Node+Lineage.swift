@@ -47,10 +47,19 @@ extension Node where Disk: ~Copyable {
     guard edition > 0 else { return }
     // An answer from before that.
     if let first = identity.told.lineage.first, first.bootID == bootID, first.edition > edition { return }
+    beginLineage(above: edition, "\(name(node)) was told more by an earlier start than the data directory holds")
+  }
+
+  /// An earlier start was told so, and did not come to the end of it.
+  mutating func goOnLeavingLineage() {
+    beginLineage(above: identity.manifest.edition, "the data directory was found to be an older copy")
+  }
+
+  private mutating func beginLineage(above edition: UInt64, _ reason: String) {
     guard identity.pendingLeaseEnd == nil, !jobs.contains(where: \.writesIdentity) else { return }
     var steps: [DiskStep] = []
+    let isFirst = unlinedStores.isEmpty
     if let engine {
-      let reason = "\(name(node)) was told more by an earlier start than the data directory holds"
       // One that this process has made itself is in no other line.
       let whole = engine.storeIDs.filter { store in
         engine.role(store) != .fenced && headsAtStart[store]?.incarnation == engine.incarnation(store)
@@ -62,18 +71,17 @@ extension Node where Disk: ~Copyable {
       }
     }
     let text =
-      "this data directory is older than what this node has told \(name(node)) before, a copy that was put back or an "
-      + "empty one: its stores (\(unlinedStores.count)) are fenced, and made anew from the other nodes'"
-    free.append(.log(.error, text))
+      "this data directory is older than what this node has told others before, a copy that was put back or an empty "
+      + "one: \(reason): its stores (\(unlinedStores.count)) are fenced, and made anew from the other nodes'"
+    if isFirst { free.append(.log(.error, text)) }
     let taken = identity.manifest.pastActors + [identity.manifest.actor] + peers.peers.compactMap { $0.hello?.actor }
     let actor = NodeStart.drawActor(&generator, except: taken)
-    steps.append(identity.beginAnew(bootID, above: edition, replacedBy: actor))
-    start(.lineage, steps)
+    start(.lineage, identity.beginAnew(bootID, above: edition, replacedBy: actor, fencing: steps))
     feeds.noteChange()
   }
 
   mutating func lineageLeft(at now: Moment) {
-    identity.renewed()
+    identity.begunAnew()
     for store in unlinedStores where engine?.contains(store) == true { engine?.completeFence(store) }
     unlinedStores = []
     resumeLeaseWaiters(at: now)

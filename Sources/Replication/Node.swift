@@ -161,6 +161,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     self.disk = disk
     tellRecovery()
     listSetAside()
+    if identity.manifest.leavesLineage { goOnLeavingLineage() }
     beginStores(missing: start.missing)
   }
 
