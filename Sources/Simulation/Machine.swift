@@ -18,8 +18,8 @@ struct Life: Equatable, Sendable {
 /// What has come to a process that it has not read yet.
 struct Heard {
   let event: Event
-  /// The connection it came on; nil when it is no message of a peer.
-  var connection: (from: Int, generation: Int)?
+  /// Whose connection it came on; nil when it is no message of a peer.
+  var sender: Life?
 }
 
 final class Machine {
@@ -68,9 +68,8 @@ final class Machine {
 
   // The driver's side, per life
   var inbox: [Heard] = []
-  /// By the machine that made it and its generation, the connections of which the first message was read: whether it was a
-  /// HELLO that the node accepts.
-  var introduced: [[Int: Bool]]
+  /// By machine, the lives of its processes whose HELLO this process has accepted.
+  var introduced: [Set<Int>]
   var isTurnScheduled = false
   /// Merges that its operator has asked this process for, and that are not answered.
   var mergesAwaited = 0
@@ -80,7 +79,7 @@ final class Machine {
   init(
     index: Int, of machines: Int, member: Member, clock: SimulatedClock, disk: SimulatedDisk, generator: SeededGenerator
   ) {
-    introduced = Array(repeating: [:], count: machines)
+    introduced = Array(repeating: [], count: machines)
     self.generator = generator
     self.index = index
     self.member = member
@@ -105,6 +104,7 @@ final class Machine {
     inbox.removeAll()
     isTurnScheduled = false
     mergesAwaited = 0
+    for other in introduced.indices { introduced[other] = [] }
     for lane in lanes.indices { lanes[lane] = ([], 0) }
   }
 }

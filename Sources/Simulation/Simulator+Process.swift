@@ -102,8 +102,8 @@ extension Simulator {
   // MARK: - Turns
 
   /// Gives the process an event; it takes it at its next turn.
-  func deliver(_ event: Event, on connection: (from: Int, generation: Int)? = nil, to machine: Machine) {
-    machine.inbox.append(Heard(event: event, connection: connection))
+  func deliver(_ event: Event, of sender: Life? = nil, to machine: Machine) {
+    machine.inbox.append(Heard(event: event, sender: sender))
     scheduleTurn(of: machine)
   }
 

@@ -104,7 +104,9 @@ extension Simulator {
     do throws(CodecError) {
       let message = try PeerMessage(decoding: &reader)
       note(.deliver, machine, UInt64(crc32c(bytes)), "<- n\(path.from + 1) \(describe(message))")
-      deliver(.peer(message, from: machines[path.from].member.id), on: (path.from, generation), to: machine)
+      deliver(
+        .peer(message, from: machines[path.from].member.id),
+        of: Life(machine: path.from, number: network.maker(of: generation, on: path)), to: machine)
     } catch {
       report(.wrongAnswer, "n\(path.from + 1) sent n\(machine.number) what does not decode: \(error)")
     }
@@ -112,19 +114,23 @@ extension Simulator {
 
   // MARK: - Connections
 
-  /// As a node's own door does it: whoever connects is heard once it has said a hello that the node accepts; the node
-  /// hears of one that it does not, and the connection is closed. What overtakes the hello is lost.
+  /// As a node's own door does it: a process is heard once it has said a hello that the node accepts. The node hears of one
+  /// that it does not, and the connection is closed.
   func admits(_ heard: Heard, _ machine: Machine) -> Bool {
-    guard let (from, generation) = heard.connection, case .peer(let message, _) = heard.event else { return true }
-    if let isAccepted = machine.introduced[from][generation] {
-      if !isAccepted { note(.drop, machine, UInt64(from + 1), "does not hear n\(from + 1), whose hello it refused") }
-      return isAccepted
+    guard let sender = heard.sender, case .peer(let message, _) = heard.event else { return true }
+    if machine.introduced[sender.machine].contains(sender.number) { return true }
+    guard case .hello(let hello) = message.body else {
+      note(
+        .drop, machine, UInt64(sender.machine + 1),
+        "does not hear n\(sender.machine + 1), whose hello it has not accepted")
+      return false
     }
-    guard case .hello(let hello) = message.body, let isAccepted = machine.node?.accepts(hello) else { return false }
-    machine.introduced[from][generation] = isAccepted
-    if !isAccepted, machines[from].state != .down {
-      let delay = network.signalDelay(path(machine.index, from))
-      schedule(.disconnected(machines[from].life, from: machine.index, generation: generation), after: delay)
+    if machine.node?.accepts(hello) == true {
+      machine.introduced[sender.machine].insert(sender.number)
+    } else {
+      let connection = network[path(sender.machine, machine.index)]
+      let delay = network.signalDelay(path(machine.index, sender.machine))
+      schedule(.disconnected(sender, from: machine.index, generation: connection.generation), after: delay)
     }
     return true
   }
@@ -146,7 +152,7 @@ extension Simulator {
       connect(life, to: peer)
       return
     }
-    let generation = network.connect(path(machine.index, peer), peerLife: peerLife)
+    let generation = network.connect(path(machine.index, peer), life: machine.lives, peerLife: peerLife)
     note(.link, machine, UInt64(generation), "connected to n\(peer + 1)")
     deliver(.link(machines[peer].member.id, up: true), to: machine)
   }

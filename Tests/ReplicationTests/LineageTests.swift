@@ -32,18 +32,21 @@ extension TestCluster {
 
   /// Of the nodes that do not run, what they remember of others' directories is lost.
   func forgetEditions(_ ids: [Int]) throws {
-    for id in ids {
-      guard var disk = self[id].disk else { continue }
-      let path = "/data/node"
-      let file = try disk.open(path, .read)
-      guard case .bytes(let bytes) = try disk.read(file, at: 0, count: Int(try disk.size(of: file)), mayBlock: true)
-      else { continue }
-      disk.close(file)
-      var manifest = try NodeManifest(decoding: bytes, path: path)
-      manifest.peers = []
-      try DiskStep.replace(path: path, bytes: manifest.encoded()).perform(on: &disk)
-      self[id].disk = disk
-    }
+    for id in ids { try changeManifest(id) { $0.peers = [] } }
+  }
+
+  /// Of a node that does not run.
+  func changeManifest(_ id: Int, _ change: (inout NodeManifest) -> Void) throws {
+    guard var disk = self[id].disk else { return }
+    let path = "/data/node"
+    let file = try disk.open(path, .read)
+    guard case .bytes(let bytes) = try disk.read(file, at: 0, count: Int(try disk.size(of: file)), mayBlock: true)
+    else { return }
+    disk.close(file)
+    var manifest = try NodeManifest(decoding: bytes, path: path)
+    change(&manifest)
+    try DiskStep.replace(path: path, bytes: manifest.encoded()).perform(on: &disk)
+    self[id].disk = disk
   }
 
   /// A node ends, and starts again.
@@ -105,6 +108,50 @@ struct LineageTests {
     cluster.advance(milliseconds: 20_000)
     #expect(cluster.counters(3).regressions == 4 && cluster.roles(3) == [.active])
     for index in 0..<10 { #expect(cluster.ownCopy(3, "k\(index)") == "v", "k\(index)") }
+  }
+
+  @Test("a node that was killed while it left its lineage goes on with that, though nobody remembers why")
+  func killedWhileLeaving() throws {
+    let cluster = TestCluster.feeding()
+    cluster.keep(0..<5)
+    let copy = cluster.copyAndGoOn(.running)
+    cluster.keep(5..<10)
+    for id in 1...3 { cluster.kill(id) }
+    try cluster.forgetEditions([1, 2])
+    cluster[3].disk = copy
+    try cluster.changeManifest(3) { $0.leavesLineage = true }
+    for id in 1...3 { cluster.start(id, life: 5) }
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster.counters(3).regressions == 4 && cluster.roles(3) == [.active])
+    for index in 0..<10 { #expect(cluster.ownCopy(3, "k\(index)") == "v", "k\(index)") }
+    // And once only.
+    cluster.restart(3, life: 200)
+    cluster.advance(milliseconds: 5000)
+    #expect(cluster.counters(3).regressions == 0 && cluster.roles(3) == [.active])
+  }
+
+  @Test("stores that are back from before they were made anew accuse nobody, and are made anew")
+  func backFromBefore() throws {
+    let cluster = TestCluster.feeding()
+    cluster.keep(0..<5)
+    for index in 0..<3 { cluster.ask(1, delete("k\(index)")) }
+    cluster.advance(milliseconds: 12_000)
+    let copy = cluster.copyOfDisk(3)
+    cluster.kill(3)
+    cluster.wipe(3)
+    cluster.start(3, life: 50)
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster.roles(3) == [.active])
+    cluster.keep(5..<10)
+    for id in 1...3 { cluster.kill(id) }
+    // Only what the stores have promised each other tells them apart.
+    try cluster.forgetEditions([1, 2])
+    cluster[3].disk = copy
+    for id in 1...3 { cluster.start(id, life: 100) }
+    cluster.advance(milliseconds: 30_000)
+    #expect(cluster.counters(1).regressions == 0 && cluster.counters(2).regressions == 0)
+    #expect(cluster.counters(3).regressions == 4 && cluster.roles(3) == [.active])
+    for index in 3..<10 { #expect(cluster.ownCopy(3, "k\(index)") == "v", "k\(index)") }
   }
 
   @Test("what a copy does while it is alone, however long, does not make it the other one", arguments: [false, true])

@@ -94,8 +94,7 @@ struct SimulationTests {
     let result = simulate(seed: seed) { lines.append($0) }
     #expect(result.violations == [])
     #expect(lines.contains { $0.contains("says (warning) refused another process") })
-    #expect(lines.contains { $0.contains("whose hello it refused") })
-    #expect(lines.contains { $0.contains("does not hear") })
+    #expect(lines.contains { $0.contains("whose hello it has not accepted") })
   }
 
   @Test("a core serves alone before the rest is healed", arguments: [UInt64(1), 2, 3])
