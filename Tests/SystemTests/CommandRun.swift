@@ -19,12 +19,17 @@ enum Binary {
   static var cairn: String { directory + "/cairn" }
 }
 
-/// A directory that goes away with the value, below the build directory.
+/// A directory that goes away with the value, below the build directory. Its name has been nobody else's before.
 final class ScratchDirectory {
+  private static let count = Locked(0)
   let path: String
 
   init(_ name: String) throws {
-    path = "\(Binary.directory)/system-tests/\(processIdentifier())-\(name)"
+    let number = ScratchDirectory.count.withLock { count in
+      count += 1
+      return count
+    }
+    path = "\(Binary.directory)/system-tests/\(processIdentifier())-\(number)-\(name)"
     try FileTree.remove(path)
     try FileTree.create(path)
   }
