@@ -5,7 +5,7 @@ import Testing
 // that on the threads that all tests of a run share, of which there is one per core, those that compute would wait too;
 // so each of them has a thread of its own. And a few take turns: one uses the time in which another one waits.
 
-struct Turns: SuiteTrait, TestScoping {
+struct Turns: SuiteTrait, TestTrait, TestScoping {
   /// Clusters that run at a time.
   static let countMax = 3
 
