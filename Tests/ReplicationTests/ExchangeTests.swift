@@ -245,7 +245,7 @@ struct ExchangeTests {
       let session = UInt64(5000 + round)
       cluster.admin(1 + round % 3, .antiEntropy, session: session)
       for _ in 0..<600 where cluster.outcomes[session] == nil {
-        cluster.advance(milliseconds: 1000)
+        cluster.advance(milliseconds: 1000, tick: 250)
         cluster.release { _ in chance.below(2) == 0 }
       }
       #expect(cluster.outcomes[session] != nil, "round \(round) has no answer")

@@ -27,7 +27,7 @@ struct FeedTests {
     // Once more when the floor has become durable, with a checkpoint.
     cluster.advance(milliseconds: 120_000)
     let start = cluster.sent.count
-    cluster.advance(milliseconds: 300_000)
+    cluster.advance(milliseconds: 300_000, tick: 250)
     #expect(cluster.talk(from: start).isEmpty)
     for _ in 0..<2 {
       for id in 1...3 {
@@ -46,7 +46,7 @@ struct FeedTests {
     for index in 0..<20 { cluster.ask(1, put("k\(index)", "v")) }
     cluster.kill(3)
     for index in 0..<20 { #expect(cluster.answer(cluster.ask(1, delete("k\(index)")))?.isDeleted == true) }
-    cluster.advance(milliseconds: 300_000)
+    cluster.advance(milliseconds: 300_000, tick: 250)
     #expect(Array(cluster.waiting[..<2]) == (isRuled ? [20, 20] : [0, 0]))
     guard isRuled else { return }
     let week: UInt64 = 7 * 86_400_000

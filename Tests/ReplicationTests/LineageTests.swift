@@ -30,6 +30,14 @@ extension TestCluster {
     return copy
   }
 
+  /// Ten keys, of which the copy of node 3's disk has the first five.
+  func writeAround(_ moment: CopyMoment) -> SimulatedDisk? {
+    keep(0..<5)
+    let copy = copyAndGoOn(moment)
+    keep(5..<10)
+    return copy
+  }
+
   /// Of the nodes that do not run, what they remember of others' directories is lost.
   func forgetEditions(_ ids: [Int]) throws {
     for id in ids { try changeManifest(id) { $0.peers = [] } }
@@ -62,9 +70,7 @@ struct LineageTests {
     "a copy that is put back is made anew though nothing was deleted", arguments: CopyMoment.allCases, [false, true])
   func restored(moment: CopyMoment, restartingPeers: Bool) throws {
     let cluster = TestCluster.feeding()
-    cluster.keep(0..<5)
-    let copy = cluster.copyAndGoOn(moment)
-    cluster.keep(5..<10)
+    let copy = cluster.writeAround(moment)
     cluster.advance(milliseconds: 6000)
     if restartingPeers { for id in 1...2 { cluster.restart(id, life: 5) } }
     cluster.restore(3, copy)
@@ -85,9 +91,7 @@ struct LineageTests {
   @Test("without rule IDENT the copy serves, and lacks what was acknowledged")
   func withoutRule() throws {
     let cluster = TestCluster.feeding { $0.rules = $0.rules.without(.fence) }
-    cluster.keep(0..<5)
-    let copy = cluster.copyAndGoOn(.running)
-    cluster.keep(5..<10)
+    let copy = cluster.writeAround(.running)
     cluster.restore(3, copy)
     cluster.advance(milliseconds: 20_000)
     #expect(cluster.roles(3) == [.active] && cluster.held(3, "k7") == nil)
@@ -96,9 +100,7 @@ struct LineageTests {
   @Test("one owner that remembers is enough")
   func oneRemembers() throws {
     let cluster = TestCluster.feeding()
-    cluster.keep(0..<5)
-    let copy = cluster.copyAndGoOn(.running)
-    cluster.keep(5..<10)
+    let copy = cluster.writeAround(.running)
     cluster.kill(3)
     cluster.kill(1)
     try cluster.forgetEditions([1])
@@ -224,9 +226,7 @@ struct LineageTests {
   @Test("a disk without room for it: the stores are fenced all the same, and the copy is refused until there is some")
   func noRoom() throws {
     let cluster = TestCluster.feeding()
-    cluster.keep(0..<5)
-    let copy = cluster.copyAndGoOn(.running)
-    cluster.keep(5..<10)
+    let copy = cluster.writeAround(.running)
     cluster.kill(3)
     cluster[3].disk = copy
     cluster.treat = { letter in

@@ -48,7 +48,7 @@ extension SystemTests {
         try FileTree.remove("\(cluster.data)/n3")
         try FileTree.copy("\(cluster.data)/copy", to: "\(cluster.data)/n3")
         try cluster.local("start", "3")
-        for _ in 0..<5 { try cluster.expectGone(Self.keys, mayRefuse: true) }
+        for _ in 0..<2 { try cluster.expectGone(Self.keys, mayRefuse: true) }
         try cluster.untilWhole()
         try cluster.expectGone(Self.keys)
         try cluster.expectNothingLeft()
