@@ -109,6 +109,8 @@ final class Simulator {
   var snapshot: SimulatedDisk?
   /// The last put of each client that succeeded.
   var justWritten: [Int: (life: Life, key: Int)] = [:]
+  /// The key of its last delete that succeeded, by client.
+  var justDeleted: [Int: Int] = [:]
   /// Messages that are late by hours.
   var overdue: [Overdue] = []
   /// When the last message sent under faults arrives.
