@@ -26,6 +26,7 @@ extension Simulator {
     }
     if case .storeStates(let states) = message.body { checkPromises(states, from: machine, to: peer) }
     checkRole(message, from: machine, to: peer)
+    checkSettled(message, from: machine, to: peer)
     if let kept = wiretap.takeKept() { checkKept(by: kept.keeper, for: kept.owner, key: kept.key) }
     let path = path(machine.index, peer.index)
     let connection = network[path]
