@@ -180,6 +180,8 @@ package struct NodeOptions: Sendable {
   package var tombstoneHoldMilliseconds: UInt64 = 60_000
   /// Keeps what was forgotten for `Node.takePurges`; for simulated runs alone.
   package var notesPurges = false
+  /// Tombstones go without the round of anti-entropy that only delays them; for simulated runs alone.
+  package var purgesBeforeRounds = false
   /// All of them, but in tests and simulated runs.
   package var rules = Rules.all
   package var requestTimeoutMilliseconds: UInt64 = 5000

@@ -68,7 +68,8 @@ extension Node where Disk: ~Copyable {
     let lacksHints = members(withoutHintsIn: identity.manifest.stores)
     if !missing.isEmpty {
       replaceMissingStores(missing)
-    } else if !identity.manifest.stores.contains(where: { !$0.id.isHints }) {
+    } else if identity.manifest.stores.isEmpty {
+      // Where there are more nodes than owners one may have stores of hints alone.
       phase = .creating
       createOwnStores()
     } else if !lacksHints.isEmpty {

@@ -59,6 +59,7 @@ package struct SimulationOptions: Sendable {
     drawHandoff(seed)
     drawAntiEntropy(seed)
     drawDeletes(seed)
+    drawSituation(seed)
   }
 
   /// From a stream of its own, so that the rest of a run is what it is without merges.
@@ -295,6 +296,11 @@ package struct WorkloadOptions: Sendable {
   package var isWeak = false
   /// Of 100 puts that succeed, so many are followed by their client's read of the key through the same node.
   package var followPercent = 0
+  /// Of all keys so many are in use at a time, and others after so many operations; 0: all of them, always.
+  package var keysInUse = 0
+  package var operationsInUse = 0
+  /// Of 100 deletes that succeed, so many are followed by their client's read of the key through any node.
+  package var deletesLookedAtPercent = 0
 
   package init() {}
 

@@ -42,6 +42,7 @@ extension Simulator {
     nodeOptions.feedMilliseconds = options.deletes.feedMilliseconds
     nodeOptions.feedEntriesMax = options.deletes.feedEntriesMax
     nodeOptions.notesPurges = true
+    nodeOptions.purgesBeforeRounds = options.deletes.purgesBeforeRounds
     nodeOptions.rules = omissions.rules
     drawChaos(machine, &nodeOptions)
     var draws = SeededGenerator(seed: machine.generator.next())

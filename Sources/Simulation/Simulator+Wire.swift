@@ -26,6 +26,7 @@ extension Simulator {
     }
     if case .storeStates(let states) = message.body { checkPromises(states, from: machine, to: peer) }
     checkRole(message, from: machine, to: peer)
+    checkSettled(message, from: machine, to: peer)
     if let kept = wiretap.takeKept() { checkKept(by: kept.keeper, for: kept.owner, key: kept.key) }
     let path = path(machine.index, peer.index)
     let connection = network[path]
@@ -55,12 +56,10 @@ extension Simulator {
   /// How much later than others a message comes that brings a version, or says how far a store is.
   private func lateness(of message: PeerMessage) -> UInt64 {
     guard isFaulty, options.deletes.latePerThousand > 0, !omissions.contains(.lateness) else { return 0 }
-    switch message.body {
-    case .push, .readReply, .pullReply, .storeStates, .storeStatesReply:
-      guard latecomers.chance(options.deletes.latePerThousand, in: 1000) else { return 0 }
-      return latecomers.duration(milliseconds: options.deletes.lateMilliseconds)
-    default: return 0
-    }
+    guard let kind = LateMessage(message.body), options.deletes.late.contains(kind),
+      latecomers.chance(options.deletes.latePerThousand, in: 1000)
+    else { return 0 }
+    return latecomers.duration(milliseconds: options.deletes.lateMilliseconds)
   }
 
   private func carried(_ version: StoredVersion, by message: PeerMessage, _ from: Machine, _ to: Machine) {
