@@ -252,6 +252,7 @@ extension Simulator {
     tally.add(machine.node?.counters)
     antiEntropyTally.add(machine.node?.counters)
     ruleEvents.add(machine.node?.counters, merge: machine.node?.mergeTotals)
+    forgetFences(of: machine)
     machine.forgetProcess()
     if losingPower {
       machine.platter.disk.crash(using: &machine.generator)
