@@ -112,13 +112,13 @@ package struct TombstoneBlocker: Equatable, Sendable {
     case .otherOwners: "start all nodes with the same --initial-cluster"
     case .unvalidated: "wait some seconds; if it stays, the logs of both nodes say what one holds against the other"
     case .unsynced: "wait a second; if it stays, the disk of this node does not answer"
-    case .cursorLag: "wait while the number falls; if it does not, look at its disk, and at the link between the two nodes"
-    case .feedLag: "wait while the number falls; if it does not, look at this node's disk, and at the link between the two"
+    case .cursorLag: "wait while the number falls; if it does not, look at its disk, and at the link between the nodes"
+    case .feedLag: "wait while the number falls; if it does not, look at this node's disk, and at the link to that one"
     case .hold: "wait: they go by themselves when tombstone_hold is over"
     case .antiEntropy: "wait: the round begins by itself; if it stays, cairn anti-entropy --run says what is in its way"
     case .purging: "nothing"
     case .mergeOverlap: "nothing; a merge frees them by and by, and curl -X POST URL/admin/merge does so now"
-    case .clockDoubted: "set its clock right: nothing waits for it, but the ages that it tells are wrong, and others do its writes"
+    case .clockDoubted: "set its clock right; nothing waits for it, but the ages that it tells are wrong"
     }
   }
 

@@ -74,8 +74,8 @@ package struct TombstoneStatus: Equatable, Sendable {
   /// The first reasons of all stores, what the oldest waits for first.
   package var blockedBy: [Block] {
     var blocks: [Block] = []
-    let oldestFirst = stores.sorted { ($0.pending > 0 ? 1 : 0, $0.oldestMilliseconds) > ($1.pending > 0 ? 1 : 0, $1.oldestMilliseconds) }
-    for store in oldestFirst {
+    let waiting = stores.filter { $0.pending > 0 }.sorted { $0.oldestMilliseconds > $1.oldestMilliseconds }
+    for store in waiting + stores.filter({ $0.pending == 0 }) {
       guard let first = store.blockers.first else { continue }
       var place = blocks.firstIndex { $0.blocker.node == first.node && $0.blocker.kind == first.kind }
       if place == nil {

@@ -13,7 +13,7 @@ extension Metrics {
     },
     MetricFamily(
       name: "cairn_tombstones_blocked", kind: .gauge,
-      help: "Tombstones here by what must go first before they can be forgotten: with which node it lies, and the reason."
+      help: "Tombstones here by what must go first before they are forgotten: the node it lies with, the reason."
     ) { snapshot in
       snapshot.tombstones.blockedBy.filter { $0.pending > 0 }.map {
         MetricSample(
@@ -26,7 +26,8 @@ extension Metrics {
     gauge("cairn_tombstone_blocked_bytes", "Bytes of forgotten tombstones that no merge could free yet.") {
       Double($0.tombstones.blockedBytes)
     },
-    counter("cairn_tombstones_refused_total", "Tombstones refused here because as many wait as tombstones_max allows.") {
+    counter("cairn_tombstones_refused_total", "Tombstones refused here because as many wait as tombstones_max allows.")
+    {
       $0.status.counters.tombstonesRefused
     },
     counter("cairn_tombstones_purged_total", "Tombstones forgotten here, every owner having acknowledged them.") {

@@ -58,7 +58,8 @@ extension Engine {
       passed = entry.tsn
       seen += 1
       // Of several keys with this hash any will do.
-      if let slot = store.keydir.first(entry.hash) { bytes.pending += UInt64(store.keydir.location(at: slot).byteCount) }
+      guard let slot = store.keydir.first(entry.hash) else { continue }
+      bytes.pending += UInt64(store.keydir.location(at: slot).byteCount)
     }
     if seen < store.feed.count {
       bytes.isEstimate = true

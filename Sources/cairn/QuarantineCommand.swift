@@ -92,8 +92,8 @@ private let quarantineDropCommand = Subcommand(
   var isFound = false
   for endpoint in try arguments.nodesToAsk() {
     do throws(Failure) {
-      guard let value = try askedDocumentIfThere("GET", name.target, endpoint, patienceMilliseconds: lookMillisecondsMax)
-      else { continue }
+      let value = try askedDocumentIfThere("GET", name.target, endpoint, patienceMilliseconds: lookMillisecondsMax)
+      guard let value else { continue }
       isFound = true
       try printOut(name.heading(value, endpoint))
     } catch {

@@ -120,7 +120,9 @@ struct TombstoneReport {
     let shown = rows.prefix(TombstoneReport.rowsMax)
     var lines = aligned([header] + shown.map { $0.cells.map(oneLine) })
     let left = rows.count - shown.count + views.reduce(0) { $0 + $1.storesLeft }
-    if left > 0 { lines.append("… and \(grouped(left)) more, of which --json has \(grouped(rows.count - shown.count))") }
+    if left > 0 {
+      lines.append("… and \(grouped(left)) more, of which --json has \(grouped(rows.count - shown.count))")
+    }
     lines.append(total)
     lines += causes.map { cause in
       oneLine("what to do: \(cause.reason) (\(cause.nodes.joined(separator: ", "))): \(cause.advice)")

@@ -63,7 +63,8 @@ import Testing
         openDescriptors: 8, descriptorsMax: 9),
       connections: ConnectionsSnapshot(
         clients: 1, clientsMax: 2, operationsMax: 3, unreadBytes: 4, unfinishedBytes: 5, unsynced: 6),
-      links: peers.map { LinkSnapshot(peer: $0, messagesDropped: 3, waitingBytes: 4) }, hintBytesMax: 1 << 20)
+      links: peers.map { LinkSnapshot(peer: $0, messagesDropped: 3, waitingBytes: 4) }, hintBytesMax: 1 << 20,
+      tombstones: TombstoneStatus())
   }
 
   /// Some for the first peer, none for the others.
