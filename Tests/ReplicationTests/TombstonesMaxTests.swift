@@ -74,7 +74,7 @@ struct TombstonesMaxTests {
     #expect(bounded.waiting == [1, 1, 1])
   }
 
-  @Test("a replica at the bound is a failed replica; with w of the others the delete succeeds, and it hears by the feed")
+  @Test("a replica at the bound has failed; with w of the others the delete succeeds, and the feed brings it there")
   func replica() throws {
     let cluster = TestCluster(nodes: 3, partitions: 1) {
       $0.feedMilliseconds = 100
