@@ -84,6 +84,8 @@ def disk_bytes():
 def resident_bytes():
     total = 0
     for node in json.loads(cairn("local", "status", "--json", "--data", options.data)):
+        if node["pid"] is None:
+            continue
         found = re.search(r"^VmRSS:\s+(\d+) kB", open(f"/proc/{node['pid']}/status").read(), re.MULTILINE)
         total += int(found[1]) * 1024
     return total

@@ -50,6 +50,24 @@ struct TombstoneViewTests {
     #expect(cluster.waiting == [0, 0, 0])
   }
 
+  @Test("of two owners that lag the one that is away comes first, and time comes after both")
+  func order() {
+    let cluster = TestCluster.feeding(hold: 60_000)
+    cluster.treat = { letter in
+      guard case .storeStates = letter.message.body else { return .deliver }
+      return letter.from == NodeID(2) && letter.to == NodeID(1) ? .drop : .deliver
+    }
+    cluster.kill(3)
+    cluster.ask(1, delete("a", always: true))
+    cluster.advance(milliseconds: 5000)
+    let blockers = cluster.view(1)?.stores.first?.blockers ?? []
+    let words = blockers.map { "\($0.node) \($0.kind.rawValue)" }
+    #expect(
+      words == [
+        "n3 down", "n2 cursor_lag", "n3 cursor_lag", "n1 hold", "n2 anti_entropy", "n3 anti_entropy",
+      ])
+  }
+
   @Test("the time that a tombstone is kept at least, and how much of it is left")
   func hold() throws {
     let cluster = TestCluster.feeding(hold: 10_000)

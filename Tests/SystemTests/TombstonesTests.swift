@@ -119,8 +119,8 @@ extension SystemTests {
         #expect(try client.put("k0", [1], query: "?w=3").status == 204)
         try cluster.local("stop", "3")
         let wrong = try RunningCommand(
-          cluster.nodeArguments(3) + ["--clock-offset", "2m"] + Self.settings.flatMap { ["--set", $0] }
-            + ["--set", "tombstone_hold=5s"], name: "wrong-clock")
+          cluster.nodeArguments(3)
+            + (Self.settings + ["tombstone_hold=5s", "clock_offset=2m"]).flatMap { ["--set", $0] }, name: "wrong-clock")
         try eventually("n3 listens") { (try? cluster.view(3)) != nil }
         try cluster.untilUp()
         #expect(try client.delete("k0").status == 204)
