@@ -178,6 +178,8 @@ package struct NodeOptions: Sendable {
   package var feedEntriesMax: Int = 4096
   /// A tombstone is kept at least so long, whoever has acknowledged it.
   package var tombstoneHoldMilliseconds: UInt64 = 60_000
+  /// Tombstones that wait in the store of a partition; a delete that would leave one more is refused.
+  package var tombstonesMax = 100_000
   /// Keeps what was forgotten for `Node.takePurges`; for simulated runs alone.
   package var notesPurges = false
   /// Tombstones go without the round of anti-entropy that only delays them; for simulated runs alone.

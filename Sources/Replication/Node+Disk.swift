@@ -99,6 +99,9 @@ extension Node where Disk: ~Copyable {
   mutating func refusal(_ refusal: DiskRefusal) -> Refusal {
     switch refusal {
     case .full: return .full
+    case .tombstonesFull:
+      counters.tombstonesRefused += 1
+      return .tombstonesFull
     case .unavailable(let error):
       complain(error)
       return .unavailable

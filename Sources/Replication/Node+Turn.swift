@@ -22,6 +22,7 @@ extension Node where Disk: ~Copyable {
     greetAndProbe(at: now)
     reviewLists(at: now)
     reviewFeeds(at: now)
+    tellOldTombstones(at: now)
     reviewHandoffs(at: now)
     reviewExchanges(at: now)
     reviewDamage(at: now)

@@ -136,7 +136,7 @@ struct NodeStart {
       fileBytesMax: options.fileBytesMax, journalSegmentBytes: options.journalSegmentBytes,
       checkpointSeconds: options.checkpointSeconds, checkpointBytes: options.checkpointBytes,
       syncIntervalMilliseconds: options.syncIntervalMilliseconds, reserveBytes: options.reserveBytes,
-      openFilesMax: options.openFilesMax, merge: options.merge)
+      openFilesMax: options.openFilesMax, merge: options.merge, tombstonesMax: options.tombstonesMax)
     engine.rules = options.rules
     return engine
   }

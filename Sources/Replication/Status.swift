@@ -181,6 +181,8 @@ package struct NodeCounters: Equatable, Sendable {
   /// Reads that asked one more replica because they took long.
   package var hedgedReads: UInt64 = 0
   package var antiEntropy = AntiEntropyCounters()
+  /// Tombstones that found as many here as may wait, offered by a client, a coordinator, a hint or a repair.
+  package var tombstonesRefused: UInt64 = 0
   /// Tombstones that were forgotten here, given to other owners, and taken from them (what was here already not counted).
   package var purged: UInt64 = 0
   package var feedEntriesSent: UInt64 = 0

@@ -138,6 +138,7 @@ extension Configuration {
     options.scrubMilliseconds = scrubMilliseconds
     options.scrubBytesPerSecond = scrubBytesPerSecond
     options.tombstoneHoldMilliseconds = tombstoneHoldMilliseconds
+    options.tombstonesMax = tombstonesMax
     options.feedMilliseconds = feedMilliseconds
     options.requestTimeoutMilliseconds = requestTimeoutMilliseconds
     options.suspectAfterMilliseconds = suspectAfterMilliseconds

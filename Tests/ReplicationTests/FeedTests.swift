@@ -52,8 +52,7 @@ struct FeedTests {
     let week: UInt64 = 7 * 86_400_000
     cluster.advance(milliseconds: week, tick: 3_600_000)
     #expect(Array(cluster.waiting[..<2]) == [20, 20])
-    let reasons = cluster[1].node?.tombstoneStatus(at: cluster.moment(cluster[1])).stores.map(\.reason) ?? []
-    #expect(!reasons.isEmpty && Set(reasons) == ["n3 is down"])
+    #expect(Set(cluster.firstBlockers(1)) == ["n3 down"])
     cluster.start(3, life: 1)
     cluster.advance(milliseconds: 3000)
     #expect(cluster.waiting == [0, 0, 0])
@@ -69,8 +68,7 @@ struct FeedTests {
     cluster.ask(1, delete("a"))
     cluster.advance(milliseconds: 600)
     #expect(cluster.waiting == [1, 1, 1])
-    let reasons = cluster[1].node?.tombstoneStatus(at: cluster.moment(cluster[1])).stores.map(\.reason)
-    #expect(reasons == ["held"])
+    #expect(cluster.firstBlockers(1) == ["n1 hold"])
     #expect(cluster.answer(cluster.ask(2, put("a", "2")))?.isStored == true)
     cluster.advance(milliseconds: 5000)
     #expect(cluster.waiting == [0, 0, 0])
@@ -219,8 +217,7 @@ struct PurgeConditionTests {
     cluster.advance(milliseconds: 3000)
     #expect(cluster.waiting[0] == (isRuled ? 1 : 0))
     guard isRuled else { return }
-    let reasons = cluster[1].node?.tombstoneStatus(at: cluster.moment(cluster[1])).stores.map(\.reason)
-    #expect(reasons == ["waits for the feed of n3"])
+    #expect(cluster.firstBlockers(1) == ["n3 feed_lag"])
     cluster.treat = { _ in .deliver }
     cluster.advance(milliseconds: 3000)
     #expect(cluster.waiting == [0, 0, 0])
@@ -248,8 +245,7 @@ struct PurgeConditionTests {
     cluster.ask(1, delete("a", always: true))
     cluster.advance(milliseconds: 3000)
     #expect(cluster.waiting == [1, 1, 1])
-    let reasons = cluster[1].node?.tombstoneStatus(at: cluster.moment(cluster[1])).stores.map(\.reason)
-    #expect(reasons == ["waits for a round with n2"])
+    #expect(cluster.firstBlockers(1) == ["n2 anti_entropy"])
     cluster.treat = { _ in .deliver }
     cluster.advance(milliseconds: 30_000)
     #expect(cluster.waiting == [0, 0, 0])
