@@ -313,6 +313,28 @@ struct ExchangeTests {
     #expect(cluster.differing == [])
   }
 
+  @Test("a round that ends before its peer has asked again for what was lost tells what differs, the next none")
+  func lostAnswer() throws {
+    let cluster = TestCluster(nodes: 3, partitions: 1) { $0.antiEntropyMilliseconds = 1000 }
+    var isLost = false
+    cluster.treat = { letter in
+      guard !isLost, letter.to == TestCluster.id(2), case .compareReply(let reply) = letter.message.body,
+        case .segments = reply.outcome
+      else { return .deliver }
+      isLost = true
+      return .drop
+    }
+    for id in [1, 3] { cluster.plant(id, "a", "v", TestCluster.stamp(1)) }
+    for _ in 0..<200 where !isLost { cluster.advance(milliseconds: 10) }
+    #expect(isLost)
+    let first = try #require(cluster.round(1, within: ExchangeQuestion.patienceMilliseconds - 500))
+    #expect(first.stillDiffering == 1 && first.keysPulled == 0 && first.obstacles == [])
+    cluster.advance(milliseconds: ExchangeQuestion.patienceMilliseconds)
+    let second = try #require(cluster.round(1))
+    #expect(second.stillDiffering == 0 && second.obstacles == [])
+    #expect(cluster.differing == [])
+  }
+
   @Test("a node that stops answers those who wait for a round, and stops")
   func stopping() throws {
     let cluster = quiet()

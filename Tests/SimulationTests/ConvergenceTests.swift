@@ -95,8 +95,9 @@ struct ConvergenceTests {
   }
 
   /// 385: a pair that was to be looked at when a round was asked for was never looked at again. 487: a question about
-  /// roots that was asked again told the roots of the first time.
-  @Test("runs that found faults in rounds", arguments: [UInt64(385), 487])
+  /// roots that was asked again told the roots of the first time. 865: an answer that was lost before the calm was asked
+  /// for again when a round that waited for it had ended.
+  @Test("runs that found faults in rounds", arguments: [UInt64(385), 487, 865])
   func found(seed: UInt64) {
     #expect(simulate(seed: seed).violations == [])
   }
