@@ -1,5 +1,6 @@
 import Replication
 import Simulation
+import Storage
 import Testing
 
 // Operators who ask a node to merge.
