@@ -1,7 +1,8 @@
-import Replication
 import Simulation
 import Storage
 import Testing
+
+@testable import Replication
 
 // Operators who ask a node to merge.
 
@@ -24,9 +25,9 @@ struct MergeRequestTests {
     let cluster = cluster()
     overwrite(cluster, 600)
     cluster.admin(1, .merge, session: 1000)
-    for round in 0..<100 {
-      overwrite(cluster, 10)
-      if round % 4 == 0 { cluster.admin(1, .merge, session: 2000 + UInt64(round)) }
+    for round in 0..<400 {
+      overwrite(cluster, 4)
+      if round % 10 == 0 { cluster.admin(1, .merge, session: 2000 + UInt64(round)) }
       cluster.advance(milliseconds: 100)
     }
     guard case .merged(let totals, let merges) = cluster.outcomes[1000] else {
@@ -35,8 +36,8 @@ struct MergeRequestTests {
     }
     #expect(totals.recordsDropped > 500 && merges >= 4)
     // Those who came during that round are told of the next one.
-    cluster.advance(milliseconds: 20_000)
-    for round in 0..<100 where round % 4 == 0 {
+    cluster.advance(milliseconds: 60_000)
+    for round in 0..<400 where round % 10 == 0 {
       guard case .merged = cluster.outcomes[2000 + UInt64(round)] else {
         Issue.record("the one of round \(round) is not answered")
         continue
