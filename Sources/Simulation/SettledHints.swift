@@ -35,8 +35,13 @@ extension Simulator {
       let stamp = push.version.stamp
       let handoff = SettledHints.Handoff(from: machine.index, to: peer.index, key: key, stamp: stamp)
       if settledHints.isKnown(handoff) { return }
+      // The sender is in its turn: a look through its engine could close a file of which it has just asked for bytes.
       let holders = machines.filter { other in
-        other.index != peer.index && (other.state == .down || other.heldStamp(of: push.key) == stamp)
+        if other.index == peer.index { return false }
+        if other.index == machine.index {
+          return DurabilityProbe.stamp(of: push.key, on: machine.platter.disk, losesPower: false) == stamp
+        }
+        return other.state == .down || other.heldStamp(of: push.key) == stamp
       }
       settledHints.sent(handoff, holders: holders.map(\.life))
     case .pushReply(let reply):
