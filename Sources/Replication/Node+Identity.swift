@@ -78,7 +78,10 @@ extension Node where Disk: ~Copyable {
         peer: node, incarnation: state.incarnation, configID: state.configID, tsnHead: state.tsnHead,
         floor: state.floor, cursorOnMe: acknowledged(by: state, engine)))
     if engine.cursor(store, on: node)?.incarnation != state.incarnation {
-      engine.setCursor(store, FeedCursor(peer: node, incarnation: state.incarnation, tsn: 0))
+      // One that is back, and that this node has gone on telling of: what was followed of it stands.
+      let durable = engine.durableCursor(store, on: node)
+      let tsn = durable?.incarnation == state.incarnation ? durable?.tsn ?? 0 : 0
+      engine.setCursor(store, FeedCursor(peer: node, incarnation: state.incarnation, tsn: tsn))
     }
   }
 
