@@ -55,7 +55,10 @@ extension Simulator {
 
   private func checkSettled(_ handoff: SettledHints.Handoff, _ holders: [Life]) {
     let name = workload.keys[handoff.key]
-    guard !holders.isEmpty, machines[handoff.to].heldStamp(of: name) ?? .zero < handoff.stamp else { return }
+    guard !holders.isEmpty else { return }
+    // Who answers is in its turn as well.
+    let own = DiskContents(of: [name], on: machines[handoff.to].platter.disk, losesPower: false).stamps[0]
+    guard own < handoff.stamp else { return }
     let owners = reliableOwners(of: name)
     let holder = holders.first { life in
       let machine = machines[life.machine]
