@@ -5,7 +5,10 @@
     said between the nodes any more, and after a merge the disk is back where it was before the keys;
  2. keys are deleted and put again through other nodes, at once or just when their tombstones are collected, which happens
     without any hold: every put that was acknowledged is found afterwards;
- 3. a node is down while keys are deleted: nothing is collected until it returns, and then everything is.
+ 3. a node is down while keys are deleted: nothing is collected until it returns, and then everything is;
+ 4. keys that were never there are deleted: with all nodes up that leaves nothing; with one down no more tombstones than
+    tombstones_max allows, in so much memory, and every delete beyond that is refused with the name of that node; when it
+    is back everything goes.
 Exit code 1 when one of that does not hold.
 """
 import argparse
@@ -24,12 +27,18 @@ import urllib.request
 VALUE = 100
 IDLE_MESSAGES_MAX = 0
 HOLD, FEED = 1, 0.2
+# What a tombstone that waits may cost a node, its share of a hint for the node that is away included.
+TOMBSTONE_BYTES_MAX = 400
+# Clients at once.
+WORKERS = 4
 
 arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 arguments.add_argument("cairn")
 arguments.add_argument("--data", required=True)
 arguments.add_argument("--port-base", type=int, required=True)
 arguments.add_argument("--keys", type=int, default=100_000)
+arguments.add_argument("--check", choices=("collected", "races", "one-down", "never-there"), help="only this one")
+arguments.add_argument("--tombstones-max", type=int, help="of check 4, per store; half of what would come by default")
 options = arguments.parse_args()
 nodes = (1, 2, 3)
 
@@ -77,6 +86,8 @@ def disk_bytes():
 def resident_bytes():
     total = 0
     for node in json.loads(cairn("local", "status", "--json", "--data", options.data)):
+        if node["pid"] is None:
+            continue
         found = re.search(r"^VmRSS:\s+(\d+) kB", open(f"/proc/{node['pid']}/status").read(), re.MULTILINE)
         total += int(found[1]) * 1024
     return total
@@ -109,9 +120,8 @@ class Client:
 
 def in_parallel(work, count):
     """Calls `work(first, end)` for parts of all numbers, in some processes. Returns what they returned, added up."""
-    workers = 4
-    part = (count + workers - 1) // workers
-    with multiprocessing.Pool(workers) as pool:
+    part = (count + WORKERS - 1) // WORKERS
+    with multiprocessing.Pool(WORKERS) as pool:
         return sum(pool.starmap(work, [(begin, min(count, begin + part)) for begin in range(0, count, part)]))
 
 
@@ -252,10 +262,84 @@ def one_down():
     end()
 
 
+def delete_never_there(first, end, nodes, prefix):
+    """Deletes keys that nobody has put. Returns how many answers had which status, and how many refusals named n3."""
+    client = Client("never")
+    statuses = collections.Counter()
+    for key in range(first, end):
+        status, body = client.send(nodes[key % len(nodes)], "DELETE", f"{prefix}{key:08d}")
+        statuses[status] += 1
+        if status == 507:
+            statuses["named"] += b"n3 is down" in body
+    return statuses
+
+
+def in_parallel_counted(nodes, prefix, count):
+    part = (count + WORKERS - 1) // WORKERS
+    with multiprocessing.Pool(WORKERS) as pool:
+        work = [(begin, min(count, begin + part), nodes, prefix) for begin in range(0, count, part)]
+        return sum(pool.starmap(delete_never_there, work), collections.Counter())
+
+
+def never_there():
+    partitions = 64
+    bound = options.tombstones_max or max(1, options.keys // partitions // 2)
+    begin(f"tombstone_hold={HOLD}s", f"feed_interval={int(FEED * 1000)}ms", "sync=never", f"tombstones_max={bound}")
+    empty, resident_empty = disk_bytes(), resident_bytes()
+    began = time.monotonic()
+    up = in_parallel_counted((1, 2, 3), "u", options.keys)
+    left = [document(node, "/admin/status")["tombstones"] for node in nodes]
+    print(f"all up: {options.keys} keys that were never there deleted in {time.monotonic() - began:.1f} s: {dict(up)}, "
+          f"tombstones left {left}, bytes {empty} -> {disk_bytes()}", flush=True)
+    if pending() != [0, 0, 0]:
+        print("some owner was slow, and a tombstone was written: waiting for it", flush=True)
+        until("every tombstone is collected", lambda: pending() == [0, 0, 0])
+
+    cairn("local", "kill", "3", "--data", options.data)
+    until("n3 is seen to be down", lambda: document(1, "/admin/status")["peers"][1]["link"] == "down")
+    resident_up = resident_bytes()
+    began = time.monotonic()
+    down = in_parallel_counted((1, 2), "d", options.keys)
+    seconds = time.monotonic() - began
+    waiting = [document(node, "/admin/tombstones") for node in (1, 2)]
+    counts = [one["pending"] for one in waiting]
+    hints = [document(node, "/admin/hints")["count"] for node in (1, 2)]
+    grown = resident_bytes() - resident_up
+    each = grown / max(1, sum(counts))
+    print(f"n3 down: {options.keys} deleted in {seconds:.1f} s: {dict(down)}; {counts} tombstones wait, "
+          f"{[one['bytes'] for one in waiting]} bytes, at most {bound} in each of {partitions} stores; {hints} hints; "
+          f"resident {resident_up >> 20} -> {resident_up + grown >> 20} MiB, {each:.0f} bytes each", flush=True)
+    print(f"blocked by: {[(one['node'], one['reason'], one['pending']) for one in waiting[0]['blocked_by']]}", flush=True)
+    # What meets at the bound, each delete through another owner, is refused, and the feeds bring it to both all the same.
+    if any(store["pending"] > bound + WORKERS for one in waiting for store in one["stores"]):
+        sys.exit("more tombstones wait than tombstones_max allows")
+    if down[507] != down["named"] or down[204] + down[507] != options.keys:
+        sys.exit("a refusal did not name the node that keeps the tombstones, or there were other answers")
+    if grown > TOMBSTONE_BYTES_MAX * sum(counts) + (32 << 20):
+        sys.exit("the tombstones take too much memory")
+
+    cairn("local", "start", "3", "--data", options.data)
+    until("node 3 serves", lambda: document(3, "/admin/status")["state"] == "serving")
+    began = time.monotonic()
+    until("every tombstone is collected", lambda: pending() == [0, 0, 0], patience=600)
+    seconds = time.monotonic() - began
+    until("no hint is left", lambda: all(document(node, "/admin/hints")["count"] == 0 for node in nodes), patience=600)
+    until("nothing comes back", lambda: pending() == [0, 0, 0], patience=600)
+    for node in nodes:
+        document(node, "/admin/merge", "POST")
+    keys = [document(node, "/admin/status")["keys_live"] for node in nodes]
+    print(f"collected {seconds:.1f} s after its return: keys {keys}, data files {empty} -> {disk_bytes()}, "
+          f"resident {resident_empty >> 20} MiB empty, {resident_bytes() >> 20} now", flush=True)
+    if disk_bytes() > empty + 64 * 3 * 4096 or keys != [0, 0, 0]:
+        sys.exit("something is left behind")
+    end()
+
+
+checks = {"collected": collected, "races": races, "one-down": one_down, "never-there": never_there}
 try:
-    collected()
-    races()
-    one_down()
+    for name, check in checks.items():
+        if options.check in (None, name):
+            check()
 finally:
     if glob.glob(options.data + "/local.json"):
         subprocess.run([options.cairn, "local", "down", "--wipe", "--data", options.data], capture_output=True)

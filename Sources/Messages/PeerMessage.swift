@@ -166,6 +166,8 @@ package enum Refusal: UInt8, Sendable {
   case hintsFull
   /// An owner that is up has not found the store's promises whole yet.
   case unvalidated
+  /// As many tombstones wait in its store as may.
+  case tombstonesFull
 }
 
 extension Refusal: CustomStringConvertible {
@@ -183,6 +185,7 @@ extension Refusal: CustomStringConvertible {
     case .full: "its disk is full"
     case .unavailable: "its disk does not answer as it should"
     case .hintsFull: "it keeps as many hints as hints_max allows"
+    case .tombstonesFull: "as many tombstones wait in its store as tombstones_max allows"
     case .unvalidated: "its store is not validated by the other owners yet"
     }
   }

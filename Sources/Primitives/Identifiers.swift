@@ -8,7 +8,8 @@ package struct NodeID: Hashable, Comparable, Sendable, CustomStringConvertible {
   package var description: String { "#\(rawValue)" }
 }
 
-/// A random 128-bit identity: of a cluster, or of one life of a store (its incarnation).
+/// A 128-bit identity: of a cluster, random, or of one life of a store (its incarnation): half random, and the high half
+/// grows from each of its node's lives of stores to the next.
 package struct Identity128: Hashable, Sendable, CustomStringConvertible {
   package let high: UInt64
   package let low: UInt64

@@ -10,16 +10,14 @@ extension HTTPReply {
     guard let content = ObjectContentView(payload: payload) else {
       return appendFailure(.damaged(detail: "the stored object has no readable content"), to: &bytes)
     }
-    if case .terms(let terms) = special?.first, appendRefusal(terms, stamp, payload[content.contentType], to: &bytes) {
+    if case .terms(let terms) = special?.first,
+      appendRefusal(terms, stamp, expiry, payload[content.contentType], to: &bytes)
+    {
       return
     }
     if isCreation { appendCreated(to: &bytes) } else { appendHead(200, to: &bytes) }
     appendVersion(stamp, to: &bytes)
-    if expiry != .never {
-      bytes.appendASCII("Expires: ")
-      bytes.appendHTTPDate(milliseconds: expiry.milliseconds)
-      bytes.appendASCII("\r\n")
-    }
+    appendExpiry(expiry, to: &bytes)
     appendLinks(content, to: &bytes)
     content.forEachMetadata { name, value in
       guard !isLink(payload, name) else { return }
@@ -34,9 +32,16 @@ extension HTTPReply {
     appendBody(payload[content.value], to: &bytes)
   }
 
+  private func appendExpiry(_ expiry: Expiry, to bytes: inout [UInt8]) {
+    guard expiry != .never else { return }
+    bytes.appendASCII("Expires: ")
+    bytes.appendHTTPDate(milliseconds: expiry.milliseconds)
+    bytes.appendASCII("\r\n")
+  }
+
   /// Appends the answer to a read whose terms the object does not meet; false when it meets them.
   private func appendRefusal(
-    _ terms: ReadTerms, _ stamp: Stamp, _ contentType: ArraySlice<UInt8>, to bytes: inout [UInt8]
+    _ terms: ReadTerms, _ stamp: Stamp, _ expiry: Expiry, _ contentType: ArraySlice<UInt8>, to bytes: inout [UInt8]
   ) -> Bool {
     switch terms.verdict(on: stamp, contentType) {
     case .satisfied: return false
@@ -44,6 +49,7 @@ extension HTTPReply {
     case .notModified:
       appendHead(304, to: &bytes)
       appendVersion(stamp, to: &bytes)
+      appendExpiry(expiry, to: &bytes)
       bytes.appendASCII("\r\n")
     case .failed(let condition):
       appendHead(412, to: &bytes)

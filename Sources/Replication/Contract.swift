@@ -180,8 +180,12 @@ package struct NodeOptions: Sendable {
   package var tombstoneHoldMilliseconds: UInt64 = 60_000
   /// How long values live of which their writers say nothing.
   package var lifetime = Lifetime.unlimited
+  /// Tombstones that wait in the store of a partition; a delete that would leave one more is refused.
+  package var tombstonesMax = 100_000
   /// Keeps what was forgotten for `Node.takePurges`; for simulated runs alone.
   package var notesPurges = false
+  /// Tombstones go without the round of anti-entropy that only delays them; for simulated runs alone.
+  package var purgesBeforeRounds = false
   /// All of them, but in tests and simulated runs.
   package var rules = Rules.all
   package var requestTimeoutMilliseconds: UInt64 = 5000

@@ -56,9 +56,9 @@ struct ExchangePair: Sendable {
 }
 
 /// A question on its way, until it is answered.
-struct ExchangeQuestion: Sendable {
+package struct ExchangeQuestion: Sendable {
   /// One that is not answered is asked again after this time, milliseconds.
-  static let patienceMilliseconds: UInt64 = 5000
+  package static let patienceMilliseconds: UInt64 = 5000
   /// One that was refused for overload is asked again after this time.
   static let pauseMilliseconds: UInt64 = 500
   /// Asked so often, it has failed.

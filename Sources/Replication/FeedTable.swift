@@ -178,8 +178,11 @@ struct FeedTable: Sendable {
   var promises: PromisesToken?
   var promisesNext: Instant
   var purged: [PurgeNote] = []
+  /// When the oldest that waits is looked for next.
+  var oldNext: Instant
 
   init(at now: Instant) {
+    oldNext = now
     reviewed = now
     syncNext = now
     promisesNext = now

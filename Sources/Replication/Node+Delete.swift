@@ -25,7 +25,7 @@ extension Node where Disk: ~Copyable {
     var progress = WriteProgress(owners: owners, quorum: quorum)
     plan(&progress, store: store, valueBytes: 0)
     counters.deletes += 1
-    guard progress.verdict != .impossible else { return answer(origin, .failed(failure(of: progress))) }
+    guard progress.verdict != .impossible else { return answer(origin, .failed(failure(of: progress, in: store))) }
     let half = deadline.milliseconds(since: now.instant) / 2
     var deletion = Deletion(
       always: request.always, absent: QuorumTally(replicas: owners, wanted: owners.count),
@@ -136,7 +136,7 @@ extension Node where Disk: ~Copyable {
     delete.isApplied = false
     delete.version.stamp = stamp
     delete.progress = progress
-    if progress.verdict == .impossible { return failWrite(operation, failure(of: progress)) }
+    if progress.verdict == .impossible { return failWrite(operation, failure(of: progress, in: delete.store)) }
     coordinateDelete(operation, warm: nil, at: now)
   }
 
@@ -151,6 +151,10 @@ extension Node where Disk: ~Copyable {
       if !readCold(read, for: .write(operation)) {
         failWrite(operation, .overloaded(detail: "\(Self.coldReadsMax) reads are waiting for the disk"))
       }
+    case .refused(.tombstonesFull):
+      counters.tombstonesRefused += 1
+      // No other owner is asked to coordinate: it has as many, or it is told of this one.
+      failWrite(operation, .full(detail: tellTombstonesFull(delete.store)))
     case .refused(let disk): refuseWrite(operation, refusal(disk), detail: "", at: now)
     }
   }

@@ -99,6 +99,9 @@ extension Node where Disk: ~Copyable {
   mutating func refusal(_ refusal: DiskRefusal) -> Refusal {
     switch refusal {
     case .full: return .full
+    case .tombstonesFull:
+      counters.tombstonesRefused += 1
+      return .tombstonesFull
     case .unavailable(let error):
       complain(error)
       return .unavailable
@@ -144,7 +147,9 @@ extension Node where Disk: ~Copyable {
       renewalPausedUntil = now.instant.adding(milliseconds: Self.jobPauseMilliseconds)
     case .load(let store, _): loadFailed(store, at: now)
     case .rebuild: rebuildFailed(at: now)
-    case .lineage: leavingLineageFailed()
+    case .lineage:
+      leavingLineageFailed()
+      renewalPausedUntil = now.instant.adding(milliseconds: Self.jobPauseMilliseconds)
     case .promises: promisesFailed(at: now)
     case .activate(let stores): rolesFailed(stores.keys.sorted(), at: now)
     case .mark(let stores): rolesFailed(stores, at: now)

@@ -27,6 +27,15 @@ extension Node where Disk: ~Copyable {
     }
   }
 
+  /// Of a store that is made now: above those of the stores that this node has made before, so that of two incarnations it
+  /// is known which came later (rule IDENT). A copy that was put back counts on from where it was made: its editions are
+  /// below what the node has told since, or it has left its lineage, which begins above.
+  /// - Parameter old: The store whose place it takes.
+  mutating func drawIncarnation(after old: Identity128 = .none) -> Identity128 {
+    let place = max(identity.manifest.edition, old.high == .max ? 0 : old.high)
+    return Identity128(high: place + 1, low: generator.next())
+  }
+
   /// Makes this node a member: the identity file says so, only then peers hear of it, and its stores are created and
   /// listed there. A crash between any two steps leaves a node that goes on from there, in the same cluster.
   mutating func adopt(_ cluster: ClusterIdentity, at now: Moment) {
@@ -59,7 +68,8 @@ extension Node where Disk: ~Copyable {
     let lacksHints = members(withoutHintsIn: identity.manifest.stores)
     if !missing.isEmpty {
       replaceMissingStores(missing)
-    } else if !identity.manifest.stores.contains(where: { !$0.id.isHints }) {
+    } else if identity.manifest.stores.isEmpty {
+      // Where there are more nodes than owners one may have stores of hints alone.
       phase = .creating
       createOwnStores()
     } else if !lacksHints.isEmpty {
@@ -75,7 +85,7 @@ extension Node where Disk: ~Copyable {
   }
 
   private mutating func hintSeed(_ node: NodeID) -> StoreSeed {
-    StoreSeed(id: .hints(for: node), incarnation: drawIdentity(), configID: 0)
+    StoreSeed(id: .hints(for: node), incarnation: drawIncarnation(), configID: 0)
   }
 
   /// Creates the stores of every partition that this node owns, and one for the hints of each member: for itself a node
@@ -86,7 +96,7 @@ extension Node where Disk: ~Copyable {
     for partition in 0..<ring.partitionCount where ring.owners(of: partition).contains(own.id) {
       seeds.append(
         StoreSeed(
-          id: StoreID(partition: UInt16(partition), replicas: cluster.replicas), incarnation: drawIdentity(),
+          id: StoreID(partition: UInt16(partition), replicas: cluster.replicas), incarnation: drawIncarnation(),
           configID: ring.configID(of: partition)))
     }
     free.append(.log(.info, "cluster \(cluster.id): \(seeds.count) of \(ring.partitionCount) partitions are here"))
@@ -112,7 +122,7 @@ extension Node where Disk: ~Copyable {
     var seeds: [StoreSeed] = []
     var lost: [StoreID: [PeerPromise]] = [:]
     for old in identity.manifest.stores where missing.contains(old.id) {
-      seeds.append(StoreSeed(id: old.id, incarnation: drawIdentity(), configID: old.configID))
+      seeds.append(StoreSeed(id: old.id, incarnation: drawIncarnation(after: old.incarnation), configID: old.configID))
       if !old.id.isHints { lost[old.id] = marks(ofMissing: old) }
     }
     for node in members(withoutHintsIn: identity.manifest.stores) { seeds.append(hintSeed(node)) }

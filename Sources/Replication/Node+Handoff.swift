@@ -290,6 +290,8 @@ extension Refusal {
     switch self {
     case .overloaded, .notReady, .unavailable, .clockInDoubt, .hintsFull, .unvalidated: true
     // A full disk takes tombstones all the same, and needs them.
+    // Values go through, and tombstones of keys that have one; the others are offered again with the next pass.
+    case .tombstonesFull: false
     case .loading, .fenced, .wrongConfig, .notOwner, .damaged, .full: false
     }
   }

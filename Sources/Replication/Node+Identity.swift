@@ -21,13 +21,18 @@ extension Node where Disk: ~Copyable {
     guard promise.incarnation == state.incarnation else {
       // Another store in its place: the old one's promises are void, and it serves when it has been filled.
       guard state.role == .active else { return .ok }
-      return mayAccuse(store, of: node, engine) ? .incarnation : .undecided
+      // One that was made before the one on record is back, whoever says so.
+      let isEarlier = state.incarnation.high < promise.incarnation.high
+      return isEarlier || mayAccuse(store, of: node, engine) ? .incarnation : .undecided
     }
     if state.tsnHead < promise.tsnHead { return .head }
     if state.floor < promise.floor { return .floor }
     if acknowledged(by: state, engine) < promise.cursorOnMe {
-      let isOnThis = state.cursor.incarnation == engine.incarnation(store)
-      return isOnThis || mayAccuse(store, of: node, engine) ? .cursor : .undecided
+      let own = engine.incarnation(store)
+      let isOnThis = state.cursor.incarnation == own
+      // It has read a store that was made here after this one: it is this one that went back.
+      let isOnLater = state.cursor.incarnation.high > own.high
+      return isOnThis || !isOnLater && mayAccuse(store, of: node, engine) ? .cursor : .undecided
     }
     if let cursor = engine.cursor(store, on: node), cursor.incarnation == state.incarnation,
       cursor.tsn > state.tsnHead
@@ -37,7 +42,7 @@ extension Node where Disk: ~Copyable {
     return .ok
   }
 
-  /// What an owner says of another incarnation, of its store or of ours, may be right, and it is this store that went back,
+  /// What an owner says of a later incarnation, of its store or of ours, may be right, and it is this store that went back,
   /// to a time before one of them was made anew. Then that owner knows. Where both doubt each other both are made anew.
   private func mayAccuse(_ store: StoreID, of node: NodeID, _ engine: Engine) -> Bool {
     let verdict = feeds.index(store, node).flatMap { feeds.pairs[$0].verdict }
@@ -73,7 +78,10 @@ extension Node where Disk: ~Copyable {
         peer: node, incarnation: state.incarnation, configID: state.configID, tsnHead: state.tsnHead,
         floor: state.floor, cursorOnMe: acknowledged(by: state, engine)))
     if engine.cursor(store, on: node)?.incarnation != state.incarnation {
-      engine.setCursor(store, FeedCursor(peer: node, incarnation: state.incarnation, tsn: 0))
+      // One that is back, and that this node has gone on telling of: what was followed of it stands.
+      let durable = engine.durableCursor(store, on: node)
+      let tsn = durable?.incarnation == state.incarnation ? durable?.tsn ?? 0 : 0
+      engine.setCursor(store, FeedCursor(peer: node, incarnation: state.incarnation, tsn: tsn))
     }
   }
 

@@ -47,33 +47,50 @@ extension Node where Disk: ~Copyable {
     guard edition > 0 else { return }
     // An answer from before that.
     if let first = identity.told.lineage.first, first.bootID == bootID, first.edition > edition { return }
-    guard identity.pendingLeaseEnd == nil, !jobs.contains(where: \.writesIdentity) else { return }
-    var steps: [DiskStep] = []
-    if let engine {
-      let reason = "\(name(node)) was told more by an earlier start than the data directory holds"
-      // One that this process has made itself is in no other line.
-      let whole = engine.storeIDs.filter { store in
-        engine.role(store) != .fenced && headsAtStart[store]?.incarnation == engine.incarnation(store)
-      }
-      counters.regressions += UInt64(whole.count)
-      unlinedStores = (unlinedStores.filter { engine.role($0) == .fenced } + whole).sorted()
-      for store in unlinedStores {
-        steps += engine.fence(store, .regressed(path: "store \(store)", reason: reason))
-      }
+    beginLineage(above: edition, "\(name(node)) was told more by an earlier start than the data directory holds")
+  }
+
+  /// A start or a turn before this one was told so, and did not come to the end of it.
+  mutating func goOnLeavingLineage() {
+    beginLineage(above: identity.manifest.edition, "the data directory was found to be an older copy")
+  }
+
+  private mutating func beginLineage(above edition: UInt64, _ reason: String) {
+    let steps = fenceAll(reason)
+    lineageKnown = max(lineageKnown, edition)
+    identity.manifest.leavesLineage = true
+    guard identity.pendingLeaseEnd == nil, !jobs.contains(where: \.writesIdentity) else {
+      // A turn after that write goes on with it; the stores count for nothing from now on.
+      return abandonFences()
     }
-    let text =
-      "this data directory is older than what this node has told \(name(node)) before, a copy that was put back or an "
-      + "empty one: its stores (\(unlinedStores.count)) are fenced, and made anew from the other nodes'"
-    free.append(.log(.error, text))
     let taken = identity.manifest.pastActors + [identity.manifest.actor] + peers.peers.compactMap { $0.hello?.actor }
     let actor = NodeStart.drawActor(&generator, except: taken)
-    steps.append(identity.beginAnew(bootID, above: edition, replacedBy: actor))
-    start(.lineage, steps)
+    start(.lineage, identity.beginAnew(bootID, above: lineageKnown, replacedBy: actor, fencing: steps))
     feeds.noteChange()
   }
 
+  /// Nothing that was in the directory when this process started counts any more. - Returns: What makes that durable.
+  private mutating func fenceAll(_ reason: String) -> [DiskStep] {
+    guard let engine else { return [] }
+    // One that this process has made itself is in no other line.
+    let whole = engine.storeIDs.filter { store in
+      engine.role(store) != .fenced && headsAtStart[store]?.incarnation == engine.incarnation(store)
+    }
+    counters.regressions += UInt64(whole.count)
+    if unlinedStores.isEmpty {
+      let text =
+        "this data directory is older than what this node has told others before, a copy that was put back or an empty "
+        + "one: \(reason): its stores (\(whole.count)) are fenced, and made anew from the other nodes'"
+      free.append(.log(.error, text))
+    }
+    unlinedStores = (unlinedStores.filter { engine.role($0) == .fenced } + whole).sorted()
+    var steps: [DiskStep] = []
+    for store in unlinedStores { steps += engine.fence(store, .regressed(path: "store \(store)", reason: reason)) }
+    return steps
+  }
+
   mutating func lineageLeft(at now: Moment) {
-    identity.renewed()
+    identity.begunAnew()
     for store in unlinedStores where engine?.contains(store) == true { engine?.completeFence(store) }
     unlinedStores = []
     resumeLeaseWaiters(at: now)
@@ -84,6 +101,10 @@ extension Node where Disk: ~Copyable {
   /// greeting.
   mutating func leavingLineageFailed() {
     identity.beginAnewFailed()
+    abandonFences()
+  }
+
+  private mutating func abandonFences() {
     for store in unlinedStores where engine?.contains(store) == true { engine?.abandonRole(store) }
   }
 }

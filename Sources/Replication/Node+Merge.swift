@@ -16,8 +16,9 @@ struct MergeProgress: Sendable {
   /// Bytes that may be merged now, and since when that was reckoned.
   var allowance: UInt64 = 0
   var reckoned: Instant?
-  /// Who asked for a round, with what merges had done then.
-  var waiters: [(session: SessionID, totals: MergeTotals, merges: Int)] = []
+  /// Who asked for a round, with what merges had done then. One that came while a round was under way waits for the next:
+  /// a round that began anew for everybody who asks would never end.
+  var waiters: [(session: SessionID, totals: MergeTotals, merges: Int, isForNext: Bool)] = []
 }
 
 extension Node where Disk: ~Copyable {
@@ -86,20 +87,25 @@ extension Node where Disk: ~Copyable {
     guard merges.waiters.count < Self.mergeWaitersMax else {
       return free.append(.adminDone(.refused("\(merges.waiters.count) requests wait already"), session: session))
     }
-    engine.requestMerge()
+    let isUnderWay = engine.isMergeRequested
+    if !isUnderWay { engine.requestMerge() }
     let status = engine.mergeStatus
-    merges.waiters.append((session, status.totals, status.merges))
+    merges.waiters.append((session, status.totals, status.merges, isForNext: isUnderWay))
     merges.isActive = true
   }
 
   mutating func answerMergeWaiters() {
     guard !merges.waiters.isEmpty, let engine, !engine.isMergeRequested else { return }
     let status = engine.mergeStatus
-    for waiter in merges.waiters {
+    for waiter in merges.waiters where !waiter.isForNext {
       let totals = status.totals.since(waiter.totals)
       free.append(.adminDone(.merged(totals, merges: status.merges - waiter.merges), session: waiter.session))
     }
-    merges.waiters.removeAll()
+    merges.waiters.removeAll { !$0.isForNext }
+    guard !merges.waiters.isEmpty else { return }
+    for index in merges.waiters.indices { merges.waiters[index].isForNext = false }
+    engine.requestMerge()
+    merges.isActive = true
   }
 
   /// Merging ends with the node: what it has moved stays moved.

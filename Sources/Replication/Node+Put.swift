@@ -17,7 +17,7 @@ extension Node where Disk: ~Copyable {
     plan(&progress, store: store, valueBytes: request.payload.count)
     counters.puts += 1
     // Refused before anything was applied: a put that cannot succeed leaves no trace.
-    guard progress.verdict != .impossible else { return answer(origin, .failed(failure(of: progress))) }
+    guard progress.verdict != .impossible else { return answer(origin, .failed(failure(of: progress, in: store))) }
     let operation = newOperation(.write)
     let movesOnAt = movesOnAt(deadline: deadline, at: now)
     writes[operation] = WriteOperation(

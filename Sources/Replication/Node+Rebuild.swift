@@ -89,7 +89,7 @@ extension Node where Disk: ~Copyable {
     _ store: StoreID, _ engine: Engine, _ steps: [DiskStep], _ directory: String, hints: Int
   ) {
     guard let old = identity.manifest.stores.first(where: { $0.id == store }) else { return }
-    let seed = StoreSeed(id: store, incarnation: drawIdentity(), configID: old.configID)
+    let seed = StoreSeed(id: store, incarnation: drawIncarnation(after: old.incarnation), configID: old.configID)
     var lost: [StoreID: [PeerPromise]] = [:]
     if !store.isHints {
       // One that was being filled may not have got back yet what it lost before.

@@ -23,6 +23,7 @@ extension Node where Disk: ~Copyable {
     reviewLists(at: now)
     reviewExpiries(at: now)
     reviewFeeds(at: now)
+    tellOldTombstones(at: now)
     reviewHandoffs(at: now)
     reviewExchanges(at: now)
     reviewDamage(at: now)
@@ -142,6 +143,11 @@ extension Node where Disk: ~Copyable {
 
   /// Renews before it is needed, also while nothing is written: the first write after a pause must not wait.
   private mutating func keepLease(at now: Moment) {
+    if identity.manifest.leavesLineage, identity.pendingLeaseEnd == nil, !jobs.contains(where: \.writesIdentity),
+      renewalPausedUntil.map({ $0 <= now.instant }) ?? true
+    {
+      goOnLeavingLineage()
+    }
     guard phase == .serving || phase == .stopping, identity.pendingLeaseEnd == nil, !chaos.strikes(.leaseLate) else {
       return
     }

@@ -185,7 +185,7 @@ extension Node where Disk: ~Copyable {
         if write.progress.isSloppy { counters.sloppyWrites += 1 }
         let stamp = write.version.stamp
         answerWrite(write, write.isDelete ? .deleted(stamp: stamp) : .stored(stamp: stamp))
-      case .impossible: answerWrite(write, .failed(failure(of: write.progress)))
+      case .impossible: answerWrite(write, .failed(failure(of: write.progress, in: write.store)))
       }
     }
     if !write.isApplied || write.progress.isSettled { endWrite(operation) }
@@ -261,13 +261,17 @@ extension Node where Disk: ~Copyable {
   // MARK: - Words
 
   /// Which promise is short, and of how many nodes; or that room, or patience, is all that was lacking.
-  func failure(of progress: WriteProgress) -> ClientFailure {
+  func failure(of progress: WriteProgress, in store: StoreID) -> ClientFailure {
     let quorum = progress.quorum
     let detail = describe(progress)
     let full = progress.obstacles.count { $0.obstacle == .refused(.full) }
     if full > 0, progress.mayApply + full >= quorum.w, progress.maySync + full >= quorum.dw {
       let got = "\(min(progress.mayApply, progress.maySync)) of \(max(quorum.w, quorum.dw)) nodes have room"
       return .full(detail: "\(got); \(detail); \(Self.roomAdvice)")
+    }
+    let crowded = progress.obstacles.count { $0.obstacle == .refused(.tombstonesFull) }
+    if crowded > 0, progress.mayApply + crowded >= quorum.w, progress.maySync + crowded >= quorum.dw {
+      return .full(detail: tellTombstonesFull(store, detail))
     }
     let busy = progress.obstacles.count { $0.obstacle == .busy }
     if busy > 0, progress.mayApply + busy >= quorum.w, progress.maySync + busy >= quorum.dw {

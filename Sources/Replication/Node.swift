@@ -70,6 +70,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
   var leaseWaiters: [UInt64] = []
   /// Fenced because the directory is an older copy, and not durably yet.
   var unlinedStores: [StoreID] = []
+  /// The highest edition that others were told by processes from the lineage that is left.
+  var lineageKnown: UInt64 = 0
   var pendingReads: [UInt64: WaitingRead] = [:]
   var nextRead: UInt64 = 1
 
@@ -162,6 +164,7 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
     self.disk = disk
     tellRecovery()
     listSetAside()
+    if identity.manifest.leavesLineage { goOnLeavingLineage() }
     beginStores(missing: start.missing)
   }
 

@@ -65,15 +65,30 @@ struct IdentityKeeper: Sendable {
     told = (manifest.edition, manifest.lineage)
   }
 
-  /// The step that begins the lineage anew, with another actor: what this one has stamped since the copy was made is not
-  /// known here.
-  mutating func beginAnew(_ bootID: UInt64, above known: UInt64, replacedBy actor: ActorID) -> DiskStep {
+  /// The steps that begin the lineage anew, around those that fence the stores, with another actor: what this one has
+  /// stamped since the copy was made is not known here. The first says what is about to be done: whoever is killed after it
+  /// goes on with it at the next start, also if all who know the older copy for one have forgotten it by then.
+  mutating func beginAnew(
+    _ bootID: UInt64, above known: UInt64, replacedBy actor: ActorID, fencing steps: [DiskStep]
+  ) -> [DiskStep] {
+    manifest.leavesLineage = true
+    let intent = manifest.encoded()
     if !hasActorOfItsOwn { manifest.retireActor(replacedBy: actor) }
     hasActorOfItsOwn = true
     manifest.beginAnew(bootID, above: known)
+    manifest.leavesLineage = false
     pendingLeaseEnd = manifest.leaseEnd
     isDirty = false
-    return .replace(path: path, bytes: manifest.encoded())
+    let begun = manifest.encoded()
+    manifest.leavesLineage = true
+    return [.replace(path: path, bytes: intent)] + steps + [.replace(path: path, bytes: begun)]
+  }
+
+  /// Whoever wrote the file meanwhile has said that it is still to be done.
+  mutating func begunAnew() {
+    renewed()
+    manifest.leavesLineage = false
+    isDirty = true
   }
 
   /// That came to nothing.
@@ -121,7 +136,7 @@ struct NodeStart {
       fileBytesMax: options.fileBytesMax, journalSegmentBytes: options.journalSegmentBytes,
       checkpointSeconds: options.checkpointSeconds, checkpointBytes: options.checkpointBytes,
       syncIntervalMilliseconds: options.syncIntervalMilliseconds, reserveBytes: options.reserveBytes,
-      openFilesMax: options.openFilesMax, merge: options.merge)
+      openFilesMax: options.openFilesMax, merge: options.merge, tombstonesMax: options.tombstonesMax)
     engine.rules = options.rules
     return engine
   }

@@ -183,6 +183,8 @@ package struct NodeCounters: Equatable, Sendable {
   package var antiEntropy = AntiEntropyCounters()
   /// Expired values that were made tombstones here (rule EXPIRY).
   package var buried: UInt64 = 0
+  /// Tombstones that found as many here as may wait, offered by a client, a coordinator, a hint or a repair.
+  package var tombstonesRefused: UInt64 = 0
   /// Tombstones that were forgotten here, given to other owners, and taken from them (what was here already not counted).
   package var purged: UInt64 = 0
   package var feedEntriesSent: UInt64 = 0

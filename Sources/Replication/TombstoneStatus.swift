@@ -1,80 +1,92 @@
-import Causality
-import Cluster
-import Messages
-package import Primitives
 package import Storage
 
-// What operators see of tombstones: how many wait, how long the oldest has, and what it waits for.
+// What operators see of tombstones: how many wait, what they cost, how long the oldest has waited, and for what.
 
 package struct TombstoneStatus: Equatable, Sendable {
   package struct Store: Equatable, Sendable {
     package let store: StoreID
     package let pending: Int
+    package let bytes: TombstoneBytes
     /// Since the delete that waits longest, by this node's wall clock.
     package let oldestMilliseconds: UInt64
-    /// What that one waits for.
-    package let reason: String
-    package init(store: StoreID, pending: Int, oldestMilliseconds: UInt64, reason: String) {
+    /// What the one that waits longest waits for: never empty, and the first is what must go first.
+    package let blockers: [TombstoneBlocker]
+    /// The first of them in words.
+    package var reason: String { blockers.first?.text ?? "" }
+
+    package init(
+      store: StoreID, pending: Int, bytes: TombstoneBytes = TombstoneBytes(), oldestMilliseconds: UInt64,
+      blockers: [TombstoneBlocker]
+    ) {
       self.store = store
       self.pending = pending
+      self.bytes = bytes
       self.oldestMilliseconds = oldestMilliseconds
-      self.reason = reason
+      self.blockers = blockers
+    }
+  }
+
+  /// One first reason, and the stores that it keeps.
+  package struct Block: Equatable, Sendable {
+    /// That of the store which has waited longest.
+    package let blocker: TombstoneBlocker
+    package var stores = 0
+    package var pending = 0
+    package var oldestMilliseconds: UInt64 = 0
+  }
+
+  /// A store of this node that is being filled, whether tombstones wait in it or not.
+  package struct Loading: Equatable, Sendable {
+    package let store: StoreID
+    package let percent: Int?
+    package init(store: StoreID, percent: Int?) {
+      self.store = store
+      self.percent = percent
     }
   }
 
   package var pending = 0
+  package var bytes: UInt64 = 0
+  /// Forgotten, and still on the disk.
+  package var blockedBytes: UInt64 = 0
   /// Nil when none waits.
   package var oldestMilliseconds: UInt64?
   /// Since the start of the process.
   package var purged: UInt64 = 0
   /// Values here that will be tombstones because they expire.
   package var expiring = 0
-  /// Those in which some wait, in order.
+  /// Deletes that found as many tombstones as may wait; since the start of the process.
+  package var refused: UInt64 = 0
+  /// So many may wait in a store; nil: any number.
+  package var pendingMax: Int?
+  /// Those in which some wait, or have left bytes that cannot go, in order.
   package var stores: [Store] = []
+  package var loading: [Loading] = []
   package init() {}
-}
 
-extension Node where Disk: ~Copyable {
-  package func tombstoneStatus(at now: Moment) -> TombstoneStatus {
-    var status = TombstoneStatus()
-    status.purged = counters.purged
-    guard let engine else { return status }
-    for store in engine.storeIDs {
-      status.expiring += engine.expiringCount(store)
-      let feed = engine.feedStatus(store)
-      guard feed.pending > 0, let oldest = feed.oldest, let tsn = feed.oldestTSN else { continue }
-      let since = max(oldest.time.milliseconds, feed.oldestExpired?.milliseconds ?? 0)
-      let age = now.wallMilliseconds - min(now.wallMilliseconds, since)
-      status.pending += feed.pending
-      status.oldestMilliseconds = max(status.oldestMilliseconds ?? 0, age)
-      status.stores.append(
-        TombstoneStatus.Store(
-          store: store, pending: feed.pending, oldestMilliseconds: age, reason: reason(store, tsn, engine)))
-    }
-    return status
+  package mutating func add(_ store: Store) {
+    stores.append(store)
+    bytes += store.bytes.pending
+    blockedBytes += store.bytes.blocked
+    guard store.pending > 0 else { return }
+    pending += store.pending
+    oldestMilliseconds = max(oldestMilliseconds ?? 0, store.oldestMilliseconds)
   }
 
-  /// What the tombstone at this position waits for, in the order in which it comes about.
-  private func reason(_ store: StoreID, _ tsn: UInt64, _ engine: Engine) -> String {
-    guard engine.role(store) == .active else { return obstacle(engine.role(store)) }
-    if engine.durableHead(store) < tsn { return "waits for a sync" }
-    let pairs = feeds.pairs.filter { $0.store == store }
-    for pair in pairs {
-      let promise = engine.durablePromise(store, of: pair.node)
-      let isAcknowledged =
-        pair.isMutual && promise?.incarnation == pair.incarnation && promise?.configID == configID(store)
-        && promise.map { $0.cursorOnMe >= tsn } ?? false
-      if isAcknowledged { continue }
-      if !peers.isUp(pair.node) { return "\(name(pair.node)) is down" }
-      if let role = genesis.state(of: store, at: pair.node)?.role, role != .active {
-        return "the store is \(role) at \(name(pair.node))"
+  /// The first reasons of all stores, what the oldest waits for first.
+  package var blockedBy: [Block] {
+    var blocks: [Block] = []
+    let waiting = stores.filter { $0.pending > 0 }.sorted { $0.oldestMilliseconds > $1.oldestMilliseconds }
+    for store in waiting + stores.filter({ $0.pending == 0 }) {
+      guard let first = store.blockers.first else { continue }
+      var place = blocks.firstIndex { $0.blocker.node == first.node && $0.blocker.kind == first.kind }
+      if place == nil {
+        place = blocks.count
+        blocks.append(Block(blocker: first, oldestMilliseconds: store.oldestMilliseconds))
       }
-      return pair.isMutual
-        ? "waits for the acknowledgement of \(name(pair.node))" : "\(name(pair.node)) is not validated"
+      blocks[place!].stores += 1
+      blocks[place!].pending += store.pending
     }
-    for pair in pairs where pair.settled < tsn { return "waits for the feed of \(name(pair.node))" }
-    guard let index = feeds.storeIndex(store), feeds.stores[index].held >= tsn else { return "held" }
-    for pair in pairs where covered(store, pair.node) < tsn { return "waits for a round with \(name(pair.node))" }
-    return "is about to be forgotten"
+    return blocks
   }
 }

@@ -24,6 +24,8 @@ enum Obstacle: Equatable, Sendable {
   var wantsHint: Bool {
     switch self {
     case .purged, .refused(.wrongConfig), .refused(.notOwner): false
+    // A hint would only be where the tombstone may not be; the owner gets it by the feed of those that took it.
+    case .refused(.tombstonesFull): false
     case .down, .wentDown, .silent, .busy, .unsettled, .refused: true
     }
   }

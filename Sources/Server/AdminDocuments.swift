@@ -185,6 +185,7 @@ enum AdminDocuments {
       "stale_pushes_dropped": .count(counters.stalePushesDropped),
       "reads_revalidated": .count(counters.revalidatedReads),
       "tombstones_purged": .count(counters.purged), "values_buried": .count(counters.buried),
+      "tombstones_refused": .count(counters.tombstonesRefused),
       "regressions": .count(counters.regressions),
       "quarantined": .count(counters.quarantined),
       "syncs": .count(counters.syncs),

@@ -33,6 +33,7 @@ package struct Configuration: Sendable {
   package var scrubMilliseconds: UInt64 = 7 * 86_400_000
   package var scrubBytesPerSecond: UInt64 = 8 << 20
   package var tombstoneHoldMilliseconds: UInt64 = 60_000
+  package var tombstonesMax = 100_000
   package var feedMilliseconds: UInt64 = 1000
   /// 0: for ever.
   package var defaultLifetimeMilliseconds: UInt64 = 0

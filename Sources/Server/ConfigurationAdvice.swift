@@ -124,6 +124,16 @@ extension ConfigurationKey {
       "Memory for waiting tombstones is *deletes per second × (tombstone_hold + a few feed_intervals)* times some 100 bytes. "
         + "With `0` they go as soon as they may.",
     ],
+    "tombstones_max": [
+      "What deletes may cost while an owner is away and nothing can be collected: *partitions of the node × tombstones_max × "
+        + "150 bytes* of memory, about, so some 1 GB with 64 partitions on three nodes and the default. Take *deletes "
+        + "per second of the cluster × the longest time that a node may be away / number of partitions*: the default "
+        + "lets 64 partitions take 1000 deletes a second for an hour and three quarters.",
+      "Beyond it a delete that needs a new tombstone is answered 507, naming the node that keeps them and why; a delete of a "
+        + "key that waits already, puts and reads go on, and so does everything that has to do with collecting. Nothing is "
+        + "forgotten to make room. What another owner has taken is not refused: a store may hold some more than this, and "
+        + "*n_val* times as many where owners were cut off from each other and each took deletes.",
+    ],
     "feed_interval": [
       "A tombstone needs about two of these, beside `tombstone_hold`, to be acknowledged by everybody. Each interval in which "
         + "there are new tombstones costs a message and an answer with each peer, and one fsync."

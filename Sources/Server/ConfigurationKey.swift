@@ -109,6 +109,9 @@ extension Configuration {
     durationOrZero(
       "tombstone_hold", \.tombstoneHoldMilliseconds, 1...(30 * 86_400_000), zero: "not at all",
       "how long a tombstone is kept at least, whoever has acknowledged it"),
+    number(
+      "tombstones_max", \.tombstonesMax, 1...1_000_000_000,
+      "tombstones that may wait in the store of a partition; a delete that would leave one more is answered 507"),
     duration(
       "feed_interval", \.feedMilliseconds, 10...3_600_000,
       "how often owners tell each other of new tombstones and acknowledge them; without any nothing is said"),

@@ -9,7 +9,26 @@ extension Metrics {
       name: "cairn_tombstones_oldest_seconds", kind: .gauge,
       help: "Since the delete whose tombstone waits longest here; missing where none waits."
     ) { snapshot in
-      snapshot.oldestTombstoneMilliseconds.map { [MetricSample([], .amount(Double($0) / 1000))] } ?? []
+      snapshot.tombstones.oldestMilliseconds.map { [MetricSample([], .amount(Double($0) / 1000))] } ?? []
+    },
+    MetricFamily(
+      name: "cairn_tombstones_blocked", kind: .gauge,
+      help: "Tombstones here by what must go first before they are forgotten: the node it lies with, the reason."
+    ) { snapshot in
+      snapshot.tombstones.blockedBy.filter { $0.pending > 0 }.map {
+        MetricSample(
+          [("peer", $0.blocker.node), ("reason", $0.blocker.kind.rawValue)], .count(UInt64($0.pending)))
+      }
+    },
+    gauge("cairn_tombstone_bytes", "Bytes of the records of tombstones that wait here, about.") {
+      Double($0.tombstones.bytes)
+    },
+    gauge("cairn_tombstone_blocked_bytes", "Bytes of forgotten tombstones that no merge could free yet.") {
+      Double($0.tombstones.blockedBytes)
+    },
+    counter("cairn_tombstones_refused_total", "Tombstones refused here because as many wait as tombstones_max allows.")
+    {
+      $0.status.counters.tombstonesRefused
     },
     counter("cairn_tombstones_purged_total", "Tombstones forgotten here, every owner having acknowledged them.") {
       $0.status.counters.purged

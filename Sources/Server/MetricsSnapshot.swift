@@ -14,8 +14,7 @@ struct MetricsSnapshot {
   var links: [LinkSnapshot]
   /// Of hints, as configured.
   var hintBytesMax: UInt64
-  /// Of the tombstone that waits longest; nil when none waits.
-  var oldestTombstoneMilliseconds: UInt64?
+  var tombstones: TombstoneStatus
 }
 
 struct ProcessSnapshot {

@@ -139,6 +139,7 @@ extension Configuration {
     options.scrubMilliseconds = scrubMilliseconds
     options.scrubBytesPerSecond = scrubBytesPerSecond
     options.tombstoneHoldMilliseconds = tombstoneHoldMilliseconds
+    options.tombstonesMax = tombstonesMax
     options.feedMilliseconds = feedMilliseconds
     if defaultLifetimeMilliseconds > 0 {
       options.lifetime = .seconds(UInt32(clamping: (defaultLifetimeMilliseconds + 999) / 1000))

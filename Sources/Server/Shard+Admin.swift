@@ -1,3 +1,4 @@
+import Primitives
 import Protocols
 import Replication
 import Storage
@@ -94,7 +95,9 @@ extension Shard {
     case .config: AdminDocuments.configuration(configuration)
     case .hints: AdminDocuments.hints(node.status(at: now), bytesMax: configuration.hintBytesMax)
     case .antiEntropy: AdminDocuments.antiEntropy(node.status(at: now))
-    case .tombstones: AdminDocuments.tombstones(node.tombstoneStatus(at: now), node: configuration.name)
+    case .tombstones:
+      AdminDocuments.tombstones(
+        node.tombstoneStatus(at: now), node: configuration.name, wallMilliseconds: now.wallMilliseconds)
     case .ping, .ready, .stats, .metrics, .snapshots, .quarantine, .merge, .snapshot, .drainHints, .antiEntropyRound,
       .quarantineTask:
       .null

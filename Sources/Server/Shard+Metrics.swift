@@ -21,6 +21,6 @@ extension Shard {
       links: links.map {
         LinkSnapshot(peer: $0.member.name, messagesDropped: $0.messagesDropped, waitingBytes: $0.waitingBytes)
       }, hintBytesMax: configuration.hintBytesMax,
-      oldestTombstoneMilliseconds: node.tombstoneStatus(at: now).oldestMilliseconds)
+      tombstones: node.tombstoneStatus(at: now))
   }
 }

@@ -16,6 +16,10 @@ package struct DeleteOptions: Sendable {
   /// Of a thousand messages that bring a version, so many come later than others: what a delete has overtaken.
   package var latePerThousand = 0
   package var lateMilliseconds = 100...2000
+  /// Which of them.
+  package var late: Set<LateMessage> = [.push, .handoff, .readReply, .pullReply, .feed]
+  /// Tombstones do not wait for a round of anti-entropy, which is to make nothing right that would be wrong without.
+  package var purgesBeforeRounds = false
 
   package init() {}
 

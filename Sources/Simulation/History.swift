@@ -143,7 +143,9 @@ package struct History: Sendable {
       checkOrder(stamp, asked, isSloppy: isSloppy, at: time)
     case (.get, .notFound(let tombstone)):
       if let tombstone { sawTombstone(of: operation.key, tombstone, at: time) }
-      checkRead(tombstone, asked, isSloppy: isSloppy && tombstone != nil, at: time)
+      // A newer one may have been forgotten by all: then an older one says the same.
+      let newest = tombstone.map { max($0, deletions.forgotten(key: operation.key)) }
+      checkRead(newest, asked, isSloppy: isSloppy && tombstone != nil, at: time)
       checkOrder(nil, asked, isSloppy: isSloppy, at: time)
     case (.put(let put), .stored(let stamp)):
       note(ledger.acknowledged(put: number, key: operation.key, stamp: stamp, at: time))

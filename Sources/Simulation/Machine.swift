@@ -15,6 +15,13 @@ struct Life: Equatable, Sendable {
   let number: Int
 }
 
+/// What has come to a process that it has not read yet.
+struct Heard {
+  let event: Event
+  /// Whose connection it came on; nil when it is no message of a peer.
+  var sender: Life?
+}
+
 final class Machine {
   /// How a process will end, in the middle of what it does with its disk.
   enum Doom {
@@ -60,12 +67,19 @@ final class Machine {
   var doom: Doom?
 
   // The driver's side, per life
-  var inbox: [Event] = []
+  var inbox: [Heard] = []
+  /// By machine, the lives of its processes whose HELLO this process has accepted.
+  var introduced: [Set<Int>]
   var isTurnScheduled = false
+  /// Merges that its operator has asked this process for, and that are not answered.
+  var mergesAwaited = 0
   /// By `DiskLane`: its jobs, and the steps done of the first.
   var lanes = [(jobs: [DiskJob], stepsDone: Int)](repeating: ([], 0), count: DiskLane.allCases.count)
 
-  init(index: Int, member: Member, clock: SimulatedClock, disk: SimulatedDisk, generator: SeededGenerator) {
+  init(
+    index: Int, of machines: Int, member: Member, clock: SimulatedClock, disk: SimulatedDisk, generator: SeededGenerator
+  ) {
+    introduced = Array(repeating: [], count: machines)
     self.generator = generator
     self.index = index
     self.member = member
@@ -89,6 +103,8 @@ final class Machine {
     syncFailed = nil
     inbox.removeAll()
     isTurnScheduled = false
+    mergesAwaited = 0
+    for other in introduced.indices { introduced[other] = [] }
     for lane in lanes.indices { lanes[lane] = ([], 0) }
   }
 }

@@ -37,6 +37,10 @@ package struct PromiseLedger: Sendable {
 
   /// The disk of this machine is another one, or damaged.
   package mutating func forget(_ machine: Int) { told = told.filter { $0.key.from != machine } }
+  /// The disk of this machine is one from before: who had followed a store that was made since begins with the former anew.
+  package mutating func forgetCursors(on machine: Int) {
+    for pair in Array(told.keys) where pair.to == machine { told[pair]?.cursor.incarnation = .none }
+  }
 }
 
 extension Simulator {

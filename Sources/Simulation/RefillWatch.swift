@@ -22,6 +22,8 @@ struct RefillWatch {
   /// Stores that are seen for the first time since they served.
   func isNew(_ store: StoreID) -> Bool { owed[store] == nil }
   mutating func begin(_ store: StoreID, owed debt: Debt) { owed[store] = debt }
+  /// Its process ended before it could make durable that the store counts for nothing: nobody knows of it any more.
+  mutating func forget(_ store: StoreID) { owed[store] = nil }
   /// It serves: what it must hold; nil when it was whole before.
   mutating func end(_ store: StoreID) -> Debt? { owed.removeValue(forKey: store) }
 }
@@ -50,6 +52,12 @@ extension Simulator {
       note(.fault, machine, 10, "store \(store) serves again")
       if debt.flips == flips { checkRefilled(store, debt.stamps, machine) }
     }
+  }
+
+  /// The machine's process ends, perhaps with the job under way that was to make fences durable.
+  func forgetFences(of machine: Machine) {
+    guard machine.index == forgetful.index, machine.lanes.contains(where: { !$0.jobs.isEmpty }) else { return }
+    for (store, role) in machine.node?.storeRoles ?? [] where role == .fenced { refills.forget(store) }
   }
 
   /// Bits that were flipped so far.

@@ -29,6 +29,8 @@ package struct SimulatedNetwork: Sendable {
     package var isUp = false
     /// The life of the addressee that accepted it.
     package var peerLife = 0
+    /// By generation, the life of its maker.
+    var makers: [Int] = []
     /// What was sent on generations below this one is gone.
     package var lostBelow = 0
   }
@@ -72,6 +74,8 @@ package struct SimulatedNetwork: Sendable {
     held = Array(repeating: [], count: nodes * nodes)
   }
 
+  /// The life of its maker.
+  package func maker(of generation: Int, on path: Path) -> Int { connections[index(path)].makers[generation - 1] }
   package subscript(path: Path) -> Connection { connections[index(path)] }
   package func isCut(_ path: Path) -> Bool { cuts[index(path)] }
 
@@ -137,7 +141,8 @@ package struct SimulatedNetwork: Sendable {
   }
 
   /// The maker's end is up: a new connection, accepted by this life of the addressee. Returns its generation.
-  package mutating func connect(_ path: Path, peerLife: Int) -> Int {
+  package mutating func connect(_ path: Path, life: Int = 1, peerLife: Int) -> Int {
+    connections[index(path)].makers.append(life)
     connections[index(path)].generation += 1
     connections[index(path)].isUp = true
     connections[index(path)].peerLife = peerLife

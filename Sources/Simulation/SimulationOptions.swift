@@ -62,13 +62,14 @@ package struct SimulationOptions: Sendable {
     drawAntiEntropy(seed)
     drawDeletes(seed)
     drawLifetimes(seed)
+    drawSituation(seed)
   }
 
   /// In one of seven runs values expire. From a stream of its own; clocks are then as far apart as good ones may be, and no
   /// farther, so that it is known what they may say.
   private mutating func drawLifetimes(_ seed: UInt64) {
     guard seed % 7 == 3 else { return }
-    var generator = SeededGenerator(seed: seed, stream: 15)
+    var generator = SeededGenerator(seed: seed, stream: 17)
     lifetimeSeconds = generator.pick([1...3, 1...20, 5...60])
     clocks.offsetMillisecondsMax = generator.pick([0, 5000, 14_000])
     clocks.jumpMillisecondsMax = min(clocks.jumpMillisecondsMax, 20_000)
@@ -313,6 +314,11 @@ package struct WorkloadOptions: Sendable {
   package var isWeak = false
   /// Of 100 puts that succeed, so many are followed by their client's read of the key through the same node.
   package var followPercent = 0
+  /// Of all keys so many are in use at a time, and others after so many operations; 0: all of them, always.
+  package var keysInUse = 0
+  package var operationsInUse = 0
+  /// Of 100 deletes that succeed, so many are followed by their client's read of the key through any node.
+  package var deletesLookedAtPercent = 0
 
   package init() {}
 

@@ -27,6 +27,9 @@ extension Simulator {
       schedule(.think(client: client), after: workload.thinkTime(of: client))
       return
     }
+    if let key = justDeleted.removeValue(forKey: client) {
+      return ask(workload.read(key, for: client, at: now), of: client, machine)
+    }
     ask(workload.next(for: client, at: now), of: client, machine)
   }
 
@@ -78,6 +81,7 @@ extension Simulator {
     if case .stored = response, let asked, let asker = asked.asker {
       justWritten[client] = (Life(machine: asker.machine, number: asker.life), asked.key)
     }
+    if case .deleted = response, let asked, workload.looksAfter(client) { justDeleted[client] = asked.key }
     answered(response, client: client)
   }
 
@@ -101,7 +105,9 @@ extension Simulator {
     if phase == .proving {
       proved(response)
     } else {
-      schedule(.think(client: client), after: workload.thinkTime(of: client) * pace)
+      // Who looks after a delete does so at once.
+      let pause = justDeleted[client] == nil ? workload.thinkTime(of: client) * pace : 0
+      schedule(.think(client: client), after: pause)
     }
   }
 

@@ -104,6 +104,8 @@ extension Simulator {
     for entry in page.entries {
       deliver(.admin(.quarantineDiscard(entry.key, entry.stamp), session: Simulator.operatorSession), to: machine)
     }
+    guard let next = page.next else { return }
+    deliver(.admin(.quarantine(from: next), session: Simulator.operatorSession), to: machine)
   }
 
   // MARK: - At rest

@@ -7,8 +7,9 @@ import Storage
 
 // Before anything is proved nobody asks for anything, and the owners of every partition must come to hold the same: in
 // some runs by themselves within three intervals of calm, in the others when an operator has asked every node for one
-// round. Then a further round by every node compares roots and nothing more. A machine whose bits were flipped reads its
-// files over once before that, in the runs that have a scrub.
+// round, or for a second one where the first still waited for an answer that was lost before the calm. Then a further
+// round by every node compares roots and nothing more. A machine whose bits were flipped reads its files over once
+// before all that, in the runs that have a scrub.
 
 struct Convergence {
   enum Step {
@@ -17,6 +18,8 @@ struct Convergence {
     /// Nobody asks; the owners are compared after every interval.
     case alone(next: Instant)
     case firstRound
+    /// The round is asked for once more: every question whose answer was lost before the calm has been asked again.
+    case repeating(at: Instant)
     /// All are equal; the tombstones go.
     case collecting
     /// Every node has been asked to merge once.
@@ -44,7 +47,8 @@ struct Convergence {
   var waiting = 0
   /// The files of the damaged machine have been read over.
   var isScrubbed = false
-  /// A question that was lost before the calm has failed since: the round is asked for once more, and no more.
+  /// A question that was lost before the calm has failed since, or a round ended with what still differed before it was
+  /// asked again: the round is asked for once more, and no more.
   var isUnfinished = false
   var isRepeated = false
 }
@@ -113,17 +117,19 @@ extension Simulator {
     case .firstRound, .secondRound:
       guard waited > 2 * Convergence.graceMilliseconds else { return }
       report(.notConverged, "\(convergence.waiting) nodes have not answered who asked for a round")
+    case .repeating(let next):
+      guard now >= next else { return }
+      askAll(.firstRound, convergence.isScrubbed)
+      self.convergence?.isRepeated = true
     }
   }
 
   func roundAnswered(by machine: Machine, _ outcome: AdminOutcome) {
     guard phase == .converging, let asked = convergence else { return }
-    guard case .antiEntropy(let told) = outcome, told.stillDiffering == 0,
-      told.obstacles.isEmpty || mayRepeat(asked)
-    else {
+    guard case .antiEntropy(let told) = outcome, told.isFinished || mayRepeat(asked) else {
       return report(.notConverged, "n\(machine.number) was asked for a round, and answered \(outcome)")
     }
-    if !told.obstacles.isEmpty { convergence?.isUnfinished = true }
+    if !told.isFinished { convergence?.isUnfinished = true }
     convergence?.waiting -= 1
     if case .secondRound = asked.step, told.differing > 0 || told.keysPulled > 0 {
       report(.roundMovesData, "all was equal, and n\(machine.number) tells of its next round \(told)")
@@ -131,8 +137,8 @@ extension Simulator {
     guard asked.waiting == 1 else { return }
     switch asked.step {
     case .firstRound where convergence?.isUnfinished == true:
-      askAll(.firstRound, asked.isScrubbed)
-      convergence?.isRepeated = true
+      let asksAgain = ExchangeQuestion.patienceMilliseconds + Convergence.pauseMilliseconds
+      convergence?.step = .repeating(at: max(now, asked.since.adding(milliseconds: asksAgain)))
     case .firstRound:
       if let difference = differenceOfOwners() {
         return report(.notConverged, "every node has made a round, and \(difference)")
@@ -144,7 +150,7 @@ extension Simulator {
         report(.roundMovesData, "all was equal, and the next rounds asked \(deeper) times for more than roots")
       }
       beginProofs()
-    case .scrubbing, .alone, .collecting, .merging, .pausing, .resting: break
+    case .scrubbing, .alone, .repeating, .collecting, .merging, .pausing, .resting: break
     }
   }
 
@@ -251,4 +257,9 @@ extension Simulator {
     scheduleReview()
     return true
   }
+}
+
+extension AntiEntropyReport {
+  /// Every store was compared with every other owner's, and they hold the same.
+  fileprivate var isFinished: Bool { stillDiffering == 0 && obstacles.isEmpty }
 }

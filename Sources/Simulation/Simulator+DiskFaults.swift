@@ -120,6 +120,7 @@ extension Simulator {
     let spaceLeft = machine.platter.disk.spaceLeft
     if losesTombstonesUnnoticed(machine, by: snapshot) { history.losesDeletesUnnoticed() }
     promises.forget(machine.index)
+    promises.forgetCursors(on: machine.index)
     // Its stores are others now.
     refills = RefillWatch()
     machine.platter.disk = snapshot

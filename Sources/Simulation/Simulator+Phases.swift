@@ -89,11 +89,13 @@ extension Simulator {
     // Nobody need serve before that, and to ask every node how it is takes its time.
     if settles(since: since) { return }
     if !allServe {
+      // What is asked for again and again waits between two times.
+      if !awaitsOutsiders { awaitsOutsiders = waitsForOutsiders }
       // A late message makes its sender look alive for a while.
       let patience = Simulator.serveMillisecondsMax + handoffPauseMilliseconds
       if now > max(since, lastLateArrival).adding(milliseconds: patience) {
         // To fill a store takes every other owner: the core alone need not come to that.
-        if waitsForOutsiders, healRest() { return }
+        if awaitsOutsiders, healRest() { return }
         report(.unavailable, "all is calm and not all serve: \(obstacles)")
       }
       return

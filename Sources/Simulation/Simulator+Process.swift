@@ -11,6 +11,9 @@ extension Simulator {
   static let directory = "data"
   /// No client has it.
   static let operatorSession = SessionID(.max)
+  static let mergeOperatorSession = SessionID(.max - 3)
+  /// An operator who asked so often waits for an answer before asking again.
+  private static let mergesAwaitedMax = 8
 
   func boot(_ machine: Machine) {
     guard machine.state == .down, !machine.isOut else { return }
@@ -39,6 +42,7 @@ extension Simulator {
     nodeOptions.feedMilliseconds = options.deletes.feedMilliseconds
     nodeOptions.feedEntriesMax = options.deletes.feedEntriesMax
     nodeOptions.notesPurges = true
+    nodeOptions.purgesBeforeRounds = options.deletes.purgesBeforeRounds
     nodeOptions.rules = omissions.rules
     drawChaos(machine, &nodeOptions)
     var draws = SeededGenerator(seed: machine.generator.next())
@@ -99,8 +103,8 @@ extension Simulator {
   // MARK: - Turns
 
   /// Gives the process an event; it takes it at its next turn.
-  func deliver(_ event: Event, to machine: Machine) {
-    machine.inbox.append(event)
+  func deliver(_ event: Event, of sender: Life? = nil, to machine: Machine) {
+    machine.inbox.append(Heard(event: event, sender: sender))
     scheduleTurn(of: machine)
   }
 
@@ -115,9 +119,13 @@ extension Simulator {
     machine.isTurnScheduled = false
     guard machine.state == .up else { return }
     let moment = machine.clock.moment(at: now)
-    let events = machine.inbox
+    let heard = machine.inbox
     machine.inbox.removeAll(keepingCapacity: true)
-    for event in events { machine.node?.step(event, at: moment) }
+    var events: [Event] = []
+    for item in heard where admits(item, machine) {
+      machine.node?.step(item.event, at: moment)
+      events.append(item.event)
+    }
     guard let batch = machine.node?.flush(at: moment) else { return }
     if dies(machine) { return }
     noteForgotten(by: machine)
@@ -153,8 +161,11 @@ extension Simulator {
     if machine.state == .up {
       deliver(.tick, to: machine)
       reviewFailedSync(machine)
-      if machine.generator.chance(options.mergeRequestsPerMillion, in: 1_000_000) {
-        deliver(.admin(.merge, session: Simulator.operatorSession), to: machine)
+      if machine.generator.chance(options.mergeRequestsPerMillion, in: 1_000_000),
+        machine.mergesAwaited < Simulator.mergesAwaitedMax
+      {
+        machine.mergesAwaited += 1
+        deliver(.admin(.merge, session: Simulator.mergeOperatorSession), to: machine)
       }
       if operators.chance(perMillion: options.drainRequestsPerMillion) {
         deliver(.admin(.drainHints, session: Simulator.operatorSession), to: machine)
@@ -180,6 +191,7 @@ extension Simulator {
       case .adminDone(let outcome, let session):
         note(.answer, machine, session.rawValue, "is told \(outcome)")
         if session == Convergence.session { roundAnswered(by: machine, outcome) }
+        if session == Simulator.mergeOperatorSession { machine.mergesAwaited -= 1 }
         if session == Convergence.mergeSession { mergeAnswered(by: machine, outcome) }
         if case .quarantine(let page) = outcome { discard(page, of: machine) }
       case .send(let message, let node):
@@ -240,6 +252,7 @@ extension Simulator {
     tally.add(machine.node?.counters)
     antiEntropyTally.add(machine.node?.counters)
     ruleEvents.add(machine.node?.counters, merge: machine.node?.mergeTotals)
+    forgetFences(of: machine)
     machine.forgetProcess()
     if losingPower {
       machine.platter.disk.crash(using: &machine.generator)

@@ -26,6 +26,7 @@ extension Simulator {
     }
     if case .storeStates(let states) = message.body { checkPromises(states, from: machine, to: peer) }
     checkRole(message, from: machine, to: peer)
+    checkSettled(message, from: machine, to: peer)
     if let kept = wiretap.takeKept() { checkKept(by: kept.keeper, for: kept.owner, key: kept.key) }
     let path = path(machine.index, peer.index)
     let connection = network[path]
@@ -55,12 +56,10 @@ extension Simulator {
   /// How much later than others a message comes that brings a version, or says how far a store is.
   private func lateness(of message: PeerMessage) -> UInt64 {
     guard isFaulty, options.deletes.latePerThousand > 0, !omissions.contains(.lateness) else { return 0 }
-    switch message.body {
-    case .push, .readReply, .pullReply, .storeStates, .storeStatesReply:
-      guard latecomers.chance(options.deletes.latePerThousand, in: 1000) else { return 0 }
-      return latecomers.duration(milliseconds: options.deletes.lateMilliseconds)
-    default: return 0
-    }
+    guard let kind = LateMessage(message.body), options.deletes.late.contains(kind),
+      latecomers.chance(options.deletes.latePerThousand, in: 1000)
+    else { return 0 }
+    return latecomers.duration(milliseconds: options.deletes.lateMilliseconds)
   }
 
   private func carried(_ version: StoredVersion, by message: PeerMessage, _ from: Machine, _ to: Machine) {
@@ -104,13 +103,36 @@ extension Simulator {
     do throws(CodecError) {
       let message = try PeerMessage(decoding: &reader)
       note(.deliver, machine, UInt64(crc32c(bytes)), "<- n\(path.from + 1) \(describe(message))")
-      deliver(.peer(message, from: machines[path.from].member.id), to: machine)
+      deliver(
+        .peer(message, from: machines[path.from].member.id),
+        of: Life(machine: path.from, number: network.maker(of: generation, on: path)), to: machine)
     } catch {
       report(.wrongAnswer, "n\(path.from + 1) sent n\(machine.number) what does not decode: \(error)")
     }
   }
 
   // MARK: - Connections
+
+  /// As a node's own door does it: a process is heard once it has said a hello that the node accepts. The node hears of one
+  /// that it does not, and the connection is closed.
+  func admits(_ heard: Heard, _ machine: Machine) -> Bool {
+    guard let sender = heard.sender, case .peer(let message, _) = heard.event else { return true }
+    if machine.introduced[sender.machine].contains(sender.number) { return true }
+    guard case .hello(let hello) = message.body else {
+      note(
+        .drop, machine, UInt64(sender.machine + 1),
+        "does not hear n\(sender.machine + 1), whose hello it has not accepted")
+      return false
+    }
+    if machine.node?.accepts(hello) == true {
+      machine.introduced[sender.machine].insert(sender.number)
+    } else {
+      let connection = network[path(sender.machine, machine.index)]
+      let delay = network.signalDelay(path(machine.index, sender.machine))
+      schedule(.disconnected(sender, from: machine.index, generation: connection.generation), after: delay)
+    }
+    return true
+  }
 
   func connect(_ life: Life, to peer: Int) {
     guard let machine = machine(life), !network[path(machine.index, peer)].isUp else { return }
@@ -129,7 +151,7 @@ extension Simulator {
       connect(life, to: peer)
       return
     }
-    let generation = network.connect(path(machine.index, peer), peerLife: peerLife)
+    let generation = network.connect(path(machine.index, peer), life: machine.lives, peerLife: peerLife)
     note(.link, machine, UInt64(generation), "connected to n\(peer + 1)")
     deliver(.link(machines[peer].member.id, up: true), to: machine)
   }

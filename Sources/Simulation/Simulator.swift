@@ -105,10 +105,16 @@ final class Simulator {
   var strikes: [StrikeReport] = []
   /// The machines that must serve once the faults are over; during the faults all.
   var core: [Int]
+  /// In the calm of the core something was seen to wait for a machine that is out.
+  var awaitsOutsiders = false
   /// A copy of the disk of the machine that may be given it back.
   var snapshot: SimulatedDisk?
   /// The last put of each client that succeeded.
   var justWritten: [Int: (life: Life, key: Int)] = [:]
+  /// Hints on their way to owners.
+  var settledHints = SettledHints()
+  /// The key of its last delete that is to be looked at, by client.
+  var justDeleted: [Int: Int] = [:]
   /// Messages that are late by hours.
   var overdue: [Overdue] = []
   /// When the last message sent under faults arrives.
@@ -170,7 +176,7 @@ final class Simulator {
       disk.wouldBlockChance = omissions.contains(.coldReads) ? 0 : options.disk.coldReadsPerThousand
       machines.append(
         Machine(
-          index: index, member: Simulator.member(index), clock: clock, disk: disk,
+          index: index, of: options.nodes, member: Simulator.member(index), clock: clock, disk: disk,
           generator: SeededGenerator(seed: generator.next())))
     }
     return machines

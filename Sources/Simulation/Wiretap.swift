@@ -59,6 +59,11 @@ struct Wiretap {
     }
   }
 
+  /// The hint that was sent with this push.
+  func handoff(_ reply: PushReply, to asker: Int) -> (key: Int, stamp: Stamp)? {
+    handoffs[Question(asker: asker, operation: reply.operation)]
+  }
+
   /// Whether the owner has said of a hint with this stamp that nobody has it.
   func isDismissed(_ stamp: Stamp) -> Bool { dismissed.contains(stamp) }
 

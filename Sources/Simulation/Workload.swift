@@ -62,8 +62,9 @@ struct Workload {
     if dice < options.putPercent, let key = keyToPut(client) {
       return operation(key, at: now) { number, workload in workload.put(number, key, timeout, client) }
     }
-    let key = keyToRead(client)
-    if dice >= options.putPercent, dice < options.putPercent + options.deletePercent {
+    let isDelete = dice >= options.putPercent && dice < options.putPercent + options.deletePercent
+    let key = keyToRead(client, isDelete: isDelete)
+    if isDelete {
       var delete = DeleteRequest(key: keys[key])
       delete.quorum = writeQuorum(client)
       delete.timeoutMilliseconds = timeout
@@ -82,14 +83,29 @@ struct Workload {
 
   /// Nil when every key has had its put.
   private mutating func keyToPut(_ client: Int) -> Int? {
+    if options.keysInUse > 0 { return keyInUse(generators[client].below(options.keysInUse)) }
     guard options.kind == .unique else { return generators[client].below(keys.count) }
     guard keysTaken < keys.count else { return nil }
     keysTaken += 1
     return keysTaken - 1
   }
 
-  private mutating func keyToRead(_ client: Int) -> Int {
-    generators[client].below(options.kind == .unique ? max(1, keysTaken) : keys.count)
+  private mutating func keyToRead(_ client: Int, isDelete: Bool) -> Int {
+    if options.keysInUse > 0, isDelete || generators[client].chance(1, in: 2) {
+      // Those that go out of use as well: most of them are deleted last.
+      return keyInUse(generators[client].below(2 * options.keysInUse) - options.keysInUse)
+    }
+    return generators[client].below(options.kind == .unique ? max(1, keysTaken) : keys.count)
+  }
+
+  /// One of the keys that are in use now, or were before them.
+  private func keyInUse(_ place: Int) -> Int {
+    (numbers / options.operationsInUse + place + keys.count) % keys.count
+  }
+
+  /// Whether this client looks at what it has just deleted.
+  mutating func looksAfter(_ client: Int) -> Bool {
+    options.deletesLookedAtPercent > 0 && generators[client].below(100) < options.deletesLookedAtPercent
   }
 
   /// An operation on this key, with the next number.

@@ -92,11 +92,16 @@ extension Bitcask {
     }
   }
 
+  var hasUnsyncedSealed: Bool {
+    dataFiles.indices.contains { dataFiles[$0].isSealed && dataFiles[$0].syncedLength < dataFiles[$0].length }
+  }
+
   /// Every sealed file has its hint, apart from those of these ids.
-  func hasHints(besides inputs: [UInt32]) -> Bool {
+  func hasHints(besides inputs: [UInt32], upTo newest: UInt32 = .max) -> Bool {
     dataFiles.indices.allSatisfy {
       let file = dataFiles[$0]
-      return !file.isSealed || file.isRetired || file.hintLength >= file.length || inputs.contains(file.id)
+      return !file.isSealed || file.isRetired || file.hintLength >= file.length || file.id > newest
+        || inputs.contains(file.id)
     }
   }
 

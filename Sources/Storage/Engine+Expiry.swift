@@ -18,12 +18,17 @@ extension Engine {
   /// Values of the store that count and expire.
   package func expiringCount(_ id: StoreID) -> Int { store(id).expiries.count }
 
+  /// Those of them that may be buried at this time.
+  package func buriableCount(_ id: StoreID, at wallMilliseconds: UInt64) -> Int {
+    store(id).expiries.buriableCount(at: wallMilliseconds)
+  }
+
   /// Some value of the store may be buried at this time.
   package func mayBury(_ id: StoreID, at wallMilliseconds: UInt64) -> Bool {
     store(id).expiries.nextBurial.map { $0 <= wallMilliseconds } ?? false
   }
 
-  /// Buries at most so many values that may be at this time. Those of hashes that damage fences are passed over: they come
+  /// Looks at no more than so many values that may be buried at this time. Those of hashes that damage fences are passed over: they come
   /// back from other owners.
   /// - Throws: `damaged` or `regressed` when the store is fenced, or what the file system said.
   package func bury<FS: FileSystem & ~Copyable>(
@@ -31,14 +36,14 @@ extension Engine {
   ) throws(StorageError) -> BuryOutcome {
     let store = store(id)
     if let damage = store.damage { throw damage }
-    var count = 0
+    var (buried, seen) = (0, 0)
     while let entry = store.expiries.nextBuriable(at: wallMilliseconds) {
-      guard count < countMax else { return .buried(count, more: true) }
-      count += 1
+      guard seen < countMax else { return .buried(buried, more: true) }
+      seen += 1
       let key: [UInt8]
       do throws(StorageError) {
         switch try store.keyOfValue(entry, warm: warm, on: &files) {
-        case .cold(let read): return count > 1 ? .buried(count - 1, more: true) : .cold(read)
+        case .cold(let read): return seen > 1 ? .buried(buried, more: true) : .cold(read)
         case .passed:
           store.expiries.pass()
           continue
@@ -49,18 +54,19 @@ extension Engine {
       }
       if !options.rules.hold(.expiry) {
         store.drop(entry)
+        buried += 1
         continue
       }
       let grave = StoredVersion(stamp: entry.stamp, isTombstone: true, value: [])
       // It is here, whatever the floor is by now: as one of a feed.
       switch try offer(grave, key: key, hash: entry.hash, to: id, .feed, warm: warm, on: &files) {
-      case .applied: break
-      case .cold(let read): return count > 1 ? .buried(count - 1, more: true) : .cold(read)
+      case .applied: buried += 1
+      case .cold(let read): return seen > 1 ? .buried(buried, more: true) : .cold(read)
       case .refused(let refusal): return .refused(refusal)
       case .equal, .newer, .belowFloor: store.expiries.pass()
       }
     }
-    return .buried(count, more: false)
+    return .buried(buried, more: false)
   }
 }
 

@@ -13,8 +13,9 @@ struct MergeState {
   var copiedAt: UInt64?
   /// A round over all stores that somebody asked for: those not merged yet.
   var round: [StoreID]?
-  /// The store of the round whose active file was ended already.
-  var ended: StoreID?
+  /// The store of the round whose active file was ended already, and its newest file then: the round is about what was
+  /// there, and does not wait for what a busy store has begun since.
+  var ended: (store: StoreID, upTo: UInt32)?
   /// Ids of the files that the round is about; nil when it is about all that are worth it.
   var roundFiles: Set<UInt32>?
   /// The merge under way is one of the round. Another one may have begun before the round was asked for, of some files
@@ -194,6 +195,8 @@ extension Engine {
       guard !inputs.isEmpty else { continue }
       guard store.hasHints(besides: inputs) else {
         checkpoint.mayNeedHints = true
+        // Only a durable file gets a hint.
+        if store.hasUnsyncedSealed { checkpoint.isUrgent = true }
         continue
       }
       store.beginMerge(of: inputs, rule: rule)
@@ -235,21 +238,16 @@ extension Engine {
         chosen?.contains(store.dataFiles[file].id) ?? store.isWorthMerging(file)
       }
       if store.isOpen, store.damage == nil, store.dataFiles.indices.contains(where: isWanted) {
-        // Once: a busy store has another such file at the next look.
-        if merge.ended != id, let active = store.active, isWanted(active) {
-          try seal([store], on: &files)
-          // What is in memory finds no room now.
-          if store.active != nil { return .waiting }
-        }
-        merge.ended = id
+        guard let upTo = try endFiles(of: store, if: isWanted, on: &files) else { return .waiting }
         let mergeable = Set(store.mergeable)
         let isSettled = store.dataFiles.indices.allSatisfy {
-          $0 == store.active || mergeable.contains($0) || store.isHeldByDamage(store.dataFiles[$0])
+          $0 == store.active || store.dataFiles[$0].id > upTo || mergeable.contains($0)
+            || store.isHeldByDamage(store.dataFiles[$0])
         }
         let inputs = store.mergeable.filter {
           isWanted($0) || chosen == nil && store.dataFiles[$0].length < options.merge.smallFileBytes
         }.map { store.dataFiles[$0].id }
-        merge.awaitsHints = isSettled && !id.isHints && !store.hasHints(besides: inputs)
+        merge.awaitsHints = isSettled && !id.isHints && !store.hasHints(besides: inputs, upTo: upTo)
         guard isSettled && !merge.awaitsHints else {
           if isSettled { checkpoint.mayNeedHints = true } else { checkpoint.isUrgent = true }
           return .waiting
@@ -266,6 +264,21 @@ extension Engine {
     }
     merge.round = nil
     return .idle
+  }
+
+  /// Ends the active file of the round's store, once: a busy store has another such file at the next look.
+  /// - Returns: The newest file that the round is about; nil as long as what is in memory finds no room.
+  private func endFiles<FS: FileSystem & ~Copyable>(
+    of store: Bitcask, if isWanted: (Int) -> Bool, on files: inout FS
+  ) throws(StorageError) -> UInt32? {
+    if let ended = merge.ended, ended.store == store.id { return ended.upTo }
+    if let active = store.active, isWanted(active) {
+      try seal([store], on: &files)
+      if store.active != nil { return nil }
+    }
+    let upTo = store.dataFiles.indices.filter { $0 != store.active }.map { store.dataFiles[$0].id }.max() ?? 0
+    merge.ended = (store.id, upTo)
+    return upTo
   }
 
   // MARK: The job

@@ -167,7 +167,12 @@ package final class Engine {
   package func apply<FS: FileSystem & ~Copyable>(
     _ version: StoredVersion, key: [UInt8], hash: UInt64, to id: StoreID, warm: WarmBytes?, on files: inout FS
   ) throws(StorageError) -> ApplyOutcome {
-    try offer(version, key: key, hash: hash, to: id, .push, warm: warm, on: &files)
+    if version.isTombstone, isFullOfTombstones(id),
+      let outcome = try atTheBound(version, key: key, hash: hash, in: id, warm: warm, on: &files)
+    {
+      return outcome
+    }
+    return try offer(version, key: key, hash: hash, to: id, .push, warm: warm, on: &files)
   }
 
   @inline(__always) func offer<FS: FileSystem & ~Copyable>(

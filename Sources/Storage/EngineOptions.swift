@@ -25,6 +25,9 @@ package struct EngineOptions: Sendable {
   /// Sealed data files open at once, over all stores.
   package var openFilesMax: Int
   package var merge: MergePolicy
+  /// Tombstones that wait in the store of a partition; with so many, one more is taken only from another owner's feed, or
+  /// where it was asked for.
+  package var tombstonesMax: Int
   /// All of them, but in tests.
   package var rules = Rules.all
 
@@ -32,7 +35,7 @@ package struct EngineOptions: Sendable {
     clusterID: Identity128, nodeID: NodeID, hash: RingHash, ringBits: Int, sync: SyncMode = .always,
     fileBytesMax: UInt64 = 256 << 20, journalSegmentBytes: UInt64 = 32 << 20, checkpointSeconds: UInt64 = 60,
     checkpointBytes: UInt64 = 32 << 20, syncIntervalMilliseconds: UInt64 = 1000, reserveBytes: UInt64? = nil,
-    openFilesMax: Int = 512, merge: MergePolicy = MergePolicy()
+    openFilesMax: Int = 512, merge: MergePolicy = MergePolicy(), tombstonesMax: Int = .max
   ) {
     self.clusterID = clusterID
     self.nodeID = nodeID
@@ -47,6 +50,7 @@ package struct EngineOptions: Sendable {
     self.reserveBytes = reserveBytes ?? EngineOptions.reserveBytes(fileBytesMax: self.fileBytesMax)
     self.openFilesMax = openFilesMax
     self.merge = merge
+    self.tombstonesMax = tombstonesMax
   }
 }
 

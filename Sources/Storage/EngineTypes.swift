@@ -97,12 +97,14 @@ package enum ApplyOutcome: Equatable, Sendable {
   case refused(DiskRefusal)
 }
 
-/// Why the disk does not take a record now, and may take it later. Nothing of the record can be seen.
+/// Why a record is not taken now, and may be taken later. Nothing of it can be seen.
 package enum DiskRefusal: Equatable, Sendable {
   /// There is no room, or only what is kept for tombstones and for freeing space.
   case full
   /// A file that it needs cannot be opened or made.
   case unavailable(StorageError)
+  /// It is a tombstone, and `EngineOptions.tombstonesMax` wait in the store.
+  case tombstonesFull
 
   init(_ error: StorageError) { self = error.isOutOfSpace ? .full : .unavailable(error) }
 }

@@ -108,6 +108,11 @@ struct ExpiryIndex {
   /// When the next value may be buried.
   var nextBurial: UInt64? { minutes.first.map { Expiry.buriable(leaves: $0.leaves) } }
 
+  /// How many may be buried at this time; looks at every minute up to then.
+  func buriableCount(at wallMilliseconds: UInt64) -> Int {
+    minutes.prefix { Expiry.buriable(leaves: $0.leaves) <= wallMilliseconds }.reduce(0) { $0 + $1.names.count }
+  }
+
   /// Sorted: the order in which a dictionary has them is different in every process.
   private mutating func fillQueue(_ minute: Minute) {
     queue = minute.names.map {

@@ -27,7 +27,8 @@ package struct ClusterIdentity: Equatable, Sendable {
   }
 }
 
-/// Body, little-endian: nameLength u32 | name | node u32 | membersDigest u64 | flags u32 (1 has cluster, 2 clean)
+/// Body, little-endian: nameLength u32 | name | node u32 | membersDigest u64 | flags u32 (1 has cluster, 2 clean, 4 leaves
+/// its lineage)
 /// | cluster 16 | ringSeed u64 | partitions u16 | replicas u16 | actor u32 | leaseEnd u64 | edition u64 | pastActors u32
 /// | stores u32 | lineage u32 | peers u32, then past actors u32 each; stores: store u32 | incarnation 16 | configID u64;
 /// lineage: boot u64 | edition u64; peers: node u32 | boot u64 | edition u64.
@@ -41,6 +42,8 @@ package struct NodeManifest: Equatable, Sendable {
   package var actor: ActorID
   /// The node stopped cleanly and has not started since.
   package var isClean: Bool
+  /// The directory was found to be an older copy, and not all of its stores may be fenced yet (rule LINEAGE).
+  package var leavesLineage = false
   /// No stamp at or above this was ever issued here.
   package var leaseEnd: HybridTime
   /// Actors this node had before, newest last; at most `pastActorsMax` are kept.
@@ -87,7 +90,7 @@ package struct NodeManifest: Equatable, Sendable {
     body.append(contentsOf: name)
     body.appendLittleEndian(node.rawValue)
     body.appendLittleEndian(membersDigest)
-    body.appendLittleEndian(UInt32((cluster == nil ? 0 : 1) | (isClean ? 2 : 0)))
+    body.appendLittleEndian(UInt32((cluster == nil ? 0 : 1) | (isClean ? 2 : 0) | (leavesLineage ? 4 : 0)))
     body.append(cluster?.id ?? .none)
     body.appendLittleEndian(cluster?.ringSeed ?? 0)
     body.appendLittleEndian(cluster?.partitions ?? 0)
@@ -124,7 +127,7 @@ package struct NodeManifest: Equatable, Sendable {
   private init?(from reader: inout ByteReader) {
     guard let nameLength = reader.read(UInt32.self), nameLength <= NodeManifest.nameBytesMax,
       let nameBytes = reader.readBytes(Int(nameLength)), let node = reader.read(UInt32.self),
-      let digest = reader.read(UInt64.self), let flags = reader.read(UInt32.self), flags <= 3,
+      let digest = reader.read(UInt64.self), let flags = reader.read(UInt32.self), flags <= 7,
       let clusterID = reader.readIdentity(), let seed = reader.read(UInt64.self),
       let partitions = reader.read(UInt16.self), let replicas = reader.read(UInt16.self), replicas <= 255,
       let actor = reader.read(UInt32.self), let lease = reader.read(UInt64.self),
@@ -140,6 +143,7 @@ package struct NodeManifest: Equatable, Sendable {
       name: String(decoding: nameBytes, as: UTF8.self), node: NodeID(node), membersDigest: digest,
       cluster: flags & 1 != 0 ? cluster : nil, actor: ActorID(actor), isClean: flags & 2 != 0,
       leaseEnd: HybridTime(lease), edition: edition)
+    leavesLineage = flags & 4 != 0
     for _ in 0..<past {
       guard let actor = reader.read(UInt32.self) else { return nil }
       pastActors.append(ActorID(actor))

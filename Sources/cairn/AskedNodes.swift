@@ -33,6 +33,28 @@ extension Arguments {
 func askedDocument(
   _ method: String, _ target: String, _ endpoint: Endpoint, patienceMilliseconds: Int
 ) throws(Failure) -> JSON {
+  let (status, document) = try answered(method, target, endpoint, patienceMilliseconds)
+  guard status == 200 else { throw refused(endpoint, status, document) }
+  return document
+}
+
+/// The same; nil when the node says that it has no such thing.
+func askedDocumentIfThere(
+  _ method: String, _ target: String, _ endpoint: Endpoint, patienceMilliseconds: Int
+) throws(Failure) -> JSON? {
+  let (status, document) = try answered(method, target, endpoint, patienceMilliseconds)
+  if status == 404 { return nil }
+  guard status == 200 else { throw refused(endpoint, status, document) }
+  return document
+}
+
+private func refused(_ endpoint: Endpoint, _ status: Int, _ document: JSON) -> Failure {
+  Failure("\(endpoint) answered \(status): \(document["error"]?.string ?? "?")")
+}
+
+private func answered(
+  _ method: String, _ target: String, _ endpoint: Endpoint, _ patienceMilliseconds: Int
+) throws(Failure) -> (status: Int, document: JSON) {
   var client = HTTPClient(endpoint, timeoutMilliseconds: patienceMilliseconds)
   let answer: HTTPResponse
   do throws(HTTPClientError) {
@@ -40,12 +62,9 @@ func askedDocument(
   } catch {
     throw Failure("\(error)")
   }
-  let document = try? JSON.parse(answer.body)
-  guard answer.status == 200 else {
-    throw Failure("\(endpoint) answered \(answer.status): \(document?["error"]?.string ?? answer.line)")
-  }
-  guard let document else { throw Failure("\(endpoint) sent something that is no JSON") }
-  return document
+  if let document = try? JSON.parse(answer.body) { return (answer.status, document) }
+  guard answer.status != 200 else { throw Failure("\(endpoint) sent something that is no JSON") }
+  return (answer.status, .object(["error": .string(answer.line)]))
 }
 
 /// What several nodes show under one path: of each that answers its document, and why the others do not.

@@ -10,7 +10,8 @@ enum CommandLineInterface {
 
   static let subcommands: [Subcommand] = [
     localCommand, nodeCommand, readyCommand, putCommand, getCommand, deleteCommand, keysCommand, importCommand,
-    exportCommand, clusterCommand, ringCommand, hintsCommand, antiEntropyCommand, quarantineCommand, storeCommand,
+    exportCommand, clusterCommand, ringCommand, hintsCommand, antiEntropyCommand, tombstonesCommand, quarantineCommand,
+    storeCommand,
     storyboardCommand, configCommand, benchCommand, simulateCommand,
   ]
 

@@ -1,106 +1,157 @@
-import Causality
 import Client
-import Messages
 import Protocols
 
 // `cairn quarantine`: values that nobody but one node has and that were most likely deleted; listed, shown, written anew
-// or forgotten.
+// or dropped.
 
 let quarantineCommand = Subcommand(
   name: "quarantine", summary: "show values that were kept aside instead of being brought back, and decide about them",
-  operands: "[BUCKET KEY]",
   details: [
     "A node that comes back with an old copy of a key, or is handed an old write, asks the other owners. Where none of them",
     "has the key, and tombstones as new as that copy were collected, it is most likely deleted: it does not come back, and its",
-    "value is kept in quarantine on that node. Here are all of them. --put writes one anew, as a write of now (where several",
-    "nodes keep values of one key the newest of them, and the others are forgotten); --discard forgets it on every node; with",
-    "--all instead of BUCKET and KEY that is done to all of them.", "",
+    "value is kept in quarantine on that node. list shows what there is (as cairn quarantine alone does), show what is in one,",
+    "re-put writes it anew, as a write of now, and drop forgets it. Nothing is done about any of them by itself.", "",
     "Nodes are those of --url, or all of the local cluster in DIR; with neither, those of $\(ObjectRequest.urlVariable), or of the local",
-    "cluster in ./.cairn. Exit code 1 when one of them cannot be asked, or BUCKET and KEY are in quarantine on none.",
+    "cluster in ./.cairn. Exit code 1 when one of them cannot be asked.",
   ],
-  options: Arguments.nodesToAskOptions + [
-    Option("--type", "T", help: "bucket type of BUCKET (default: default)"),
-    Option("--put", help: "write it anew, whatever is under its key now"),
-    Option("--discard", help: "forget it"),
-    Option("--all", help: "all that is in quarantine on these nodes, instead of BUCKET and KEY"),
-    Option("--json", help: "print JSON"),
-  ],
-  examples: [
-    "quarantine", "quarantine fruit apple", "quarantine fruit apple --put", "quarantine --all --discard",
-  ],
-  run: quarantine)
+  options: quarantineListOptions, examples: ["quarantine", "quarantine show fruit apple"],
+  children: [quarantineListCommand, quarantineShowCommand, quarantinePutCommand, quarantineDropCommand],
+  runsWithoutChild: true, run: listQuarantine)
 
-@Sendable private func quarantine(_ arguments: Arguments) throws -> Int32 {
-  let name = try QuarantineName(arguments)
-  let task = try arguments.quarantineTask(name)
+private let quarantineListOptions =
+  Arguments.nodesToAskOptions + [
+    Option("--limit", "N", help: "values of each node, a few more where a page ends later (default 100)"),
+    Option("--from", "PAGE", help: "where the list goes on, as it said; of one node, named by --url"),
+    Option("--json", help: "print JSON"),
+  ]
+
+private let quarantineListCommand = Subcommand(
+  name: "list", summary: "list the objects that have a value in quarantine",
+  details: ["What goes beyond --limit is named with its number and the command that goes on there."],
+  options: quarantineListOptions,
+  examples: ["quarantine list", "quarantine list --limit 1000 --json"], run: listQuarantine)
+
+private let objectOptions =
+  Arguments.nodesToAskOptions + [Option("--type", "T", help: "bucket type of BUCKET (default: default)")]
+
+private let quarantineShowCommand = Subcommand(
+  name: "show", summary: "print the value that is kept of one object", operands: "BUCKET KEY",
+  details: [
+    "Of each node that keeps one: when it was written, its type, its length and the value itself. Exit code 1 when none does."
+  ], options: objectOptions, examples: ["quarantine show fruit apple"], run: showQuarantined)
+
+private let allOption = Option("--all", help: "all that is in quarantine on these nodes, instead of BUCKET and KEY")
+
+private let quarantinePutCommand = Subcommand(
+  name: "re-put", summary: "write a value anew, and take it out of quarantine", operands: "[BUCKET KEY]",
+  details: [
+    "It is a write of now, whatever is under its key: the old stamp never comes back. Where several nodes keep values of one",
+    "key the newest is written, and the others are dropped.",
+  ], options: objectOptions + [allOption], examples: ["quarantine re-put fruit apple"],
+  run: { try decide(.put, $0) })
+
+private let quarantineDropCommand = Subcommand(
+  name: "drop", summary: "forget a value in quarantine for ever", operands: "[BUCKET KEY]",
+  details: [
+    "On every node that keeps one. It may be the last copy of a write whose owners have all lost it, so it asks for --yes:",
+    "without it nothing is done, and what would be dropped is told.",
+  ], options: objectOptions + [allOption, Option("--yes", help: "do it")],
+  examples: ["quarantine drop fruit apple --yes", "quarantine drop --all --yes"],
+  run: { try decide(.discard, $0) })
+
+// MARK: - Looking
+
+@Sendable private func listQuarantine(_ arguments: Arguments) throws -> Int32 {
+  try arguments.refuseOperands()
+  let limit = try arguments.integer("--limit", in: 1...QuarantineReport.limitMax) ?? QuarantineReport.limitDefault
   let endpoints = try arguments.nodesToAsk()
+  let from = arguments.value("--from")
+  if from != nil, endpoints.count != 1 {
+    throw arguments.problem("--from is the place in one node's list", hint: "name that node with --url")
+  }
   var views: [QuarantineView] = []
   var problems: [String] = []
   for endpoint in endpoints {
     do throws(Failure) {
-      views.append(try QuarantineView(endpoint, name, isWhole: name != nil || task != nil || arguments.has("--json")))
+      views.append(try QuarantineView(endpoint, from: from, limit: limit))
     } catch {
       problems.append(error.message)
     }
   }
-  if let task {
-    problems += perform(task, views)
-  } else if name != nil, !arguments.has("--json") {
-    try show(views)
-  } else {
-    let report = QuarantineReport(views, unreachable: problems)
-    try printOut(arguments.has("--json") ? report.json.text(indent: true) + "\n" : report.text)
-  }
-  if let name, task == nil, problems.isEmpty, views.allSatisfy(\.entries.isEmpty) {
-    problems.append("\(name.bucket)/\(name.key) is not in quarantine on any of these nodes")
-  }
+  let report = QuarantineReport(views, unreachable: problems)
+  try printOut(arguments.has("--json") ? report.json.text(indent: true) + "\n" : report.text)
   guard problems.isEmpty else { throw Failure(problems.joined(separator: "; ")) }
   return 0
 }
 
-/// One object, as it is listed.
-struct QuarantineName {
-  let type: String
-  let bucket: String
-  let key: String
-
-  /// Nil when no object is named.
-  init?(_ arguments: Arguments) throws {
-    let words = arguments.positionals
-    guard !words.isEmpty else { return nil }
-    guard words.count == 2 else {
-      throw arguments.problem(
-        "an object is named by BUCKET and KEY", hint: "see \(arguments.command) --help")
+@Sendable private func showQuarantined(_ arguments: Arguments) throws -> Int32 {
+  guard let name = try QuarantineName(arguments) else {
+    throw arguments.problem("show needs BUCKET and KEY")
+  }
+  var problems: [String] = []
+  var isFound = false
+  for endpoint in try arguments.nodesToAsk() {
+    do throws(Failure) {
+      let value = try askedDocumentIfThere("GET", name.target, endpoint, patienceMilliseconds: lookMillisecondsMax)
+      guard let value else { continue }
+      isFound = true
+      try printOut(name.heading(value, endpoint))
+    } catch {
+      problems.append(error.message)
     }
-    type = arguments.value("--type") ?? "default"
-    (bucket, key) = (words[0], words[1])
+  }
+  if !isFound, problems.isEmpty { problems.append(name.absent) }
+  guard problems.isEmpty else { throw Failure(problems.joined(separator: "; ")) }
+  return 0
+}
+
+extension QuarantineName {
+  fileprivate func heading(_ value: JSON, _ endpoint: Endpoint) -> String {
+    let bytes = byteText(Double(value["bytes"]?.integer ?? 0))
+    let written = value["written"]?.string ?? "?"
+    return "\(text) on \(endpoint), written \(written), \(value["content_type"]?.string ?? "?"), \(bytes)\n"
+      + (value["value"]?.string ?? "(no object's content)") + "\n"
   }
 }
 
-private enum QuarantineTask: String {
+// MARK: - Deciding
+
+enum QuarantineTask: String {
   case put, discard
 }
 
-extension Arguments {
-  fileprivate func quarantineTask(_ name: QuarantineName?) throws -> QuarantineTask? {
-    let tasks = [QuarantineTask.put, .discard].filter { has("--\($0.rawValue)") }
-    guard tasks.count < 2 else { throw problem("--put and --discard are two answers", hint: "give one of them") }
-    guard let task = tasks.first else {
-      if has("--all") { throw problem("--all says what, but not what to do", hint: "add --put or --discard") }
-      return nil
-    }
-    guard (name != nil) != has("--all") else {
-      throw problem("--\(task.rawValue) needs BUCKET and KEY, or --all", hint: "see \(command) --help")
-    }
-    return task
+private func decide(_ task: QuarantineTask, _ arguments: Arguments) throws -> Int32 {
+  let name = try QuarantineName(arguments)
+  guard (name != nil) != arguments.has("--all") else {
+    throw arguments.problem("\(task == .put ? "re-put" : "drop") needs BUCKET and KEY, or --all")
   }
+  var copies: [QuarantineCopy] = []
+  var problems: [String] = []
+  for endpoint in try arguments.nodesToAsk() {
+    do throws(Failure) {
+      if let name {
+        copies += try QuarantineCopy.one(name, endpoint)
+      } else {
+        copies += try QuarantineView(endpoint, from: nil, limit: .max).copies
+      }
+    } catch {
+      problems.append(error.message)
+    }
+  }
+  let values = QuarantinedValue.all(copies)
+  if task == .discard, !arguments.has("--yes"), !values.isEmpty {
+    let what = values.count == 1 ? "the value of \(values[0].name)" : "\(grouped(values.count)) values"
+    throw arguments.problem("this forgets \(what) for ever", hint: "add --yes to do it")
+  }
+  if values.isEmpty, problems.isEmpty { problems.append(name?.absent ?? "nothing is in quarantine on these nodes") }
+  if !values.isEmpty { problems += try perform(task, values) }
+  guard problems.isEmpty else { throw Failure(problems.joined(separator: "; ")) }
+  return 0
 }
 
 /// - Returns: What went wrong, a line each.
-private func perform(_ task: QuarantineTask, _ views: [QuarantineView]) -> [String] {
-  let values = QuarantinedValue.all(views)
-  guard !values.isEmpty else { return views.isEmpty ? [] : ["nothing of that is in quarantine on these nodes"] }
-  var line = ProgressLine(task == .put ? "writing anew" : "discarding", .items("values"), total: UInt64(values.count))
+private func perform(_ task: QuarantineTask, _ values: [QuarantinedValue]) throws(Failure) -> [String] {
+  var line = ProgressLine(task == .put ? "writing anew" : "dropping", .items("values"), total: UInt64(values.count))
   var done = 0
   var problems: [String] = []
   for value in values {
@@ -113,57 +164,7 @@ private func perform(_ task: QuarantineTask, _ views: [QuarantineView]) -> [Stri
     line.advance(by: 1)
   }
   line.finish()
-  let word = done == 1 ? "value" : "values"
-  try? printOut("\(task == .put ? "wrote" : "discarded") \(grouped(done)) \(word)\(task == .put ? " anew" : "")\n")
+  try printOut("\(task == .put ? "wrote" : "dropped") \(plural(done, "value"))\(task == .put ? " anew" : "")\n")
   let shown = problems.prefix(QuarantineReport.problemsMax)
   return shown + (problems.count > shown.count ? ["… and \(problems.count - shown.count) more"] : [])
-}
-
-/// What nodes keep of one key.
-private struct QuarantinedValue {
-  let name: String
-  /// The newest first.
-  private var copies: [(endpoint: Endpoint, entry: QuarantineEntryView)]
-
-  static func all(_ views: [QuarantineView]) -> [QuarantinedValue] {
-    var values: [QuarantinedValue] = []
-    var places: [String: Int] = [:]
-    for view in views {
-      for entry in view.entries {
-        if let place = places[entry.name] {
-          values[place].copies.append((view.endpoint, entry))
-        } else {
-          places[entry.name] = values.count
-          values.append(QuarantinedValue(name: entry.name, copies: [(view.endpoint, entry)]))
-        }
-      }
-    }
-    for index in values.indices {
-      values[index].copies.sort { Stamp($0.entry.stamp) ?? .zero > Stamp($1.entry.stamp) ?? .zero }
-    }
-    return values
-  }
-
-  /// Of several values the newest is written anew, once; then the others have nothing to wait for.
-  func perform(_ task: QuarantineTask) throws(Failure) {
-    for (index, copy) in copies.enumerated() {
-      let word = index == 0 ? task : .discard
-      _ = try askedDocument(
-        "POST", copy.entry.target("&do=\(word.rawValue)&stamp=\(copy.entry.stamp)"), copy.endpoint,
-        patienceMilliseconds: 4 * lookMillisecondsMax)
-    }
-  }
-}
-
-private func show(_ views: [QuarantineView]) throws {
-  for view in views {
-    for entry in view.entries {
-      let document = try askedDocument(
-        "GET", entry.target(""), view.endpoint, patienceMilliseconds: lookMillisecondsMax)
-      let bytes = document["bytes"]?.integer ?? 0
-      let type = document["content_type"]?.string ?? "?"
-      try printOut("\(entry.name) on \(view.name), written \(entry.written), \(type), \(byteText(Double(bytes)))\n")
-      try printOut((document["value"]?.string ?? "(no object's content)") + "\n")
-    }
-  }
 }

@@ -1,26 +1,37 @@
+import Causality
 import Client
 import Platform
 import Protocols
 
 // What several nodes keep in quarantine, put together. Names of objects are text that moves no cursor already.
 
-struct QuarantineEntryView {
-  let json: JSON
+/// One object, as it is listed.
+struct QuarantineName: Equatable {
+  let type: String
+  let bucket: String
+  let key: String
 
-  var bucket: String { json["bucket"]?.string ?? "?" }
-  var key: String { json["key"]?.string ?? "?" }
-  var stamp: String { json["stamp"]?.string ?? "?" }
-  var written: String { json["written"]?.string ?? "?" }
-  private var type: String { json["type"]?.string ?? "default" }
-  func isOf(_ wanted: QuarantineName) -> Bool {
-    (type, bucket, key) == (wanted.type, wanted.bucket, wanted.key)
+  init(type: String, bucket: String, key: String) {
+    self.type = type
+    self.bucket = bucket
+    self.key = key
   }
-  var name: String { (type == "default" ? "" : type + "/") + bucket + "/" + key }
 
-  /// The request that concerns this entry alone.
-  func target(_ rest: String) -> String {
+  /// Nil when no object is named.
+  init?(_ arguments: Arguments) throws {
+    let words = arguments.positionals
+    guard !words.isEmpty else { return nil }
+    guard words.count == 2 else { throw arguments.problem("an object is named by BUCKET and KEY") }
+    self.init(type: arguments.value("--type") ?? "default", bucket: words[0], key: words[1])
+  }
+
+  var text: String { (type == "default" ? "" : type + "/") + bucket + "/" + key }
+  var absent: String { "\(text) is not in quarantine on any of these nodes" }
+
+  /// The request that concerns this object alone.
+  var target: String {
     let parts = [("type", type), ("bucket", bucket), ("key", key)]
-    return QuarantineView.path + "?" + parts.map { "\($0.0)=\(escaped($0.1))" }.joined(separator: "&") + rest
+    return QuarantineView.path + "?" + parts.map { "\($0.0)=\(escaped($0.1))" }.joined(separator: "&")
   }
 
   private func escaped(_ text: String) -> String {
@@ -35,7 +46,55 @@ struct QuarantineEntryView {
   }
 }
 
-/// What one node keeps: all of it, or the first page.
+/// What one node keeps of one object.
+struct QuarantineCopy {
+  let name: QuarantineName
+  let stamp: String
+  let endpoint: Endpoint
+
+  static func one(_ name: QuarantineName, _ endpoint: Endpoint) throws(Failure) -> [QuarantineCopy] {
+    guard
+      let value = try askedDocumentIfThere("GET", name.target, endpoint, patienceMilliseconds: lookMillisecondsMax)
+    else { return [] }
+    return [QuarantineCopy(name: name, stamp: value["stamp"]?.string ?? "?", endpoint: endpoint)]
+  }
+}
+
+/// What nodes keep of one object.
+struct QuarantinedValue {
+  let name: String
+  /// The newest first.
+  private(set) var copies: [QuarantineCopy]
+
+  static func all(_ copies: [QuarantineCopy]) -> [QuarantinedValue] {
+    var values: [QuarantinedValue] = []
+    var places: [String: Int] = [:]
+    for copy in copies {
+      if let place = places[copy.name.text] {
+        values[place].copies.append(copy)
+      } else {
+        places[copy.name.text] = values.count
+        values.append(QuarantinedValue(name: copy.name.text, copies: [copy]))
+      }
+    }
+    for index in values.indices {
+      values[index].copies.sort { Stamp($0.stamp) ?? .zero > Stamp($1.stamp) ?? .zero }
+    }
+    return values
+  }
+
+  /// Of several values the newest is written anew, once; then the others have nothing to wait for.
+  func perform(_ task: QuarantineTask) throws(Failure) {
+    for (index, copy) in copies.enumerated() {
+      let word = index == 0 ? task : .discard
+      _ = try askedDocument(
+        "POST", copy.name.target + "&do=\(word.rawValue)&stamp=\(copy.stamp)", copy.endpoint,
+        patienceMilliseconds: 4 * lookMillisecondsMax)
+    }
+  }
+}
+
+/// What one node keeps: so many pages of it.
 struct QuarantineView {
   static let path = "/admin/quarantine"
 
@@ -43,35 +102,46 @@ struct QuarantineView {
   private(set) var name: String
   private(set) var count = 0
   private(set) var bytes = 0
-  private(set) var entries: [QuarantineEntryView] = []
+  private(set) var entries: [JSON] = []
+  /// Where the list goes on; nil at its end.
+  private(set) var next: String?
 
   /// - Parameters:
-  ///   - name: Of the only object that is wanted.
-  ///   - isWhole: All pages are asked for, otherwise as many as are shown.
-  init(_ endpoint: Endpoint, _ wanted: QuarantineName?, isWhole: Bool) throws(Failure) {
+  ///   - from: A page; nil for the first.
+  ///   - limit: The page that brings so many is the last.
+  init(_ endpoint: Endpoint, from: String?, limit: Int) throws(Failure) {
     self.endpoint = endpoint
     name = "\(endpoint)"
-    var from: String?
+    next = from
     repeat {
       let page = try askedDocument(
-        "GET", QuarantineView.path + (from.map { "?from=\($0)" } ?? ""), endpoint,
+        "GET", QuarantineView.path + (next.map { "?from=\($0)" } ?? ""), endpoint,
         patienceMilliseconds: lookMillisecondsMax)
       name = page["node"]?.string ?? name
       count = page["count"]?.integer ?? 0
       bytes = page["bytes"]?.integer ?? 0
-      for json in page["entries"]?.array ?? [] {
-        let entry = QuarantineEntryView(json: json)
-        if let wanted, !entry.isOf(wanted) { continue }
-        entries.append(entry)
-      }
-      from = page["next"]?.string
-    } while from != nil && (isWhole || entries.count < QuarantineReport.rowsMax)
+      entries += page["entries"]?.array ?? []
+      next = page["next"]?.string
+    } while next != nil && entries.count < limit
+  }
+
+  static func name(of entry: JSON) -> QuarantineName {
+    QuarantineName(
+      type: entry["type"]?.string ?? "default", bucket: entry["bucket"]?.string ?? "?",
+      key: entry["key"]?.string ?? "?")
+  }
+
+  var copies: [QuarantineCopy] {
+    entries.map {
+      QuarantineCopy(name: QuarantineView.name(of: $0), stamp: $0["stamp"]?.string ?? "?", endpoint: endpoint)
+    }
   }
 }
 
 struct QuarantineReport {
-  /// Rows of one node.
-  static let rowsMax = 100
+  /// Values of one node.
+  static let limitDefault = 100
+  static let limitMax = 100_000
   /// Lines of one error.
   static let problemsMax = 10
 
@@ -90,14 +160,15 @@ struct QuarantineReport {
     }
     var rows = [["NODE", "OBJECT", "WRITTEN"]]
     for view in kept {
-      rows += view.entries.prefix(QuarantineReport.rowsMax).map { [view.name, $0.name, $0.written] }
-      let left = view.count - min(view.entries.count, QuarantineReport.rowsMax)
-      if left > 0 { rows.append([view.name, "… and \(grouped(left)) more (--json has all of them)", ""]) }
+      rows += view.entries.map { [view.name, QuarantineView.name(of: $0).text, $0["written"]?.string ?? "?"] }
     }
     let count = kept.reduce(0) { $0 + $1.count }
     let bytes = kept.reduce(0) { $0 + $1.bytes }
-    let total = "total: \(grouped(count)) \(count == 1 ? "value" : "values"), \(byteText(Double(bytes)))"
-    return (aligned(rows.map { $0.map(oneLine) }) + [total]).joined(separator: "\n") + "\n"
+    let rest = kept.compactMap { view in
+      view.next.map { "more on \(view.name): cairn quarantine list --url \(view.endpoint) --from \($0)" }
+    }
+    let total = "total: \(plural(count, "value")), \(byteText(Double(bytes)))"
+    return (aligned(rows.map { $0.map(oneLine) }) + rest + [total]).joined(separator: "\n") + "\n"
   }
 
   var json: JSON {
@@ -107,7 +178,7 @@ struct QuarantineReport {
         views.map {
           .object([
             "node": .string($0.name), "count": .count($0.count), "bytes": .count($0.bytes),
-            "entries": .array($0.entries.map(\.json)),
+            "entries": .array($0.entries), "next": .optional($0.next) { .string($0) },
           ])
         }),
       "unreachable": .array(unreachable.map { .string($0) }),

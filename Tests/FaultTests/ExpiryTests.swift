@@ -56,6 +56,35 @@ struct ExpiryTests {
     #expect(try rig.statisticsDefect() == nil)
   }
 
+  @Test("as many tombstones as may wait are no bound for what expires, nor for its tombstone that somebody else brings")
+  func noBound() throws {
+    var rig = try Rig.active()
+    rig.options.tombstonesMax = 1
+    try rig.reopen()
+    func grave(_ time: UInt64) -> StoredVersion { StoredVersion(stamp: stamp(time), isTombstone: true, value: []) }
+    let keys = Rig.keys.prefix(4).map { Array($0.utf8) }
+    _ = try rig.apply(grave(3), key: keys[3])
+    for index in 0..<2 { _ = try rig.put(Rig.keys[index], "v", at: 5, until: 60_000) }
+    _ = try rig.put(Rig.keys[2], "older", at: 4)
+    #expect(try rig.apply(grave(5), key: keys[2]) == .refused(.tombstonesFull))
+    #expect(try rig.apply(grave(5), key: keys[0]) == .applied(rig.engine.appended))
+    #expect(try rig.bury(Self.id, at: Self.due) == 1)
+    #expect(rig.engine.status(Self.id).tombstones == 3 && rig.engine.expiringCount(Self.id) == 0)
+  }
+
+  @Test("what is passed over is not counted as buried")
+  func passed() throws {
+    var rig = try Rig.active()
+    for index in 0..<3 { _ = try rig.put(Rig.keys[index], "v", at: 10 + UInt64(index), until: 60_000) }
+    try rig.endFile()
+    let store = rig.engine.store(Self.id)
+    let slot = try #require(store.keydir.first(rig.hash(Array(Rig.keys[1].utf8))))
+    let place = store.keydir.location(at: slot)
+    rig.disk.flipBit(0, ofByte: Int(place.offset) + 38, in: store.dataFiles[place.file].path)
+    #expect(try rig.bury(Self.id, at: Self.due) == 2)
+    #expect(try rig.bury(Self.id, at: Self.due) == 0 && rig.engine.expiringCount(Self.id) == 1)
+  }
+
   @Test("of one stamp the tombstone stays, whichever comes last and by whatever way")
   func equalStamps() throws {
     let key = Array(Self.k.utf8)

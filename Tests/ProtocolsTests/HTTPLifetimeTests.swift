@@ -51,9 +51,9 @@ struct HTTPLifetimeTests {
 
   @Test("the answer to a read says when the object expires, and only then")
   func expires() {
-    func answer(_ method: String, _ expiry: Expiry) -> String {
+    func answer(_ method: String, _ expiry: Expiry, _ header: String = "") -> String {
       var session = HTTPSession()
-      session.receive(Array("\(method) /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\n\r\n".utf8)[...])
+      session.receive(Array("\(method) /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\n\(header)\r\n".utf8)[...])
       guard case .request(_, let reply) = session.next() else { return "" }
       return reply.text(.object(stamp: sampleStamp, payload: payload("a/b", "v"), expiry: expiry))
     }
@@ -62,6 +62,9 @@ struct HTTPLifetimeTests {
       #expect(text.contains("\r\nExpires: Sun, 06 Nov 1994 08:49:37 GMT\r\n"))
       #expect(!answer(method, .never).contains("Expires"))
     }
+    let unmodified = answer("GET", Expiry(milliseconds: 784_111_777_000), "If-None-Match: *\r\n")
+    #expect(
+      unmodified.hasPrefix("HTTP/1.1 304 ") && unmodified.contains("\r\nExpires: Sun, 06 Nov 1994 08:49:37 GMT\r\n"))
     #expect(answer("GET", .last).contains("\r\nExpires: Fri, 31 Dec 9999 23:59:59 GMT\r\n"))
   }
 }

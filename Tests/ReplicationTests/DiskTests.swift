@@ -38,18 +38,23 @@ struct DiskTests {
     }
   }
 
-  @Test("without room for the role of its new stores a node does not serve, goes on, and serves when there is room")
-  func noRoomToServe() throws {
-    let cluster = TestCluster(nodes: 3, starting: false)
-    cluster.treat = holdsStates
-    for id in 1...3 { cluster.start(id) }
-    cluster.advance(milliseconds: 3000)
+  /// Node 1, whose stores are new, learns of the others' when its disk is full, and goes on without them.
+  private func learnsWithoutRoom(_ cluster: TestCluster) {
     #expect(cluster.roles(1) == [.loading])
     cluster[1].node?.disk.spaceLeft = 0
     cluster.treat = { _ in .deliver }
     cluster.release()
     cluster.advance(milliseconds: 5000)
     #expect(cluster[1].stopped == nil && cluster.roles(1) == [.loading])
+  }
+
+  @Test("without room for the role of its new stores a node does not serve, goes on, and serves when there is room")
+  func noRoomToServe() throws {
+    let cluster = TestCluster(nodes: 3, starting: false)
+    cluster.treat = holdsStates
+    for id in 1...3 { cluster.start(id) }
+    cluster.advance(milliseconds: 3000)
+    learnsWithoutRoom(cluster)
     #expect(cluster.lines(1, "the disk refuses") > 0)
     cluster[1].node?.disk.spaceLeft = nil
     cluster.advance(milliseconds: 5000)
@@ -71,12 +76,7 @@ struct DiskTests {
     cluster.treat = holdsStates
     cluster.start(1, life: 1)
     cluster.advance(milliseconds: 3000)
-    #expect(cluster.roles(1) == [.loading])
-    cluster[1].node?.disk.spaceLeft = 0
-    cluster.treat = { _ in .deliver }
-    cluster.release()
-    cluster.advance(milliseconds: 5000)
-    #expect(cluster[1].stopped == nil && cluster.roles(1) == [.loading])
+    learnsWithoutRoom(cluster)
     cluster[1].node?.disk.spaceLeft = nil
     cluster.advance(milliseconds: 20_000)
     #expect(cluster[1].stopped == nil && cluster.roles(1) == [.active])

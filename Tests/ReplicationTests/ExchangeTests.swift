@@ -245,7 +245,7 @@ struct ExchangeTests {
       let session = UInt64(5000 + round)
       cluster.admin(1 + round % 3, .antiEntropy, session: session)
       for _ in 0..<600 where cluster.outcomes[session] == nil {
-        cluster.advance(milliseconds: 1000)
+        cluster.advance(milliseconds: 1000, tick: 250)
         cluster.release { _ in chance.below(2) == 0 }
       }
       #expect(cluster.outcomes[session] != nil, "round \(round) has no answer")
@@ -310,6 +310,28 @@ struct ExchangeTests {
     else { return #expect(Bool(false), "\(cluster.outcomes)") }
     #expect(first.differing > 0 && first.compared == 2)
     #expect(second.compared == 2 && second.differing == 0 && second.keysPulled == 0 && second.obstacles == [])
+    #expect(cluster.differing == [])
+  }
+
+  @Test("a round that ends before its peer has asked again for what was lost tells what differs, the next none")
+  func lostAnswer() throws {
+    let cluster = TestCluster(nodes: 3, partitions: 1) { $0.antiEntropyMilliseconds = 1000 }
+    var isLost = false
+    cluster.treat = { letter in
+      guard !isLost, letter.to == TestCluster.id(2), case .compareReply(let reply) = letter.message.body,
+        case .segments = reply.outcome
+      else { return .deliver }
+      isLost = true
+      return .drop
+    }
+    for id in [1, 3] { cluster.plant(id, "a", "v", TestCluster.stamp(1)) }
+    for _ in 0..<200 where !isLost { cluster.advance(milliseconds: 10) }
+    #expect(isLost)
+    let first = try #require(cluster.round(1, within: ExchangeQuestion.patienceMilliseconds - 500))
+    #expect(first.stillDiffering == 1 && first.keysPulled == 0 && first.obstacles == [])
+    cluster.advance(milliseconds: ExchangeQuestion.patienceMilliseconds)
+    let second = try #require(cluster.round(1))
+    #expect(second.stillDiffering == 0 && second.obstacles == [])
     #expect(cluster.differing == [])
   }
 

@@ -180,6 +180,52 @@ struct ExpiryTests {
     #expect(cluster.waiting == [0, 0, 0] && cluster.held(3, "a") == nil)
   }
 
+  @Test("values become tombstones whatever tombstones_max says, and those count for the deletes of clients")
+  func bound() throws {
+    let cluster = TestCluster.expiring { $0.tombstonesMax = 4 }
+    for index in 0..<10 { cluster.ask(1, put("k\(index)", "v", .seconds(10))) }
+    for key in ["a", "b"] { cluster.ask(1, put(key, "stays")) }
+    cluster.kill(3)
+    cluster.advance(milliseconds: 200_000, tick: 100)
+    #expect(cluster.waiting[0] == 10 && cluster.waiting[1] == 10)
+    #expect(cluster.sum(\.buried) >= 10 && cluster.sum(\.tombstonesRefused) == 0)
+    let refused = cluster.answer(cluster.ask(1, delete("a")))
+    guard case .failed(.full(let detail))? = refused else { throw Unexpected() }
+    #expect(detail.contains("n3 is down"))
+    cluster.start(3, life: 1)
+    cluster.advance(milliseconds: 60_000, tick: 100)
+    #expect(cluster.waiting == [0, 0, 0] && cluster.differing.isEmpty)
+    #expect(cluster.answer(cluster.ask(1, delete("a")))?.isDeleted == true)
+  }
+
+  @Test(
+    "where expiry waits for the clock of a node its view says so, and for how many values, and when that goes it is over"
+  )
+  func blocked() throws {
+    // No two agree, and the one in the middle cannot know which is wrong.
+    let cluster = TestCluster.expiring(offsets: [600_000, 0, -600_000])
+    cluster.ask(2, put("a", "short", .seconds(20)))
+    cluster.ask(2, put("b", "short", .seconds(20)))
+    cluster.ask(2, put("c", "long", .seconds(20_000)))
+    cluster.advance(milliseconds: 100_000, tick: 100)
+    #expect(cluster.view(2)?.stores.isEmpty == true && cluster.view(2)?.expiring == 3, "it is not time yet")
+    cluster.advance(milliseconds: 100_000, tick: 100)
+    let reasons: [TombstoneBlocker.Reason] = [
+      .clockDoubted(expired: 2), .clockUnconfirmed(expired: 2), .clockDoubted(expired: 2),
+    ]
+    for id in 1...3 {
+      let view = try #require(cluster.view(id))
+      let own = TombstoneBlocker(node: "n\(id)", reasons[id - 1])
+      #expect(view.blockedBy.map(\.blocker).contains(own) && view.pending == 0, "n\(id): \(view.blockedBy)")
+      #expect(view.stores.count == 1 && view.stores[0].blockers.filter { $0 == own }.count == 1)
+    }
+    #expect(cluster.sum(\.buried) == 0 && cluster.readable("a", through: [1, 2, 3]).isEmpty)
+    for id in 1...3 { cluster[id].wallOffset = 0 }
+    cluster.advance(milliseconds: 20_000, tick: 100)
+    for id in 1...3 { #expect(cluster.view(id)?.stores.isEmpty == true && cluster.view(id)?.expiring == 1) }
+    #expect(cluster.sum(\.buried) >= 2 && cluster.waiting == [0, 0, 0])
+  }
+
   @Test("a store that is made anew is filled with what has expired too, which keeps the older value away")
   func refilled() throws {
     let cluster = TestCluster.expiring()

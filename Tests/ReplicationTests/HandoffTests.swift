@@ -79,7 +79,7 @@ struct HandoffTests {
     cluster.kill(3)
     for round in 0..<5 { cluster.ask(1, put("a", "\(round)")) }
     #expect(cluster.hints(at: 1, for: 3) == 1)
-    cluster.advance(milliseconds: 3_600_000)
+    cluster.advance(milliseconds: 3_600_000, tick: 1000)
     #expect(cluster.hints(at: 1, for: 3) == 1)
     let age = try #require(cluster.status(1)?.hints.first { $0.count > 0 }?.oldestMilliseconds)
     #expect(age >= 3_599_000 && age <= 3_601_000)

@@ -161,7 +161,7 @@ struct HostileTests {
       let cluster = TestCluster(nodes: 3)
       for index in 0..<24 {
         cluster.ask(1 + index % 3, put("k\(index)", "v\(index)"))
-        if index == 11 { cluster.advance(milliseconds: 62_000) }
+        if index == 11 { cluster.advance(milliseconds: 62_000, tick: 500) }
       }
       let before = try #require(cluster.status(2)).keysLive
       cluster.kill(2, powerLoss: true)

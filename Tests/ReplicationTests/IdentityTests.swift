@@ -102,8 +102,12 @@ struct IdentityTests {
       #expect(cluster[1].node?.judge(state, of: NodeID(2), engine) == .ok)
     }
     if judgement == .cursor {
-      state.cursor = StoreState.Cursor(incarnation: Identity128(high: 7, low: 7), tsn: 9)
+      let own = engine.incarnation(store)
+      state.cursor = StoreState.Cursor(incarnation: Identity128(high: own.high - 1, low: 7), tsn: 9)
       #expect(cluster[1].node?.judge(state, of: NodeID(2), engine) == .cursor)
+      // Of a store that was made after ours: it is ours that is back.
+      state.cursor = StoreState.Cursor(incarnation: Identity128(high: own.high + 1, low: 7), tsn: 9)
+      #expect(cluster[1].node?.judge(state, of: NodeID(2), engine) == .undecided)
     }
   }
 

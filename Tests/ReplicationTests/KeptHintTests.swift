@@ -39,6 +39,24 @@ struct KeptHintTests {
     #expect(cluster.ownCopy(3, "a") == "2")
   }
 
+  @Test("a node that owns no partition keeps its hints when it starts again")
+  func noPartition() throws {
+    let cluster = TestCluster(nodes: 4, partitions: 1)
+    let owner = cluster.owners(of: "a")[2]
+    let keeper = try #require(cluster.strangers(to: "a").first)
+    cluster.kill(owner)
+    cluster.advance(milliseconds: 2000)
+    cluster.ask(cluster.owners(of: "a")[0], put("a", "1", w: .all))
+    #expect(cluster.hints(at: keeper, for: owner) == 1)
+    cluster.kill(keeper, powerLoss: true)
+    cluster.start(keeper, life: 1)
+    cluster.advance(milliseconds: 1000)
+    #expect(cluster.hints(at: keeper, for: owner) == 1)
+    cluster.start(owner, life: 1)
+    cluster.advance(milliseconds: 5000)
+    #expect(cluster.ownCopy(owner, "a") == "1" && cluster.hintsLeft == 0)
+  }
+
   @Test("an owner that has applied a write and loses it with its power gets it again, also where fewer had to sync")
   func appliedAndLost() throws {
     let cluster = TestCluster(nodes: 3)

@@ -101,7 +101,7 @@ struct LeftoverTests {
     }
     for id in down.sorted() { cluster.start(id, life: 1000) }
     cluster.release()
-    cluster.advance(milliseconds: 90_000)
+    cluster.advance(milliseconds: 90_000, tick: 200)
     for (session, _) in asked where !lost.contains(session) {
       #expect(cluster.answer(session) != nil, "session \(session)")
     }

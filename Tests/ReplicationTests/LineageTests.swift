@@ -30,20 +30,31 @@ extension TestCluster {
     return copy
   }
 
+  /// Ten keys, of which the copy of node 3's disk has the first five.
+  func writeAround(_ moment: CopyMoment) -> SimulatedDisk? {
+    keep(0..<5)
+    let copy = copyAndGoOn(moment)
+    keep(5..<10)
+    return copy
+  }
+
   /// Of the nodes that do not run, what they remember of others' directories is lost.
   func forgetEditions(_ ids: [Int]) throws {
-    for id in ids {
-      guard var disk = self[id].disk else { continue }
-      let path = "/data/node"
-      let file = try disk.open(path, .read)
-      guard case .bytes(let bytes) = try disk.read(file, at: 0, count: Int(try disk.size(of: file)), mayBlock: true)
-      else { continue }
-      disk.close(file)
-      var manifest = try NodeManifest(decoding: bytes, path: path)
-      manifest.peers = []
-      try DiskStep.replace(path: path, bytes: manifest.encoded()).perform(on: &disk)
-      self[id].disk = disk
-    }
+    for id in ids { try changeManifest(id) { $0.peers = [] } }
+  }
+
+  /// Of a node that does not run.
+  func changeManifest(_ id: Int, _ change: (inout NodeManifest) -> Void) throws {
+    guard var disk = self[id].disk else { return }
+    let path = "/data/node"
+    let file = try disk.open(path, .read)
+    guard case .bytes(let bytes) = try disk.read(file, at: 0, count: Int(try disk.size(of: file)), mayBlock: true)
+    else { return }
+    disk.close(file)
+    var manifest = try NodeManifest(decoding: bytes, path: path)
+    change(&manifest)
+    try DiskStep.replace(path: path, bytes: manifest.encoded()).perform(on: &disk)
+    self[id].disk = disk
   }
 
   /// A node ends, and starts again.
@@ -59,9 +70,7 @@ struct LineageTests {
     "a copy that is put back is made anew though nothing was deleted", arguments: CopyMoment.allCases, [false, true])
   func restored(moment: CopyMoment, restartingPeers: Bool) throws {
     let cluster = TestCluster.feeding()
-    cluster.keep(0..<5)
-    let copy = cluster.copyAndGoOn(moment)
-    cluster.keep(5..<10)
+    let copy = cluster.writeAround(moment)
     cluster.advance(milliseconds: 6000)
     if restartingPeers { for id in 1...2 { cluster.restart(id, life: 5) } }
     cluster.restore(3, copy)
@@ -82,9 +91,7 @@ struct LineageTests {
   @Test("without rule IDENT the copy serves, and lacks what was acknowledged")
   func withoutRule() throws {
     let cluster = TestCluster.feeding { $0.rules = $0.rules.without(.fence) }
-    cluster.keep(0..<5)
-    let copy = cluster.copyAndGoOn(.running)
-    cluster.keep(5..<10)
+    let copy = cluster.writeAround(.running)
     cluster.restore(3, copy)
     cluster.advance(milliseconds: 20_000)
     #expect(cluster.roles(3) == [.active] && cluster.held(3, "k7") == nil)
@@ -93,9 +100,7 @@ struct LineageTests {
   @Test("one owner that remembers is enough")
   func oneRemembers() throws {
     let cluster = TestCluster.feeding()
-    cluster.keep(0..<5)
-    let copy = cluster.copyAndGoOn(.running)
-    cluster.keep(5..<10)
+    let copy = cluster.writeAround(.running)
     cluster.kill(3)
     cluster.kill(1)
     try cluster.forgetEditions([1])
@@ -105,6 +110,51 @@ struct LineageTests {
     cluster.advance(milliseconds: 20_000)
     #expect(cluster.counters(3).regressions == 4 && cluster.roles(3) == [.active])
     for index in 0..<10 { #expect(cluster.ownCopy(3, "k\(index)") == "v", "k\(index)") }
+  }
+
+  @Test("a node that was killed while it left its lineage goes on with that, though nobody remembers why")
+  func killedWhileLeaving() throws {
+    let cluster = TestCluster.feeding()
+    cluster.keep(0..<5)
+    let copy = cluster.copyAndGoOn(.running)
+    cluster.keep(5..<10)
+    for id in 1...3 { cluster.kill(id) }
+    try cluster.forgetEditions([1, 2])
+    cluster[3].disk = copy
+    try cluster.changeManifest(3) { $0.leavesLineage = true }
+    for id in 1...3 { cluster.start(id, life: 5) }
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster.counters(3).regressions == 4 && cluster.roles(3) == [.active])
+    for index in 0..<10 { #expect(cluster.ownCopy(3, "k\(index)") == "v", "k\(index)") }
+    // And once only.
+    cluster.restart(3, life: 200)
+    cluster.advance(milliseconds: 5000)
+    #expect(cluster.counters(3).regressions == 0 && cluster.roles(3) == [.active])
+  }
+
+  @Test("stores that are back from before they were made anew accuse nobody, and are made anew")
+  func backFromBefore() throws {
+    let cluster = TestCluster.feeding()
+    cluster.keep(0..<5)
+    for index in 0..<3 { cluster.ask(1, delete("k\(index)")) }
+    cluster.advance(milliseconds: 1000)
+    let copy = cluster.copyAndGoOn(.running)
+    cluster.keep(5..<7)
+    cluster.restore(3, copy)
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster.counters(3).regressions == 4 && cluster.roles(3) == [.active])
+    for index in 3..<5 { cluster.ask(1, delete("k\(index)")) }
+    cluster.keep(7..<10)
+    cluster.advance(milliseconds: 1000)
+    for id in 1...3 { cluster.kill(id) }
+    // Only what the stores have promised each other tells them apart.
+    try cluster.forgetEditions([1, 2])
+    cluster[3].disk = copy
+    for id in 1...3 { cluster.start(id, life: 100) }
+    cluster.advance(milliseconds: 30_000)
+    #expect(cluster.counters(1).regressions == 0 && cluster.counters(2).regressions == 0)
+    #expect(cluster.counters(3).regressions == 4 && cluster.roles(3) == [.active])
+    for index in 5..<10 { #expect(cluster.ownCopy(3, "k\(index)") == "v", "k\(index)") }
   }
 
   @Test("what a copy does while it is alone, however long, does not make it the other one", arguments: [false, true])
@@ -177,9 +227,7 @@ struct LineageTests {
   @Test("a disk without room for it: the stores are fenced all the same, and the copy is refused until there is some")
   func noRoom() throws {
     let cluster = TestCluster.feeding()
-    cluster.keep(0..<5)
-    let copy = cluster.copyAndGoOn(.running)
-    cluster.keep(5..<10)
+    let copy = cluster.writeAround(.running)
     cluster.kill(3)
     cluster[3].disk = copy
     cluster.treat = { letter in

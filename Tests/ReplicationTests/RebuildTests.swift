@@ -14,6 +14,18 @@ struct RebuildTests {
     try cluster[id].node?.disk.unlink(String(path.dropLast(4)) + "hint")
   }
 
+  /// A cluster of which one node does not run, and will find a store damaged when it does.
+  private func damagedWhileDown(_ id: Int) throws -> TestCluster {
+    let cluster = try TestCluster.sealed(scrubbing: false)
+    let key = try #require(cluster.sealedKeys(id).first)
+    cluster.kill(id)
+    let path = try cluster.flip(key, at: id)
+    var disk = try #require(cluster[id].disk)
+    try disk.unlink(String(path.dropLast(4)) + "hint")
+    cluster[id].disk = disk
+    return cluster
+  }
+
   @Test(
     "at run time: its directory is kept, the others fill the new one, and nothing is wrong meanwhile", arguments: 1...3)
   func running(id: Int) throws {
@@ -40,13 +52,7 @@ struct RebuildTests {
 
   @Test("found at open: the node comes up with it fenced, and it is filled")
   func atOpen() throws {
-    let cluster = try TestCluster.sealed(scrubbing: false)
-    let key = try #require(cluster.sealedKeys(2).first)
-    cluster.kill(2)
-    let path = try cluster.flip(key, at: 2)
-    var disk = try #require(cluster[2].disk)
-    try disk.unlink(String(path.dropLast(4)) + "hint")
-    cluster[2].disk = disk
+    let cluster = try damagedWhileDown(2)
     cluster.start(2, life: 1)
     cluster.advance(milliseconds: 8000)
     #expect(cluster[2].stopped == nil && cluster.roles(2) == [.active])
@@ -56,13 +62,7 @@ struct RebuildTests {
 
   @Test("what the others said of their stores was lost: they say it again to a node whose store is fenced")
   func announcementsLost() throws {
-    let cluster = try TestCluster.sealed(scrubbing: false)
-    let key = try #require(cluster.sealedKeys(2).first)
-    cluster.kill(2)
-    let path = try cluster.flip(key, at: 2)
-    var disk = try #require(cluster[2].disk)
-    try disk.unlink(String(path.dropLast(4)) + "hint")
-    cluster[2].disk = disk
+    let cluster = try damagedWhileDown(2)
     cluster.treat = TestCluster.withholdsStates
     cluster.start(2, life: 1)
     cluster.advance(milliseconds: 3000)

@@ -18,6 +18,12 @@ extension TestCluster {
     advance(milliseconds: 10)
   }
 
+  /// The same, stamped below the floor that all three have.
+  func loneBelowFloor(_ key: String, at id: Int) throws {
+    try lone(key, at: id, milliseconds: 1000)
+    try raiseFloors(of: key, at: [1, 2, 3])
+  }
+
   /// Takes the store of a key out of service, as one whose promises went backwards.
   func fence(_ id: Int, storeOf key: String) throws {
     guard let engine = self[id].node?.engine, let store = place(of: key)?.store, var disk = self[id].node?.disk else {
@@ -61,8 +67,7 @@ struct SalvageTests {
     arguments: [Rules.all, .all.without(.quarantine)])
   func quarantined(rules: Rules) throws {
     let cluster = quietCluster(nodes: 3, rules: rules)
-    try cluster.lone("a", at: 1, milliseconds: 1000)
-    try cluster.raiseFloors(of: "a", at: [1, 2, 3])
+    try cluster.loneBelowFloor("a", at: 1)
     try cluster.fence(1, storeOf: "a")
     cluster.advance(milliseconds: 8000)
     #expect(cluster.role(1, storeOf: "a") == .active)
@@ -102,8 +107,7 @@ struct SalvageTests {
       $0.antiEntropyMilliseconds = 0
       $0.hintBytesMax = 20
     }
-    try cluster.lone("a", at: 1, milliseconds: 1000)
-    try cluster.raiseFloors(of: "a", at: [1, 2, 3])
+    try cluster.loneBelowFloor("a", at: 1)
     try cluster.fence(1, storeOf: "a")
     cluster.advance(milliseconds: 15_000)
     #expect(cluster.role(1, storeOf: "a") == .loading && cluster.quarantined(1) == 0)
@@ -118,8 +122,7 @@ struct SalvageTests {
     for operation in stride(from: 1, through: 400, by: 3) {
       let cluster = quietCluster(nodes: 3)
       let kept = try #require(cluster.neighbour(of: "a"))
-      try cluster.lone("a", at: 1, milliseconds: 1000)
-      try cluster.raiseFloors(of: "a", at: [1, 2, 3])
+      try cluster.loneBelowFloor("a", at: 1)
       try cluster.lone(kept, at: 1, milliseconds: recent)
       cluster.advance(milliseconds: 100)
       try cluster.fence(1, storeOf: "a")

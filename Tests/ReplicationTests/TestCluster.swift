@@ -201,10 +201,11 @@ final class TestCluster {
 
   // MARK: - Time and turns
 
-  /// Lets time pass in ticks, of 10 ms; of 50 ms where much of it passes.
+  /// Lets time pass in ticks: of 10 ms, as busy nodes have them, of 50 ms where a second or more of it passes, as others
+  /// have them, or of 100 ms where half a minute does.
   func advance(milliseconds: UInt64, tick: UInt64? = nil) {
     let end = now + milliseconds
-    let tick = tick ?? (milliseconds < 30_000 ? 10 : 50)
+    let tick = tick ?? (milliseconds < 1000 ? 10 : milliseconds < 30_000 ? 50 : 100)
     while now < end {
       now += tick
       for node in nodes where node.node != nil && !paused.contains(node.id) { step(node, .tick) }

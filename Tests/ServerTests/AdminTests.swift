@@ -57,6 +57,31 @@ struct AdminTests {
     #expect(await shard.stop() == .clean)
   }
 
+  @Test("tombstones are shown per store, with what keeps them, and what that comes to in all")
+  func tombstones() async throws {
+    let directory = try TemporaryDirectory()
+    let shard = try RunningShard(in: directory.path, settings: ["sync=never"])
+    let document = try JSON.parse(Array(try fetch("/admin/tombstones", shard).body.utf8))
+    #expect(document["node"]?.string == "n1" && document["pending"] == .integer(3))
+    #expect(document["oldest_seconds"] == .integer(4) && document["bytes"] == .integer(240))
+    #expect(document["purged"] == .integer(7) && document["refused"] == .integer(2))
+    #expect(document["tombstones_max"] == .integer(100))
+    let first = try #require(document["blocked_by"]?.array?.first)
+    #expect(document["blocked_by"]?.array?.count == 1 && first["stores"] == .integer(1))
+    #expect(first["node"]?.string == "n3" && first["reason"]?.string == "down" && first["seconds"] == .integer(3))
+    #expect(first["since"]?.string?.hasSuffix("Z") == true && first["do"]?.string?.hasPrefix("start it again") == true)
+    #expect(document["loading"]?.array?.first?["percent"] == .integer(40))
+    let store = try #require(document["stores"]?.array?.first)
+    #expect(store["store"]?.string == "p005-n3" && store["partition"] == .integer(5))
+    #expect(store["reason"]?.string == "n3 is down, not heard for 3 s: not connected")
+    #expect(store["blocked_by"]?.array?.map { $0["reason"]?.string } == ["down", "cursor_lag"])
+    #expect(store["blocked_by"]?.array?.last?["behind"] == .integer(3))
+    let metrics = try fetch("/metrics", shard).body
+    #expect(metrics.contains("\ncairn_tombstones_blocked{peer=\"n3\",reason=\"down\"} 3\n"))
+    #expect(metrics.contains("\ncairn_tombstones_oldest_seconds 4.2\n"))
+    #expect(await shard.stop() == .clean)
+  }
+
   @Test("a round of handing over answers with what was delivered, what is left and why")
   func drain() async throws {
     let directory = try TemporaryDirectory()

@@ -63,7 +63,17 @@ import Testing
         openDescriptors: 8, descriptorsMax: 9),
       connections: ConnectionsSnapshot(
         clients: 1, clientsMax: 2, operationsMax: 3, unreadBytes: 4, unfinishedBytes: 5, unsynced: 6),
-      links: peers.map { LinkSnapshot(peer: $0, messagesDropped: 3, waitingBytes: 4) }, hintBytesMax: 1 << 20)
+      links: peers.map { LinkSnapshot(peer: $0, messagesDropped: 3, waitingBytes: 4) }, hintBytesMax: 1 << 20,
+      tombstones: peers.isEmpty ? TombstoneStatus() : tombstones)
+  }
+
+  private static var tombstones: TombstoneStatus {
+    var status = TombstoneStatus()
+    status.add(
+      TombstoneStatus.Store(
+        store: StoreID(partition: 1, replicas: 3), pending: 4, oldestMilliseconds: 5000,
+        blockers: [TombstoneBlocker(node: "n2", .cursorLag(behind: 4))]))
+    return status
   }
 
   /// Some for the first peer, none for the others.

@@ -166,13 +166,19 @@ final class StandInNode: DrivenNode {
 
   func tombstoneStatus(at now: Moment) -> TombstoneStatus {
     var status = TombstoneStatus()
-    status.pending = 3
-    status.oldestMilliseconds = 4200
     status.purged = 7
-    let store = StoreID(partition: 5, replicas: 3)
-    status.stores = [
-      TombstoneStatus.Store(store: store, pending: 3, oldestMilliseconds: 4200, reason: "n3 is down")
-    ]
+    status.refused = 2
+    status.pendingMax = 100
+    status.loading = [TombstoneStatus.Loading(store: StoreID(partition: 9, replicas: 3), percent: 40)]
+    var bytes = TombstoneBytes()
+    bytes.pending = 240
+    status.add(
+      TombstoneStatus.Store(
+        store: StoreID(partition: 5, replicas: 3), pending: 3, bytes: bytes, oldestMilliseconds: 4200,
+        blockers: [
+          TombstoneBlocker(node: "n3", .down(milliseconds: 3000, why: "not connected")),
+          TombstoneBlocker(node: "n3", .cursorLag(behind: 3)),
+        ]))
     return status
   }
 

@@ -70,6 +70,16 @@ import Testing
     }
   }
 
+  @Test("nobody but the simulator lets tombstones go before their round")
+  func rounds() throws {
+    for file in try Repository.files(below: "Sources", suffix: ".swift")
+    where !file.path.hasPrefix("Sources/Simulation/") {
+      for line in file.lines where line.contains("purgesBeforeRounds =") {
+        #expect(line.contains("var purgesBeforeRounds = false"), "\(file.path): \(line)")
+      }
+    }
+  }
+
   @Test("nobody but the simulator switches off a rule of the delete protocol")
   func rules() throws {
     for file in try Repository.files(below: "Sources", suffix: ".swift")

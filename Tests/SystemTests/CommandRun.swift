@@ -19,12 +19,17 @@ enum Binary {
   static var cairn: String { directory + "/cairn" }
 }
 
-/// A directory that goes away with the value, below the build directory.
+/// A directory that goes away with the value, below the build directory. Its name has been nobody else's before.
 final class ScratchDirectory {
+  private static let count = Locked(0)
   let path: String
 
   init(_ name: String) throws {
-    path = "\(Binary.directory)/system-tests/\(processIdentifier())-\(name)"
+    let number = ScratchDirectory.count.withLock { count in
+      count += 1
+      return count
+    }
+    path = "\(Binary.directory)/system-tests/\(processIdentifier())-\(number)-\(name)"
     try FileTree.remove(path)
     try FileTree.create(path)
   }
@@ -115,12 +120,14 @@ func cairn(
   ).finish()
 }
 
-/// Returns as soon as `holds`; throws when it still does not after the deadline.
+/// Returns as soon as `holds`; throws when it still does not after the deadline. What takes long is looked at less often:
+/// many questions to nodes cost more than what they are asked about.
 func eventually(_ what: String, seconds: UInt64 = 60, _ holds: () throws -> Bool) throws {
-  let deadline = SystemClock().now().instant.adding(milliseconds: seconds * 1000)
+  let start = SystemClock().now().instant
   while try !holds() {
-    guard SystemClock().now().instant < deadline else { throw Stuck("not within \(seconds) s: \(what)") }
-    pause(milliseconds: 10)
+    let waited = SystemClock().now().instant.milliseconds(since: start)
+    guard waited < seconds * 1000 else { throw Stuck("not within \(seconds) s: \(what)") }
+    pause(milliseconds: Int(min(max(waited / 5, 10), 100)))
   }
 }
 

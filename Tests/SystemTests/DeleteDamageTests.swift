@@ -17,9 +17,7 @@ extension SystemTests {
 
     @Test("a bit that flips in tombstones of a node that is down revives no key", arguments: End.allCases)
     func flippedWhileDown(_ end: End) throws {
-      try TestCluster.with("tombstone-flipped-\(end)", settings: DeletePromise.settings) { cluster in
-        let promise = DeletePromise(cluster: cluster)
-        try promise.begin()
+      try DeletePromise.with("tombstone-flipped-\(end)") { cluster, promise in
         try cluster.local("kill", "3")
         try promise.delete(through: 1)
         try cluster.local(end == .stopped ? "stop" : "kill", "2")
@@ -76,9 +74,7 @@ extension SystemTests {
 
     @Test("a node whose newest data files are cut short is made anew before it counts, and revives no key")
     func truncatedData() throws {
-      try TestCluster.with("data-truncated", settings: DeletePromise.settings) { cluster in
-        let promise = DeletePromise(cluster: cluster)
-        try promise.begin()
+      try DeletePromise.with("data-truncated") { cluster, promise in
         try cluster.local("kill", "1")
         try promise.delete(through: 2)
         try cluster.local("stop", "3")
@@ -104,9 +100,7 @@ extension SystemTests {
       "a node that has lost its journal, and what only that had, is found out by what it promised, and revives no key",
       arguments: Finder.allCases)
     func truncatedJournal(_ finder: Finder) throws {
-      try TestCluster.with("journal-truncated-\(finder)", settings: DeletePromise.settings) { cluster in
-        let promise = DeletePromise(cluster: cluster)
-        try promise.begin()
+      try DeletePromise.with("journal-truncated-\(finder)") { cluster, promise in
         try cluster.local("kill", "1")
         try promise.delete(through: 2)
         // n2 has been told how far n3 was, and has acknowledged that.

@@ -19,6 +19,18 @@ struct DeletePromise {
     "hint_retry_interval=100ms",
   ]
 
+  /// A cluster that has the keys on every node, before anything happens.
+  static func with(
+    _ name: String, settings: [String] = [], dead: Int = 40, live: Int = 20, bytes: Int = 100,
+    _ body: (TestCluster, DeletePromise) throws -> Void
+  ) throws {
+    try TestCluster.with(name, settings: Self.settings + settings) { cluster in
+      let promise = DeletePromise(cluster: cluster, dead: dead, live: live, bytes: bytes)
+      try promise.begin()
+      try body(cluster, promise)
+    }
+  }
+
   func liveKey(_ number: Int) -> String { "live\(number)" }
   func value(_ number: Int) -> [UInt8] { TestCluster.value(number, bytes: bytes) }
 

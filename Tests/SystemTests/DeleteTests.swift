@@ -48,7 +48,7 @@ extension SystemTests {
         try FileTree.remove("\(cluster.data)/n3")
         try FileTree.copy("\(cluster.data)/copy", to: "\(cluster.data)/n3")
         try cluster.local("start", "3")
-        for _ in 0..<5 { try cluster.expectGone(Self.keys, mayRefuse: true) }
+        for _ in 0..<2 { try cluster.expectGone(Self.keys, mayRefuse: true) }
         try cluster.untilWhole()
         try cluster.expectGone(Self.keys)
         try cluster.expectNothingLeft()
@@ -64,24 +64,33 @@ extension TestCluster {
   /// What operators can do with values in quarantine on node 3.
   fileprivate func useQuarantine(_ count: Int) throws {
     let url = url(3)
-    let listed = try cairn("quarantine", "--data", data)
+    let listed = try cairn("quarantine", "list", "--data", data)
     #expect(listed.code == 0 && listed.outputText.contains("\nn3    test/k"), "\(listed.outputText)")
     #expect(listed.outputText.contains("\ntotal: \(count) values, "))
-    let shown = try cairn("quarantine", "test", "k7", "--url", url)
+    #expect(try cairn("quarantine", "--data", data).outputText == listed.outputText)
+    let shown = try cairn("quarantine", "show", "test", "k7", "--url", url)
     #expect(shown.code == 0 && shown.outputText.contains("\nvalue 7 "), "\(shown.outputText)\(shown.errors)")
 
-    let again = try cairn("quarantine", "test", "k7", "--put", "--url", url)
+    let again = try cairn("quarantine", "re-put", "test", "k7", "--url", url)
     #expect(again.code == 0 && again.outputText == "wrote 1 value anew\n", "\(again.errors)")
     var client = try client(1)
     #expect(try client.get("k7").status == 200)
-    #expect(try cairn("quarantine", "test", "k8", "--discard", "--url", url).code == 0)
+    let asked = try cairn("quarantine", "drop", "test", "k8", "--url", url)
+    #expect(asked.code == 2 && asked.errors.hasPrefix("cairn: this forgets the value of test/k8 for ever\n  add --yes"))
+    #expect(try quarantined(3) == count - 1, "nothing was dropped")
+    let dropped = try cairn("quarantine", "drop", "test", "k8", "--yes", "--url", url)
+    #expect(dropped.code == 0 && dropped.outputText == "dropped 1 value\n", "\(dropped.errors)")
     #expect(try client.get("k8").status == 404)
     #expect(try quarantined(3) == count - 2)
-    let none = try cairn("quarantine", "test", "k8", "--url", url)
-    #expect(none.code == 1 && none.errors == "cairn: test/k8 is not in quarantine on any of these nodes\n")
-    let unclear = try cairn("quarantine", "--put", "--url", url)
-    #expect(unclear.code == 2 && unclear.errors.hasPrefix("cairn: --put needs BUCKET and KEY, or --all\n"))
-    #expect(try cairn("quarantine", "--all", "--discard", "--data", data).code == 0)
+    for words in [["show"], ["re-put"], ["drop", "--yes"]] {
+      let none = try cairn(["quarantine"] + words + ["test", "k8", "--url", url])
+      #expect(none.code == 1 && none.errors == "cairn: test/k8 is not in quarantine on any of these nodes\n")
+    }
+    let unclear = try cairn("quarantine", "re-put", "--url", url)
+    #expect(unclear.code == 2 && unclear.errors.hasPrefix("cairn: re-put needs BUCKET and KEY, or --all\n"))
+    #expect(try cairn("quarantine", "list", "--from", "0", "--data", data).code == 2)
+    #expect(try cairn("quarantine", "drop", "--all", "--data", data).code == 2)
+    #expect(try cairn("quarantine", "drop", "--all", "--yes", "--data", data).code == 0)
     #expect(try cairn("quarantine", "--data", data).outputText == "nothing is in quarantine\n")
   }
 }

@@ -4,11 +4,12 @@ import Primitives
 import Protocols
 import Testing
 
-// A new user's first hour, typed from Docs/FirstHour.md: a command that does not stand there cannot be run here.
+// A new user's first hour, typed from Docs/FirstHour.md: a command that does not stand there cannot be run here. Its ports
+// are others, and it has a fifth of the rows: the debug build takes long enough for them.
 
 extension SystemTests {
   @Suite struct FirstHourTests {
-    @Test("import 100,000 rows through the loss of a node and ctrl-C, list, read, export the same bytes")
+    @Test("import thousands of rows through the loss of a node and ctrl-C, list, read, export the same bytes")
     func hour() throws {
       let guide = try Guide()
       defer { guide.cleanUp() }
@@ -24,17 +25,17 @@ extension SystemTests {
       try eventually("some rows are in") { try guide.keysLive() > 2000 }
       try guide.run("cairn local kill 2")
       let before = try guide.keysLive()
-      try eventually("the import goes on without node 2") { try guide.keysLive() > before + 5000 }
+      try eventually("the import goes on without node 2") { try guide.keysLive() > before + 2000 }
       first.signal(.interrupt)
       #expect(try first.finish() == .exited(130))
-      #expect(try guide.keysLive() < 100_000)
+      #expect(try guide.keysLive() < Guide.rows)
       #expect(first.errors.contains("to go on: ") && first.errors.contains(importing))
       try guide.run("cairn local start 2")
       try guide.run(importing)
 
       let keys = try guide.run("cairn keys books").split(separator: "\n")
-      #expect(keys.count == 100_000)
-      #expect(Set(keys).count == 100_000)
+      #expect(keys.count == Guide.rows)
+      #expect(Set(keys).count == Guide.rows)
       #expect(keys.allSatisfy { $0.hasPrefix("book-") && $0.count == 11 })
       #expect(try guide.run("cairn keys --buckets") == "books\n")
       #expect(try guide.run("cairn get books book-000042") == "Title no. 42, \"a novel\"")
@@ -64,6 +65,7 @@ extension SystemTests {
 
 /// The commands of the document, in a directory and on ports of their own.
 private final class Guide {
+  static let rows = 20_000
   private let directory: ScratchDirectory
   private let base: Int
   private let commands: [String]
@@ -108,6 +110,7 @@ private final class Guide {
     used.insert(command)
     var text = command
     for node in 1...3 { text = text.replacing("127.0.0.1:100\(node)8", with: "127.0.0.1:\(base + 10 * node + 8)") }
+    text = text.replacing("i <= 100000;", with: "i <= \(Guide.rows);")
     if text == "cairn local up" { text += " --port-base \(base)" }
     let urls = (1...3).map { "http://127.0.0.1:\(base + 10 * $0 + 8)" }.joined(separator: " ")
     return try ShellCommand(

@@ -38,7 +38,7 @@ extension SystemTests {
       let value = [UInt8](repeating: 7, count: 1000)
       for number in 0..<20 { #expect(try client.put("k\(number)", value).status == 204) }
       // Below the reserve, and not full.
-      #expect(try shell("head -c 52M /dev/zero > \(ballast)") == .exited(0))
+      #expect(try shell("head -c 58M /dev/zero > \(ballast)") == .exited(0))
       try eventually("puts are refused") { try client.put("k1", value).status == 507 }
       let refused = try client.put("more", value)
       let text = String(decoding: refused.body, as: UTF8.self)

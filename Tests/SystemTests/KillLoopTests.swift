@@ -10,7 +10,7 @@ extension SystemTests {
         var generator = SeededGenerator(seed: seed)
         let load = Load(6, on: cluster, seed: seed)
         try load.running {
-          for _ in 1...15 {
+          for _ in 1...10 {
             let node = 1 + generator.below(3)
             try load.advance(generator.below(20))
             try cluster.kill(node, of: load)

@@ -85,7 +85,7 @@ extension SystemTests {
         let value = [UInt8](repeating: 7, count: 1000)
         for round in 0..<12 {
           for key in 0..<100 {
-            let answer = try client.put("k\(key)", value + [UInt8(round)])
+            let answer = try client.put("k\(key)", value + [UInt8(round)], query: "?w=3")
             #expect(answer.status == 204)
           }
         }
@@ -93,11 +93,15 @@ extension SystemTests {
           let text = try client.send("GET", "/metrics").body
           return !String(decoding: text, as: UTF8.self).contains("\ncairn_merges_total 0\n")
         }
-        // The third copy of the last writes may come after their answer.
+        for node in 1...3 { _ = try merge(cluster, node) }
+        // Asked for again only where something is dead: a round begins new files, small ones, which are merged by
+        // themselves some time later, and while they are that is what is said.
         try eventually("nothing dead is left, and nothing is said about it") {
-          for node in 1...3 { _ = try merge(cluster, node) }
-          return try (1...3).flatMap { try stores(cluster, $0) }
-            .allSatisfy { $0["dead_bytes"]?.integer == 0 && $0["merge_note"]?.string == "" }
+          let stores = try (1...3).map { try self.stores(cluster, $0) }
+          for node in 1...3 where stores[node - 1].contains(where: { $0["dead_bytes"]?.integer != 0 }) {
+            _ = try merge(cluster, node)
+          }
+          return stores.joined().allSatisfy { $0["dead_bytes"]?.integer == 0 && $0["merge_note"]?.string == "" }
         }
         for key in 0..<100 { #expect(try client.get("k\(key)").body == value + [11]) }
       }

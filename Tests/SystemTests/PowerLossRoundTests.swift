@@ -12,7 +12,7 @@ extension SystemTests {
       var settings: [String] = []
       var paddingMax = 300
       var writesPerClient = 10
-      var seeds: ClosedRange<UInt64> = 1...3
+      var seeds: ClosedRange<UInt64> = 1...2
     }
 
     private static let workloads = [

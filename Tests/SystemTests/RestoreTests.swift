@@ -9,9 +9,7 @@ extension SystemTests {
   @Suite struct RestoreTests {
     @Test("a node restored from a copy that was made while it stood still brings no deleted key back")
     func pausedCopy() throws {
-      try TestCluster.with("paused-copy", settings: DeletePromise.settings) { cluster in
-        let promise = DeletePromise(cluster: cluster)
-        try promise.begin()
+      try DeletePromise.with("paused-copy") { cluster, promise in
         let process = try cluster.process(3)
         defer { process.signal(.proceed) }
         process.signal(.stop)
@@ -32,9 +30,7 @@ extension SystemTests {
 
     @Test("a node restored from a copy that was made while it wrote brings no deleted key back, and loses nothing")
     func runningCopy() throws {
-      try TestCluster.with("running-copy", settings: DeletePromise.settings + ["max_file_size=64KiB"]) { cluster in
-        let promise = DeletePromise(cluster: cluster)
-        try promise.begin()
+      try DeletePromise.with("running-copy", settings: ["max_file_size=64KiB"]) { cluster, promise in
         let load = Load(2, on: cluster, seed: 5, paddingMax: 3000)
         try load.running {
           try load.advance(40)
@@ -58,9 +54,7 @@ extension SystemTests {
 
     @Test("a node whose directory is gone comes back with no deleted key, though tombstones waited for it")
     func wiped() throws {
-      try TestCluster.with("wiped", settings: DeletePromise.settings) { cluster in
-        let promise = DeletePromise(cluster: cluster)
-        try promise.begin()
+      try DeletePromise.with("wiped") { cluster, promise in
         try cluster.local("kill", "3")
         try promise.delete(through: 2)
         try promise.tombstonesWait(on: [1, 2])
@@ -75,9 +69,7 @@ extension SystemTests {
 
     @Test("two nodes whose directories are gone at once are filled by the third, which goes on reading meanwhile")
     func twoWiped() throws {
-      try TestCluster.with("two-wiped", settings: DeletePromise.settings + ["pull_rate=4KiB"]) { cluster in
-        let promise = DeletePromise(cluster: cluster)
-        try promise.begin()
+      try DeletePromise.with("two-wiped", settings: ["pull_rate=4KiB"]) { cluster, promise in
         // Of one half only floors are left, and only on n1 when the others are gone.
         try cluster.deleteAll(promise.dead / 2, through: 1)
         try promise.untilCollected()
