@@ -30,10 +30,10 @@ extension Node where Disk: ~Copyable {
         blockers.append(TombstoneBlocker(node: own.name, .mergeOverlap(files: bytes.blockers)))
       }
       let owners = owners(store)
+      if let overdue { blockers.append(TombstoneBlocker(node: own.name, overdue)) }
       for node in doubting where owners.contains(node) && (overdue == nil || node != own.id) {
         blockers.append(TombstoneBlocker(node: name(node), .clockDoubted(expired: 0)))
       }
-      if let overdue { blockers.append(TombstoneBlocker(node: own.name, overdue)) }
       // One that was a value waits since that expired, not since it was written.
       let since = feed.oldest.map { max($0.time.milliseconds, feed.oldestExpired?.milliseconds ?? 0) }
       let age = since.map { now.wallMilliseconds - min(now.wallMilliseconds, $0) } ?? 0

@@ -28,19 +28,30 @@ extension SystemTests {
         let listed = try client.send("GET", "/buckets/test/keys?keys=true")
         #expect(String(decoding: listed.body, as: UTF8.self) == "{\"keys\":[\"b\"]}")
 
+        // Two good clocks are as far apart as this, and a merge goes over what was buried.
         for node in 1...2 { try cluster.local("stop", "\(node)") }
-        try cluster.setClocks("10m")
-        for node in 1...3 { try cluster.local("start", "\(node)") }
-        try cluster.untilUp()
-        try eventually("what has expired is a tombstone, and that is collected") {
-          try (1...3).allSatisfy { try cluster.pending($0) == 0 }
-            && (1...3).reduce(0) { try $0 + cluster.counter($1, "values_buried") } > 0
+        try cluster.start(1, clock: "629s")
+        try cluster.start(2, clock: "571s")
+        try eventually("what has expired is a tombstone, which waits for the owner that is away") {
+          try (1...2).allSatisfy { try cluster.pending($0) == 1 }
         }
+        #expect(try cluster.counters("values_buried") > 0)
+        try cluster.mergeAll(1...2)
+        try cluster.start(3, clock: "10m")
+        try cluster.untilUp()
+        try eventually("the tombstone is collected") {
+          for node in 1...3 { #expect(try cluster.isGone("a", through: node)) }
+          return try (1...3).allSatisfy { try cluster.pending($0) == 0 }
+        }
+        try cluster.mergeAll(1...3)
         for node in 1...3 {
           var client = try cluster.client(node)
           for r in 1...3 { #expect(try client.get("a", query: "?r=\(r)").status == 404, "n\(node) r=\(r)") }
           #expect(try client.get("b").status == 200)
         }
+        let before = try cluster.repairs()
+        try cluster.untilRounds(3)
+        #expect(try cluster.repairs() == before)
       }
     }
 
@@ -55,10 +66,53 @@ extension SystemTests {
 }
 
 extension TestCluster {
-  /// What nodes that are started from now on take for their `clock_offset`, which was 1 ms.
-  fileprivate func setClocks(_ offset: String) throws {
+  /// Starts a node with another `clock_offset`, which was 1 ms, or what it was started with before.
+  fileprivate func start(_ node: Int, clock offset: String) throws {
     let path = data + "/local.json"
-    let text = String(decoding: try FileTree.read(path, bytesMax: 1 << 20), as: UTF8.self)
-    try FileTree.write(Array(text.replacing("clock_offset=1ms", with: "clock_offset=\(offset)").utf8), to: path)
+    let words = String(decoding: try FileTree.read(path, bytesMax: 1 << 20), as: UTF8.self).split(
+      separator: "\"", omittingEmptySubsequences: false)
+    let text = words.map { $0.hasPrefix("clock_offset=") ? "clock_offset=\(offset)" : $0 }.joined(separator: "\"")
+    try FileTree.write(Array(text.utf8), to: path)
+    try local("start", "\(node)")
+  }
+
+  /// Whether a read that meets a majority finds nothing.
+  fileprivate func isGone(_ key: String, through node: Int) throws -> Bool {
+    var client = try client(node)
+    return try client.get(key).status == 404
+  }
+
+  fileprivate func mergeAll(_ nodes: ClosedRange<Int>) throws {
+    for node in nodes {
+      var client = try client(node)
+      #expect(try client.send("POST", "/admin/merge").status == 200)
+    }
+  }
+
+  fileprivate func counters(_ name: String) throws -> Int {
+    try (1...nodeCount).filter { try pids()[$0 - 1] != nil }.reduce(0) { $0 + (try counter($1, name)) }
+  }
+
+  private func rounds(_ node: Int) throws -> JSON? {
+    var client = try client(node)
+    return try JSON.parse(client.send("GET", "/admin/anti-entropy").body)["rounds"]
+  }
+
+  /// What owners have sent each other for being different.
+  fileprivate func repairs() throws -> [Int] {
+    try (1...nodeCount).flatMap { node -> [Int] in
+      let (rounds, readRepairs) = (try rounds(node), try counter(node, "read_repairs"))
+      return ["keys_pulled", "differing"].map { rounds?[$0]?.integer ?? -1 }
+        + [readRepairs]
+    }
+  }
+
+  /// So many rounds of every node.
+  fileprivate func untilRounds(_ count: Int) throws {
+    for node in 1...nodeCount {
+      func done() throws -> Int { try rounds(node)?["done"]?.integer ?? 0 }
+      let first = try done()
+      try eventually("n\(node) has compared its stores \(count) times") { try done() >= first + count }
+    }
   }
 }
