@@ -69,8 +69,8 @@ extension Node where Disk: ~Copyable {
     switch found {
     case .cold(let read):
       if !readCold(read, for: .write(operation)) { writeTombstone(operation, at: now) }
-    // An expired value is nothing to delete: it is deleted already (rule TTL).
-    case .found(let version) where !isGone(version, at: now): writeTombstone(operation, at: now)
+    // Also one that has expired: it is there still by a clock that is behind ours.
+    case .found(let version) where !version.isTombstone: writeTombstone(operation, at: now)
     case .found(let version): ownHoldsNothing(operation, tombstone: version.stamp)
     case .absent: ownHoldsNothing(operation, tombstone: nil)
     }
@@ -103,8 +103,7 @@ extension Node where Disk: ~Copyable {
     guard let delete = writes[reply.operation], delete.isProbing, delete.progress.isOwner(node) else { return }
     switch reply.outcome {
     case .absent: noteAbsent(reply.operation, node, tombstone: nil)
-    case .digest(let stamp, let isTombstone, let expiry) where isTombstone || isPast(expiry, at: now):
-      noteAbsent(reply.operation, node, tombstone: stamp)
+    case .digest(let stamp, isTombstone: true, _): noteAbsent(reply.operation, node, tombstone: stamp)
     case .digest, .found, .refused: writeTombstone(reply.operation, at: now)
     }
   }

@@ -38,11 +38,6 @@ extension Node where Disk: ~Copyable {
     expiry != .never && expiry.isPast(peers.judgingMilliseconds(at: now))
   }
 
-  /// It is nothing that a client may be given.
-  func isGone(_ version: StoredVersion, at now: Moment) -> Bool {
-    version.isTombstone || isPast(version.expiry, at: now)
-  }
-
   /// A tombstone, or a value that may be made one: of neither anything is to be kept.
   func isBuriable(_ version: StoredVersion, at now: Moment) -> Bool {
     if version.isTombstone || version.expiry == .never { return version.isTombstone }
