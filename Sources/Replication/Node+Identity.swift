@@ -70,8 +70,11 @@ extension Node where Disk: ~Copyable {
   mutating func remember(_ state: StoreState, of node: NodeID, _ engine: Engine) {
     let store = state.store
     guard engine.role(store) != .fenced, !isNew(store, engine) else { return }
-    let isAnother = engine.promise(store, of: node).map { $0.incarnation != state.incarnation } ?? true
-    if isAnother, state.isNew { return }
+    let known = engine.promise(store, of: node)?.incarnation
+    if known != state.incarnation, state.isNew { return }
+    // One that is back from before the one on record, and knows it: it is made anew. Told of instead of the later one, it
+    // would find, back a second time, that this node had followed less of it than it remembers, and hold that against it.
+    if let known, state.role == .fenced, state.incarnation.high < known.high { return }
     engine.setPromise(
       store,
       PeerPromise(

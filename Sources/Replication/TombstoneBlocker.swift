@@ -1,3 +1,5 @@
+import Primitives
+
 // What keeps a tombstone from being forgotten, in one typed reason for each condition of rule PURGE
 // (Docs/DeleteProtocol.md), with what an operator should read and may do about it. There is no reason that somebody could
 // overrule: every one goes by itself when what it names is right again.
@@ -90,14 +92,15 @@ package struct TombstoneBlocker: Equatable, Sendable {
     switch reason {
     case .loading(let percent): "\(node) is loading" + (percent.map { ", \($0) %" } ?? "")
     case .fenced: "the store is fenced at \(node)"
-    case .down(let milliseconds?, let why): "\(node) is down, not heard for \(spoken(milliseconds)): \(why)"
+    case .down(let silence?, let why):
+      "\(node) is down, not heard for \(durationText(milliseconds: silence)): \(why)"
     case .down(nil, let why): "\(node) is down, and was not heard since this node started: \(why)"
     case .otherOwners: "\(node) goes by another list of owners"
     case .unvalidated: "\(node) is not validated"
     case .unsynced: "waits for a sync of \(node)"
     case .cursorLag(let behind): "waits for the acknowledgement of \(node), \(behind) behind"
     case .feedLag(let behind): "waits for the feed of \(node), \(behind) behind"
-    case .hold(let left): "held for \(spoken(left)) more on \(node)"
+    case .hold(let left): "held for \(durationText(milliseconds: left)) more on \(node)"
     case .antiEntropy(let failure):
       "waits for a round with \(node)" + (failure.map { "; the last one failed: \($0)" } ?? "")
     case .purging: "is about to be forgotten on \(node)"
@@ -130,17 +133,6 @@ package struct TombstoneBlocker: Equatable, Sendable {
     case .clockDoubted: "set its clock right; what has expired reads as deleted meanwhile, and takes room"
     case .clockUnconfirmed:
       "start the other nodes, or set their clocks right; what has expired reads as deleted meanwhile"
-    }
-  }
-
-  /// `340 ms`, `12 s`, `5 min`, `3 h`, `2 d`.
-  private func spoken(_ milliseconds: UInt64) -> String {
-    switch milliseconds {
-    case ..<1000: "\(milliseconds) ms"
-    case ..<120_000: "\(milliseconds / 1000) s"
-    case ..<7_200_000: "\(milliseconds / 60_000) min"
-    case ..<172_800_000: "\(milliseconds / 3_600_000) h"
-    default: "\(milliseconds / 86_400_000) d"
     }
   }
 }

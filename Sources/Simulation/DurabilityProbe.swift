@@ -21,16 +21,22 @@ struct DurabilityProbe {
     generator.chance(isDelete ? 3 : 1, in: DurabilityProbe.interval)
   }
 
-  /// The stamp of what a restart from this disk finds under `key`, as an owner or among its hints; zero when it finds
-  /// nothing.
+  /// What a restart from a disk finds under a key: the stamps of what it has as an owner, and of the newest among its
+  /// hints; zero where it finds nothing.
+  struct Found {
+    var owned = Stamp.zero
+    var hinted = Stamp.zero
+    var newest: Stamp { max(owned, hinted) }
+  }
+
   /// - Parameter losesPower: Nothing survives that was not synced.
-  static func stamp(of key: ObjectKey, on disk: SimulatedDisk, losesPower: Bool) -> Stamp {
+  static func find(_ key: ObjectKey, on disk: SimulatedDisk, losesPower: Bool) -> Found {
     var disk = copy(of: disk, losesPower: losesPower)
     do throws(StorageError) {
       let path = Simulator.directory + "/node"
-      guard let bytes = disk.contents(path) else { return .zero }
+      guard let bytes = disk.contents(path) else { return Found() }
       let manifest = try NodeManifest(decoding: bytes, path: path)
-      guard let cluster = manifest.cluster else { return .zero }
+      guard let cluster = manifest.cluster else { return Found() }
       let hash = RingHash(seed: cluster.ringSeed)
       let ringBits = Int(cluster.partitions).trailingZeroBitCount
       let options = EngineOptions(clusterID: cluster.id, nodeID: manifest.node, hash: hash, ringBits: ringBits)
@@ -40,17 +46,21 @@ struct DurabilityProbe {
       // The others are left alone: what the journal holds for them is nobody's then.
       let stores = manifest.stores.filter { $0.id == store || $0.id.isHints }
       let engine = try Engine.open(Simulator.directory, options: options, stores: stores, on: &disk)
-      var newest = Stamp.zero
+      var found = Found()
       for place in engine.hintStoreIDs + engine.storeIDs {
         guard
           case .found(let version) = try engine.lookup(
             key: key.encoded, hash: position, in: place, warm: nil, on: &disk)
         else { continue }
-        newest = max(newest, version.stamp)
+        if place.isHints {
+          found.hinted = max(found.hinted, version.stamp)
+        } else {
+          found.owned = version.stamp
+        }
       }
-      return newest
+      return found
     } catch {
-      return .zero
+      return Found()
     }
   }
 
@@ -91,8 +101,9 @@ extension Simulator {
       var holders = 0
       for machine in machines where holders < nodes {
         let key = workload.keys[operation.key]
-        let found = DurabilityProbe.stamp(of: key, on: machine.platter.disk, losesPower: losesPower)
-        if self.reached(found, operation.key) >= stamp { holders += 1 }
+        let found = DurabilityProbe.find(key, on: machine.platter.disk, losesPower: losesPower)
+        // An owner that has forgotten it may keep older hints of the key for others.
+        if max(self.reached(found.owned, operation.key), found.hinted) >= stamp { holders += 1 }
       }
       guard holders < nodes else { continue }
       report(

@@ -39,7 +39,7 @@ extension Simulator {
       let holders = machines.filter { other in
         if other.index == peer.index { return false }
         if other.index == machine.index {
-          return DurabilityProbe.stamp(of: push.key, on: machine.platter.disk, losesPower: false) == stamp
+          return DurabilityProbe.find(push.key, on: machine.platter.disk, losesPower: false).newest == stamp
         }
         return other.state == .down || other.heldStamp(of: push.key) == stamp
       }
@@ -79,6 +79,6 @@ extension Simulator {
 
   private func isSuperseded(_ handoff: SettledHints.Handoff, on machine: Machine) -> Bool {
     let name = workload.keys[handoff.key]
-    return DurabilityProbe.stamp(of: name, on: machine.platter.disk, losesPower: false) > handoff.stamp
+    return DurabilityProbe.find(name, on: machine.platter.disk, losesPower: false).newest > handoff.stamp
   }
 }

@@ -101,6 +101,7 @@ extension Simulator {
   }
 
   func discard(_ page: QuarantinePage, of machine: Machine) {
+    if !page.entries.isEmpty { lastDiscard = now }
     for entry in page.entries {
       deliver(.admin(.quarantineDiscard(entry.key, entry.stamp), session: Simulator.operatorSession), to: machine)
     }

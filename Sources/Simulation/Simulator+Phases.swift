@@ -93,7 +93,7 @@ extension Simulator {
       if !awaitsOutsiders { awaitsOutsiders = waitsForOutsiders }
       // A late message makes its sender look alive for a while.
       let patience = Simulator.serveMillisecondsMax + handoffPauseMilliseconds
-      if now > max(since, lastLateArrival).adding(milliseconds: patience) {
+      if now > max(since, lastLateArrival, lastDiscard).adding(milliseconds: patience) {
         // To fill a store takes every other owner: the core alone need not come to that.
         if awaitsOutsiders, healRest() { return }
         report(.unavailable, "all is calm and not all serve: \(obstacles)")

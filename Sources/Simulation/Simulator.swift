@@ -119,6 +119,8 @@ final class Simulator {
   var overdue: [Overdue] = []
   /// When the last message sent under faults arrives.
   var lastLateArrival = Instant(nanoseconds: 0)
+  /// When an operator made room in a quarantine: the hints that wait for it are tried again some time later.
+  var lastDiscard = Instant(nanoseconds: 0)
   /// What remains to be asked once all is calm.
   var proofs: [Proof] = []
   var proofsDone = 0

@@ -1,4 +1,5 @@
 import Platform
+import Primitives
 import Protocols
 
 // What several nodes say of anti-entropy, put together: a row per node and peer (or store), a row for each store that is
@@ -77,9 +78,7 @@ struct AntiEntropyReport {
     return parts.isEmpty ? "idle" : parts.joined(separator: ", ")
   }
 
-  fileprivate static func ago(_ seconds: Int) -> String {
-    seconds == 0 ? "under 1 s ago" : "\(durationText(seconds * 1000)) ago"
-  }
+  fileprivate static func ago(_ seconds: Int) -> String { "\(ageText(seconds: seconds)) ago" }
 
   // MARK: Stores that are being filled
 
@@ -153,8 +152,8 @@ struct AntiEntropyReport {
 
   private static func state(ofRefill refill: JSON) -> String {
     if let reason = refill["waiting"]?.string, !reason.isEmpty { return "waiting: \(reason)" }
-    let elapsed = "for \(durationText(refill.count("elapsed_seconds") * 1000))"
-    return refill["eta_seconds"]?.integer.map { "\(durationText($0 * 1000)) left" } ?? elapsed
+    let elapsed = "for \(durationText(milliseconds: refill.count("elapsed_seconds") * 1000))"
+    return refill["eta_seconds"]?.integer.map { "\(durationText(milliseconds: $0 * 1000)) left" } ?? elapsed
   }
 
   // MARK: The scrub

@@ -1,4 +1,5 @@
 import Platform
+import Primitives
 import Protocols
 
 // What several nodes say of their cluster, put together: a row per member, and a line for everything that is wrong.
@@ -111,7 +112,8 @@ struct ClusterReport {
         switch peer["link"]?.string {
         case "down":
           let since =
-            peer["silent_ms"]?.integer.map { "not heard for \(durationText($0))" } ?? "never heard since its start"
+            peer["silent_ms"]?.integer.map { "not heard for \(durationText(milliseconds: $0))" }
+            ?? "never heard since its start"
           problems.append("\(name) is down for \(view.name), \(since)\(reason.isEmpty ? "" : ": \(reason)")")
         case "suspect": problems.append("\(name) does not answer \(view.name), and is routed around: \(reason)")
         case "refused": problems.append("\(name) and \(view.name) do not work together: \(reason)")
@@ -131,7 +133,7 @@ struct ClusterReport {
         guard let offset = peer["clock_offset_ms"]?.integer, abs(offset) > ClusterReport.clockOffsetMillisecondsMax
         else { continue }
         problems.append(
-          "the clock of \(peer["name"]?.string ?? "?") is \(durationText(abs(offset))) \(offset > 0 ? "ahead of" : "behind") "
+          "the clock of \(peer["name"]?.string ?? "?") is \(durationText(milliseconds: abs(offset))) \(offset > 0 ? "ahead of" : "behind") "
             + "that of \(view.name)")
       }
     }

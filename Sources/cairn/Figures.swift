@@ -1,3 +1,5 @@
+import Primitives
+
 // Numbers for eyes.
 
 /// `1 record`, `2 records`.
@@ -30,16 +32,8 @@ private func threeDigits(_ value: Double) -> String {
   return "\((value * 10).rounded() / 10)"
 }
 
-/// `340 ms`, `12 s`, `5 min`, `3 h`, `2 d`.
-func durationText(_ milliseconds: Int) -> String {
-  switch milliseconds {
-  case ..<1000: "\(milliseconds) ms"
-  case ..<120_000: "\(milliseconds / 1000) s"
-  case ..<7_200_000: "\(milliseconds / 60_000) min"
-  case ..<172_800_000: "\(milliseconds / 3_600_000) h"
-  default: "\(milliseconds / 86_400_000) d"
-  }
-}
+/// How old something is: `under 1 s`, `12 s`, `5 min`.
+func ageText(seconds: Int) -> String { seconds == 0 ? "under 1 s" : durationText(milliseconds: seconds * 1000) }
 
 /// A latency with three digits: `840 ns`, `8.40 µs`, `123 µs`, `1.20 s`.
 func latencyText(_ nanoseconds: UInt64) -> String {

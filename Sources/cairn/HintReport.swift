@@ -1,4 +1,5 @@
 import Platform
+import Primitives
 import Protocols
 
 // What several nodes say of the hints that they keep, put together: a row per holder and target, and a line for the
@@ -28,7 +29,7 @@ private struct HintTable {
     let count = queues.reduce(0) { $0 + ($1.target["count"]?.integer ?? 0) }
     let bytes = queues.reduce(0) { $0 + ($1.target["bytes"]?.integer ?? 0) }
     let oldest = queues.compactMap { $0.target["oldest_seconds"]?.integer }.max()
-    let age = oldest.map { ", the oldest kept for \(HintTable.age($0))" } ?? ""
+    let age = oldest.map { ", the oldest kept for \(ageText(seconds: $0))" } ?? ""
     total = "total: \(grouped(count)) \(count == 1 ? "hint" : "hints"), \(byteText(Double(bytes)))\(age)"
   }
 
@@ -36,18 +37,16 @@ private struct HintTable {
     [
       holder, target["node"]?.string ?? "?", grouped(target["count"]?.integer ?? 0),
       byteText(Double(target["bytes"]?.integer ?? 0)),
-      target["oldest_seconds"]?.integer.map(age) ?? "-", state(target),
+      target["oldest_seconds"]?.integer.map(ageText) ?? "-", state(target),
     ]
   }
-
-  private static func age(_ seconds: Int) -> String { seconds == 0 ? "under 1 s" : durationText(seconds * 1000) }
 
   /// `sending 12,400/s, 3 s left`, or `waiting: n3 is down: not connected`.
   private static func state(_ target: JSON) -> String {
     let state = target["state"]?.string ?? "?"
     if let reason = target["reason"]?.string, !reason.isEmpty { return "\(state): \(reason)" }
     guard let rate = target["per_second"]?.integer else { return state }
-    let left = target["eta_seconds"]?.integer.map { ", \(durationText($0 * 1000)) left" } ?? ""
+    let left = target["eta_seconds"]?.integer.map { ", \(durationText(milliseconds: $0 * 1000)) left" } ?? ""
     return "\(state) \(grouped(rate))/s\(left)"
   }
 

@@ -1,4 +1,5 @@
 import Platform
+import Primitives
 import Protocols
 
 // What became of rounds that were asked for: a row per node, and a line for everything that could not be compared. Pure:
@@ -40,7 +41,7 @@ struct RoundReport {
       [
         name, grouped(document.count("stores")), grouped(document.count("differing")),
         grouped(document.count("keys_pulled")), document.bytes("bytes_pulled"),
-        document["milliseconds"]?.integer.map(durationText) ?? "-",
+        document["milliseconds"]?.integer.map { durationText(milliseconds: $0) } ?? "-",
       ]
     }
     let keys = sum("keys_pulled")

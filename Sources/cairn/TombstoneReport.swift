@@ -48,7 +48,8 @@ struct TombstoneReport {
       let bytes = byteText(Double(store["bytes"]?.integer ?? 0))
       return [
         node, store["store"]?.string ?? "?", grouped(pending),
-        (store["bytes_estimated"]?.bool == true ? "~" : "") + bytes, pending == 0 ? "-" : spokenAge(oldest), reason,
+        (store["bytes_estimated"]?.bool == true ? "~" : "") + bytes, pending == 0 ? "-" : ageText(seconds: oldest),
+        reason,
       ]
     }
   }
@@ -105,7 +106,7 @@ struct TombstoneReport {
     let bytes = views.reduce(0) { $0 + ($1.document["bytes"]?.integer ?? 0) }
     let blocked = views.reduce(0) { $0 + ($1.document["blocked_bytes"]?.integer ?? 0) }
     let oldest = views.compactMap { $0.document["oldest_seconds"]?.integer }.max()
-    let age = oldest.map { ", the oldest for \(spokenAge($0))" } ?? ""
+    let age = oldest.map { ", the oldest for \(ageText(seconds: $0))" } ?? ""
     let rest = blocked > 0 ? "; \(byteText(Double(blocked))) of forgotten ones wait for a merge" : ""
     return "total: \(plural(pending, "tombstone")), \(byteText(Double(bytes)))\(age)\(rest)"
   }
@@ -145,5 +146,3 @@ struct TombstoneReport {
     ])
   }
 }
-
-private func spokenAge(_ seconds: Int) -> String { seconds == 0 ? "under 1 s" : durationText(seconds * 1000) }

@@ -1,3 +1,4 @@
+import Primitives
 import Protocols
 import Testing
 
@@ -155,6 +156,6 @@ import Testing
     for (milliseconds, text) in [
       (0, "0 ms"), (999, "999 ms"), (1000, "1 s"), (119_999, "119 s"), (120_000, "2 min"), (7_200_000, "2 h"),
       (172_800_000, "2 d"),
-    ] { #expect(durationText(milliseconds) == text) }
+    ] { #expect(durationText(milliseconds: milliseconds) == text) }
   }
 }

@@ -226,10 +226,7 @@ struct PurgeConditionTests {
   @Test("an owner whose acknowledgement does not arrive is waited for")
   func acknowledgement() {
     let cluster = TestCluster.feeding()
-    cluster.treat = { letter in
-      guard case .storeStates = letter.message.body else { return .deliver }
-      return letter.from == NodeID(3) && letter.to == NodeID(1) ? .drop : .deliver
-    }
+    cluster.treatStates(from: 3, to: 1)
     cluster.ask(1, delete("a", always: true))
     cluster.advance(milliseconds: 3000)
     #expect(cluster.waiting[0] == 1)

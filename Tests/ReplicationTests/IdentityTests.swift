@@ -114,10 +114,7 @@ struct IdentityTests {
   @Test("states that arrive out of order are ignored, not compared", arguments: [true, false])
   func reordered(isRuled: Bool) throws {
     let cluster = TestCluster.feeding { if !isRuled { $0.rules = $0.rules.without(.stateOrder) } }
-    cluster.treat = { letter in
-      guard case .storeStates = letter.message.body else { return .deliver }
-      return letter.from == NodeID(3) && letter.to == NodeID(1) ? .hold : .deliver
-    }
+    cluster.treatStates(from: 3, to: 1, .hold)
     cluster.ask(1, delete("a", always: true))
     cluster.advance(milliseconds: 2500)
     cluster.treat = { _ in .deliver }
@@ -154,10 +151,7 @@ struct IdentityTests {
   @Test("an older state of the same boot is ignored after another greeting too (rule STATE ORDER)")
   func reorderedAcrossGreetings() throws {
     let cluster = TestCluster.feeding()
-    cluster.treat = { letter in
-      guard case .storeStates = letter.message.body else { return .deliver }
-      return letter.from == NodeID(3) && letter.to == NodeID(1) ? .hold : .deliver
-    }
+    cluster.treatStates(from: 3, to: 1, .hold)
     cluster.ask(1, delete("a", always: true))
     cluster.advance(milliseconds: 2500)
     cluster.treat = { _ in .deliver }

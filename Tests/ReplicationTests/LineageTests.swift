@@ -157,6 +157,41 @@ struct LineageTests {
     for index in 5..<10 { #expect(cluster.ownCopy(3, "k\(index)") == "v", "k\(index)") }
   }
 
+  @Test("a copy that is put back a second time finds that the others have followed what it remembers of them")
+  func backTwice() throws {
+    let cluster = TestCluster.feeding()
+    cluster.keep(0..<5)
+    for index in 0..<3 { cluster.ask(1, delete("k\(index)")) }
+    cluster.ask(3, delete("k3", always: true))
+    cluster.advance(milliseconds: 3000)
+    let copy = cluster.copyAndGoOn(.running)
+    cluster.keep(5..<7)
+    cluster.restore(3, copy)
+    cluster.advance(milliseconds: 20_000)
+    #expect(cluster.counters(3).regressions == 4 && cluster.roles(3) == [.active])
+    // Fenced, it tells the others what it was, and is not made anew as long as it does not hear that theirs serve.
+    cluster.treat = { letter in
+      switch letter.message.body {
+      case .hello, .helloReply, .ping, .pingReply: .deliver
+      default: letter.to == NodeID(3) ? .drop : .deliver
+      }
+    }
+    cluster.kill(3)
+    cluster[3].disk = copy
+    cluster.start(3, life: 150)
+    cluster.advance(milliseconds: 12_000)
+    #expect(cluster.roles(3) == [.fenced])
+    for id in 1...3 { cluster.kill(id) }
+    try cluster.forgetEditions([1, 2])
+    cluster.treat = { _ in .deliver }
+    cluster[3].disk = copy
+    for id in 1...3 { cluster.start(id, life: 200) }
+    cluster.advance(milliseconds: 30_000)
+    #expect(cluster.counters(1).regressions == 0 && cluster.counters(2).regressions == 0)
+    #expect(cluster.counters(3).regressions == 4 && cluster.roles(3) == [.active])
+    for index in 4..<7 { #expect(cluster.ownCopy(3, "k\(index)") == "v", "k\(index)") }
+  }
+
   @Test("what a copy does while it is alone, however long, does not make it the other one", arguments: [false, true])
   func lonely(forgettingEditions: Bool) throws {
     let cluster = TestCluster.feeding(hold: 100)

@@ -29,6 +29,14 @@ extension TestCluster {
     if case .storeStates = letter.message.body { .drop } else { .deliver }
   }
 
+  /// States of one node's stores do not reach another one.
+  func treatStates(from sender: Int, to receiver: Int, _ treatment: Treatment = .drop) {
+    treat = { letter in
+      guard case .storeStates = letter.message.body else { return .deliver }
+      return letter.from == NodeID(UInt32(sender)) && letter.to == NodeID(UInt32(receiver)) ? treatment : .deliver
+    }
+  }
+
   /// Removes one store's directory from the disk of a stopped node.
   func removeStore(_ id: Int, _ store: String) {
     guard var disk = self[id].disk else { return }

@@ -36,10 +36,7 @@ struct TombstoneViewTests {
   @Test("an owner that is up and has not acknowledged, and by how much it is behind")
   func cursorLag() {
     let cluster = TestCluster.feeding()
-    cluster.treat = { letter in
-      guard case .storeStates = letter.message.body else { return .deliver }
-      return letter.from == NodeID(3) && letter.to == NodeID(1) ? .drop : .deliver
-    }
+    cluster.treatStates(from: 3, to: 1)
     for index in 0..<40 { cluster.ask(1, delete("k\(index)", always: true)) }
     cluster.advance(milliseconds: 3000)
     let stores = cluster.view(1)?.stores ?? []
@@ -53,10 +50,7 @@ struct TombstoneViewTests {
   @Test("of two owners that lag the one that is away comes first, and time comes after both")
   func order() {
     let cluster = TestCluster.feeding(hold: 60_000)
-    cluster.treat = { letter in
-      guard case .storeStates = letter.message.body else { return .deliver }
-      return letter.from == NodeID(2) && letter.to == NodeID(1) ? .drop : .deliver
-    }
+    cluster.treatStates(from: 2, to: 1)
     cluster.kill(3)
     cluster.ask(1, delete("a", always: true))
     cluster.advance(milliseconds: 5000)

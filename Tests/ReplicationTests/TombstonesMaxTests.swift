@@ -9,14 +9,24 @@ import Testing
 
 @Suite("So many tombstones wait in a store and no more")
 struct TombstonesMaxTests {
-  /// One partition, of which no owner keeps more than three; n3 is down, so that nothing goes.
-  private func full(keys: Int = 3, nodes: Int = 3) -> TestCluster {
-    let cluster = TestCluster(nodes: nodes, partitions: 1) {
+  /// Three nodes with one partition.
+  /// - Parameter tombstonesMax: By name of the node.
+  private func bounded(
+    hold: UInt64, nodes: Int = 3, _ tombstonesMax: @escaping (String) -> Int,
+    changing: @escaping (inout NodeOptions) -> Void = { _ in }
+  ) -> TestCluster {
+    TestCluster(nodes: nodes, partitions: 1) {
       $0.feedMilliseconds = 100
-      $0.tombstoneHoldMilliseconds = 0
+      $0.tombstoneHoldMilliseconds = hold
       $0.antiEntropyMilliseconds = 0
-      $0.tombstonesMax = 3
+      $0.tombstonesMax = tombstonesMax($0.name)
+      changing(&$0)
     }
+  }
+
+  /// One partition, of which no owner keeps more than three; n3 is down, so that nothing goes.
+  private func full(keys: Int = 3) -> TestCluster {
+    let cluster = bounded(hold: 0) { _ in 3 }
     cluster.kill(3)
     for index in 0..<keys { #expect(cluster.answer(cluster.ask(1, delete("k\(index)")))?.isDeleted == true) }
     return cluster
@@ -76,12 +86,7 @@ struct TombstonesMaxTests {
 
   @Test("a replica at the bound has failed; with w of the others the delete succeeds, and the feed brings it there")
   func replica() throws {
-    let cluster = TestCluster(nodes: 3, partitions: 1) {
-      $0.feedMilliseconds = 100
-      $0.tombstoneHoldMilliseconds = 60_000
-      $0.antiEntropyMilliseconds = 0
-      $0.tombstonesMax = $0.name == "n3" ? 1 : 100
-    }
+    let cluster = bounded(hold: 60_000) { $0 == "n3" ? 1 : 100 }
     cluster.ask(1, delete("a", always: true))
     #expect(cluster.waiting == [1, 1, 1])
     #expect(cluster.answer(cluster.ask(1, delete("b", always: true)))?.isDeleted == true)
@@ -101,12 +106,7 @@ struct TombstonesMaxTests {
 
   @Test("who does not own the key hands the refusal on, with its reasons")
   func forwarded() throws {
-    let cluster = TestCluster(nodes: 4, partitions: 1) {
-      $0.feedMilliseconds = 100
-      $0.tombstoneHoldMilliseconds = 3_600_000
-      $0.antiEntropyMilliseconds = 0
-      $0.tombstonesMax = 1
-    }
+    let cluster = bounded(hold: 3_600_000, nodes: 4) { _ in 1 }
     let stranger = try #require(cluster.strangers(to: "a").first)
     #expect(cluster.answer(cluster.ask(stranger, delete("a", always: true)))?.isDeleted == true)
     cluster.advance(milliseconds: 2000)
@@ -116,12 +116,10 @@ struct TombstonesMaxTests {
 
   @Test("a hint of a tombstone is not lost at an owner that is full: it waits, and is taken when there is room")
   func hinted() throws {
-    let cluster = TestCluster(nodes: 3, partitions: 1) {
-      $0.feedMilliseconds = 100
-      $0.tombstoneHoldMilliseconds = 20_000
-      $0.antiEntropyMilliseconds = 0
+    let cluster = bounded(hold: 20_000) {
+      $0 == "n3" ? 1 : 100
+    } changing: {
       $0.hintRetryMilliseconds = 1000
-      $0.tombstonesMax = $0.name == "n3" ? 1 : 100
     }
     cluster.ask(1, delete("a", always: true))
     #expect(cluster.waiting == [1, 1, 1])

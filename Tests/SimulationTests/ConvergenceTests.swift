@@ -18,12 +18,6 @@ struct ConvergenceTests {
     return options
   }
 
-  private func traced(_ seed: UInt64, _ options: SimulationOptions) -> (result: SimulationResult, trace: String) {
-    var lines: [String] = []
-    let result = simulate(seed: seed, options: options) { lines.append($0) }
-    return (result, lines.joined(separator: "\n"))
-  }
-
   @Test(
     "a machine that lost a store, or its disk, is filled again and serves, whatever else happens",
     arguments: [Fault.wipeStore, .wipeNode], [UInt64(1), 2, 3])
@@ -77,10 +71,7 @@ struct ConvergenceTests {
     options.sync = .never
     options.antiEntropy.intervalMilliseconds = alone ? 10_000 : 0
     options.antiEntropy.convergesAlone = alone
-    var results: [SimulationResult] = []
-    for seed in UInt64(1)...24 where !results.contains(where: { $0.antiEntropy.diverged > 0 }) {
-      results.append(simulate(seed: seed, options: options))
-    }
+    let results = simulate(seeds: 1...24, options: options, until: { $0.antiEntropy.diverged > 0 })
     #expect(results.flatMap(\.violations) == [])
     #expect(results.contains { $0.antiEntropy.diverged > 0 })
     #expect(results.contains { $0.antiEntropy.keysPulled > 0 })

@@ -54,12 +54,6 @@ struct SimulationTests {
     return options
   }
 
-  private func traced(_ seed: UInt64, _ options: SimulationOptions) -> (result: SimulationResult, trace: String) {
-    var lines: [String] = []
-    let result = simulate(seed: seed, options: options) { lines.append($0) }
-    return (result, lines.joined(separator: "\n"))
-  }
-
   @Test("every kind of fault that strikes does strike, and breaks no promise", arguments: Fault.striking)
   func strikes(fault: Fault) {
     var options = options(fault, fault == .restore ? .snapshot : fault)

@@ -18,12 +18,6 @@ struct StandInTests {
     return options
   }
 
-  private func traced(_ seed: UInt64, _ options: SimulationOptions) -> (result: SimulationResult, trace: String) {
-    var lines: [String] = []
-    let result = simulate(seed: seed, options: options) { lines.append($0) }
-    return (result, lines.joined(separator: "\n"))
-  }
-
   @Test("where owners are away for long, fallbacks keep their writes and hand them over", arguments: [UInt64(1), 2])
   func handedOver(seed: UInt64) {
     let result = simulate(seed: seed, options: options(.kill, .pause))
@@ -79,10 +73,7 @@ struct StandInTests {
     options.network.delayMicroseconds = 60_000...120_000
     options.faults.chaosPerThousand = 100
     options.faults.chaosPoints = Set(ChaosPoint.ofHandoff)
-    var results: [SimulationResult] = []
-    for seed in UInt64(1)...12 where !results.contains(where: { $0.handoff.hintsRefused > 0 }) {
-      results.append(simulate(seed: seed, options: options))
-    }
+    let results = simulate(seeds: 1...12, options: options, until: { $0.handoff.hintsRefused > 0 })
     #expect(results.flatMap(\.violations) == [])
     #expect(results.contains { $0.handoff.hintsRefused > 0 })
     #expect(results.contains { $0.handoff.hedgedReads > 0 })

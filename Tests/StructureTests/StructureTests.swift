@@ -60,22 +60,14 @@ import Testing
     #expect(ModuleGraph.impurities(in: good) == [])
   }
 
-  @Test("nobody but the simulator turns on rare branches")
-  func chaos() throws {
+  @Test(
+    "what is for the simulator alone is switched on by nobody else: rare branches, and tombstones that go before their round",
+    arguments: [("Chaos(", "Chaos()"), ("purgesBeforeRounds =", "var purgesBeforeRounds = false")])
+  func switches(word: String, allowed: String) throws {
     for file in try Repository.files(below: "Sources", suffix: ".swift")
     where !file.path.hasPrefix("Sources/Simulation/") {
-      for line in file.lines where line.contains("Chaos(") {
-        #expect(line.contains("Chaos()"), "\(file.path): \(line)")
-      }
-    }
-  }
-
-  @Test("nobody but the simulator lets tombstones go before their round")
-  func rounds() throws {
-    for file in try Repository.files(below: "Sources", suffix: ".swift")
-    where !file.path.hasPrefix("Sources/Simulation/") {
-      for line in file.lines where line.contains("purgesBeforeRounds =") {
-        #expect(line.contains("var purgesBeforeRounds = false"), "\(file.path): \(line)")
+      for line in file.lines where line.contains(word) {
+        #expect(line.contains(allowed), "\(file.path): \(line)")
       }
     }
   }
