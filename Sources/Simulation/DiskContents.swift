@@ -20,6 +20,11 @@ struct DiskContents {
       if case .version(let version) = self { version.stamp } else { .zero }
     }
 
+    /// The value of this stamp, and not the tombstone that it becomes when it expires.
+    func isValue(_ stamp: Stamp) -> Bool {
+      if case .version(let version) = self { version.stamp == stamp && !version.isTombstone } else { false }
+    }
+
     /// Owners hold the same values; tombstones come and go at each in its own time.
     /// - Parameter minute: What has left by then each makes a tombstone in its own time.
     func isSameValue(as other: Found, leftBy minute: UInt64) -> Bool {

@@ -37,9 +37,10 @@ extension Simulator {
   private func checkForgettable(_ key: Int, _ stamp: Stamp, _ machine: Machine) {
     let name = workload.keys[key]
     for owner in reliableOwners(of: name) {
-      let held = DurabilityProbe.stamps(of: [name], on: machines[owner].platter.disk, losesPower: true)[0]
-      // It may have forgotten it before, on the same evidence.
-      guard held < stamp, held != .zero || forgottenBy[owner][key] < stamp else { continue }
+      let found = DiskContents(of: [name], on: machines[owner].platter.disk, losesPower: true).found[0]
+      let held = found.stamp
+      // It may have forgotten it before, on the same evidence. The value that expired has the stamp as well.
+      guard held < stamp || found.isValue(stamp), held != .zero || forgottenBy[owner][key] < stamp else { continue }
       report(
         .forgottenTooSoon,
         "n\(machine.number) forgets the tombstone of key \(key) at \(stamp), and n\(owner + 1) would have the key at "
