@@ -11,21 +11,10 @@ struct DamageReplacementTests {
     StoredVersion(stamp: stamp(time), isTombstone: false, value: Array(text.utf8))
   }
 
-  /// The stretch of the record of this stamp.
-  private func flipRecord(_ time: UInt64, in rig: inout DamagedRig) throws {
-    let bytes = try #require(rig.rig.disk.contents(DamagedRig.path))
-    var at = FileHeader.byteCount
-    while case .whole(let header) = Record.check(bytes, at: at, salt: nil) {
-      if header.stamp == stamp(time) { return rig.flip((at + header.valueOffset - 1) * 8) }
-      at += header.byteCount
-    }
-    Issue.record("no record of \(time)")
-  }
-
   private func opened(_ time: UInt64) throws -> (DamagedRig, DamageNote) {
     var rig = try DamagedRig()
     try rig.open()
-    try flipRecord(time, in: &rig)
+    try rig.flipRecord(time)
     let found = try rig.rig.scrub()
     return (rig, try #require(found.first))
   }

@@ -64,6 +64,17 @@ struct DamagedRig {
 
   mutating func flip(_ bit: Int, in path: String = path) { rig.disk.flipBit(bit % 8, ofByte: bit / 8, in: path) }
 
+  /// Flips a bit of the record of this stamp, before its value.
+  mutating func flipRecord(_ time: UInt64) throws {
+    let bytes = try #require(rig.disk.contents(Self.path))
+    var at = FileHeader.byteCount
+    while case .whole(let header) = Record.check(bytes, at: at, salt: nil) {
+      if header.stamp == stamp(time) { return flip((at + header.valueOffset - 1) * 8) }
+      at += header.byteCount
+    }
+    Issue.record("no record of \(time)")
+  }
+
   var notes: [(note: DamageNote, state: DamageState)] { rig.engine.damages(rig.store.id) }
   var isFenced: Bool { rig.engine.role(rig.store.id) == .fenced }
 

@@ -130,6 +130,24 @@ struct KeyDamageTests {
     }
   }
 
+  @Test("a younger file that is not durable yet does not keep a file with damage until the next checkpoint that is due")
+  func younger() throws {
+    var copy = try opened()
+    copy.rig.options.sync = .always
+    copy.rig.options.checkpointBytes = 1 << 20
+    copy.rig.options.fileBytesMax = 100
+    try copy.rig.reopen()
+    try copy.flipRecord(25)
+    #expect(try copy.rig.scrub().count == 1)
+    try copy.repairAll("younger")
+    for _ in 0..<20 { try copy.rig.work() }
+    for index in 3..<6 { try copy.put(index, "younger", at: 40) }
+    try copy.rig.engine.flush(on: &copy.rig.disk)
+    #expect(copy.rig.store.hasUnsyncedSealed)
+    try copy.mergeDamage()
+    #expect(copy.notes.isEmpty && copy.rig.disk.contents(DamagedRig.path) == nil)
+  }
+
   @Test("with a flipped bit in the hint as well the store is fenced")
   func hintToo() throws {
     let bytes = try #require(base.rig.disk.contents(DamagedRig.hint))
