@@ -1,7 +1,7 @@
 import Platform
 import Testing
 
-// A page of Docs/Operations, typed as it stands there. The lines that begin with `$` in its `console` blocks are the
+// A page of the documentation, typed as it stands there. The lines that begin with `$` in its `console` blocks are the
 // commands, what stands below each is what it must say: the same words in the same order, whatever the numbers are. So a
 // page that is wrong fails its test, and so does a command that says something else than before. Blocks of other kinds are
 // not typed.
@@ -24,7 +24,7 @@ final class Runbook {
     self.cluster = cluster
     var root = #filePath[...]
     for _ in 0..<3 { root = root[..<(root.lastIndex(of: "/") ?? root.startIndex)] }
-    let text = try FileTree.read("\(root)/Docs/Operations/\(name).md", bytesMax: 1 << 20)
+    let text = try FileTree.read("\(root)/Docs/\(name).md", bytesMax: 1 << 20)
     steps = Runbook.steps(in: String(decoding: text, as: UTF8.self))[...]
     // The page speaks of a local cluster in ./.cairn.
     guard try shell("ln -s cluster '\(cluster.directory.path)/.cairn'") == .exited(0) else { throw Stuck("no link") }
@@ -35,8 +35,11 @@ final class Runbook {
     _ name: String, settings: [String] = [], environment: [String] = [],
     _ body: (TestCluster, Runbook) throws -> Void
   ) throws {
-    let short = ["tombstone_hold=500ms", "feed_interval=100ms", "anti_entropy_interval=2s", "hint_retry_interval=200ms"]
-    try TestCluster.with("runbook-\(name)", settings: short + settings, environment: environment) { cluster in
+    let short = [
+      "tombstone_hold=500ms", "feed_interval=100ms", "anti_entropy_interval=2s", "hint_retry_interval=200ms",
+    ]
+    let clusterName = "runbook-" + name.split(separator: "/").joined(separator: "-")
+    try TestCluster.with(clusterName, settings: short + settings, environment: environment) { cluster in
       try cluster.untilUp()
       let book = try Runbook(name, on: cluster)
       try body(cluster, book)
@@ -119,7 +122,9 @@ final class Runbook {
     var words: [Substring] = []
     for word in line.split(separator: " ") {
       let unit = word.prefix { $0.isLetter || $0 == "%" }
-      if words.last?.hasSuffix("#") == true, units.contains(unit), word.dropFirst(unit.count).allSatisfy(\.isPunctuation) {
+      if words.last?.hasSuffix("#") == true, units.contains(unit),
+        word.dropFirst(unit.count).allSatisfy(\.isPunctuation)
+      {
         words[words.endIndex - 1] += word.dropFirst(unit.count)
       } else {
         words.append(withoutNumber(word))
