@@ -16,8 +16,11 @@ struct TombstoneReasonTests {
   func otherOwners() throws {
     let cluster = TestCluster.feeding()
     cluster.ask(1, put("a", "1"))
+    // With its answers, which say that what it told before them is old.
     cluster.treat = { letter in
-      letter.from == NodeID(3) && letter.to == NodeID(1) ? TestCluster.withholdsStates(letter) : .deliver
+      guard letter.from == NodeID(3) && letter.to == NodeID(1) else { return .deliver }
+      if case .storeStatesReply = letter.message.body { return .drop }
+      return TestCluster.withholdsStates(letter)
     }
     cluster.ask(1, delete("a"))
     cluster.advance(milliseconds: 1000)
@@ -30,6 +33,9 @@ struct TombstoneReasonTests {
     cluster.forge(letter, from: NodeID(3), to: NodeID(1))
     cluster.advance(milliseconds: 10)
     #expect(cluster.firstBlockers(1) == ["n3 other_owners"])
+    // A node has its list from its start.
+    cluster.kill(3)
+    cluster.start(3, life: 1)
     cluster.untilCollected()
   }
 
