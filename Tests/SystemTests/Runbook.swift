@@ -115,7 +115,7 @@ final class Runbook {
   private static let units: Set<Substring> = ["ms", "s", "min", "h", "d", "B", "KiB", "MiB", "GiB", "%"]
 
   /// A line with each number and its unit as `#`, and one space between words. Numbers within names stay: `n3`. Which
-  /// partition a key is in differs from cluster to cluster.
+  /// partition a key is in differs from cluster to cluster, and so does the order in which its owners are named.
   static func shape(_ line: Substring) -> String {
     let line = line.replacing(/127\.0\.0\.1:\d+/, with: "#").replacing(/p\d{3}-n/, with: "p#-n")
       .replacing(/":\d+/, with: "\":#")
@@ -130,7 +130,7 @@ final class Runbook {
         words.append(withoutNumber(word))
       }
     }
-    return words.joined(separator: " ")
+    return words.joined(separator: " ").split(separator: "; ").sorted().joined(separator: "; ")
   }
 
   /// A word that is a number, whatever stands before and behind it, with `#` in its place.
