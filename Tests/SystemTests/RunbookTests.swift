@@ -124,7 +124,7 @@ extension SystemTests {
         agrees(log, log.replacing("26T18:04:56.562Z", with: "27T08:04:06.001Z").replacing("4 MiB", with: "1.5 KiB")))
       #expect(!agrees(log, log.replacing("until", with: "til")) && !agrees(log, log.replacing("n3", with: "n1")))
       #expect(agrees("get http://127.0.0.1:10018 {\"merges\":4}", "get http://127.0.0.1:20338 {\"merges\":17}"))
-      #expect(agrees("507: n2: full; n3: full; help", "507: n3: full; n2: full; help") && !agrees("a; b", "a; c"))
+      #expect(agrees("no: 1 of 2; n2: full; n3: full", "no: 1 of 2; n3: full; n2: full") && !agrees("a; b", "a; c"))
       #expect(agrees("n2 up 64 -1 ms", "n2 up 64 +12 ms") && !agrees("n2 up 64 -1 ms", "n2 up 64 -"))
       let page = "## A\n```console\n$ x 1\nsaid\n$ y\ncairn: no\n```\n## B\n```text\n$ z\n```\n```console\n$ z\n```\n"
       let steps = Runbook.steps(in: page)
