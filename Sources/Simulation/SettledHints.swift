@@ -18,12 +18,18 @@ struct SettledHints {
     let stamp: Stamp
   }
 
-  /// Who had the write when it was sent first, or did not run then.
-  private var holders: [Handoff: [Life]] = [:]
+  struct Holder {
+    let life: Life
+    /// On its disk for good: whatever becomes of this life, it has the write.
+    let isDurable: Bool
+  }
+
+  /// Who had the write when it was sent first.
+  private var holders: [Handoff: [Holder]] = [:]
 
   func isKnown(_ handoff: Handoff) -> Bool { holders[handoff] != nil }
-  mutating func sent(_ handoff: Handoff, holders lives: [Life]) { holders[handoff] = lives }
-  mutating func answered(_ handoff: Handoff) -> [Life] { holders.removeValue(forKey: handoff) ?? [] }
+  mutating func sent(_ handoff: Handoff, holders found: [Holder]) { holders[handoff] = found }
+  mutating func answered(_ handoff: Handoff) -> [Holder] { holders.removeValue(forKey: handoff) ?? [] }
 }
 
 extension Simulator {
@@ -31,19 +37,13 @@ extension Simulator {
   func checkSettled(_ message: PeerMessage, from machine: Machine, to peer: Machine) {
     switch message.body {
     case .push(let push):
-      guard push.kind == .handoff, let key = workload.keys.firstIndex(of: push.key) else { return }
+      guard push.kind == .handoff, !push.version.isTombstone, let key = workload.keys.firstIndex(of: push.key) else {
+        return
+      }
       let stamp = push.version.stamp
       let handoff = SettledHints.Handoff(from: machine.index, to: peer.index, key: key, stamp: stamp)
       if settledHints.isKnown(handoff) { return }
-      // The sender is in its turn: a look through its engine could close a file of which it has just asked for bytes.
-      let holders = machines.filter { other in
-        if other.index == peer.index { return false }
-        if other.index == machine.index {
-          return DurabilityProbe.find(push.key, on: machine.platter.disk, losesPower: false).newest == stamp
-        }
-        return other.state == .down || other.heldStamp(of: push.key) == stamp
-      }
-      settledHints.sent(handoff, holders: holders.map(\.life))
+      settledHints.sent(handoff, holders: holders(of: push.key, stamp, besides: peer))
     case .pushReply(let reply):
       guard let hint = wiretap.handoff(reply, to: peer.index) else { return }
       let handoff = SettledHints.Handoff(from: peer.index, to: machine.index, key: hint.key, stamp: hint.stamp)
@@ -53,16 +53,27 @@ extension Simulator {
     }
   }
 
-  private func checkSettled(_ handoff: SettledHints.Handoff, _ holders: [Life]) {
+  private func holders(of key: ObjectKey, _ stamp: Stamp, besides owner: Machine) -> [SettledHints.Holder] {
+    machines.compactMap { machine in
+      guard machine.index != owner.index else { return nil }
+      // Nobody is looked at through an engine: one that is in its turn may just have asked for bytes of a file.
+      let disk = machine.platter.disk
+      let isDurable = DurabilityProbe.find(key, on: disk, losesPower: true).newest == stamp
+      guard isDurable || DurabilityProbe.find(key, on: disk, losesPower: false).newest == stamp else { return nil }
+      return SettledHints.Holder(life: machine.life, isDurable: isDurable)
+    }
+  }
+
+  private func checkSettled(_ handoff: SettledHints.Handoff, _ holders: [SettledHints.Holder]) {
     let name = workload.keys[handoff.key]
     guard !holders.isEmpty else { return }
     // Who answers is in its turn as well.
     let own = DiskContents(of: [name], on: machines[handoff.to].platter.disk, losesPower: false).stamps[0]
     guard own < handoff.stamp else { return }
     let owners = reliableOwners(of: name)
-    let holder = holders.first { life in
-      let machine = machines[life.machine]
-      guard machine.life == life, owners.contains(machine.index) else { return false }
+    let holder = holders.first { holder in
+      let machine = machines[holder.life.machine]
+      guard holder.isDurable || machine.life == holder.life, owners.contains(machine.index) else { return false }
       let found = DiskContents(of: [name], on: machine.platter.disk, losesPower: true).found[0]
       guard case .version(let version) = found else { return false }
       return version.stamp == handoff.stamp && !version.isTombstone
@@ -74,7 +85,7 @@ extension Simulator {
     report(
       .hintLost,
       "n\(handoff.to + 1) has settled a hint of n\(handoff.from + 1) for key \(handoff.key) at \(handoff.stamp), and does "
-        + "not hold it: n\(holder.machine + 1) has held it all the time")
+        + "not hold it: n\(holder.life.machine + 1) has held it all the time")
   }
 
   private func isSuperseded(_ handoff: SettledHints.Handoff, on machine: Machine) -> Bool {

@@ -35,7 +35,9 @@ package struct SimulatedClock: Sendable {
   /// What this machine's clocks show when it is `now` in truth.
   package func moment(at now: Instant) -> Moment {
     let run = Int64(now.nanoseconds)
-    let drifted = run + run * Int64(driftPerMillion) / 1_000_000
+    // In two parts: over months the product would not fit.
+    let (millions, rest) = run.quotientAndRemainder(dividingBy: 1_000_000)
+    let drifted = run + millions * Int64(driftPerMillion) + rest * Int64(driftPerMillion) / 1_000_000
     let sinceHealed = Int64(now.nanoseconds - healed.nanoseconds)
     let wallDrift = sinceHealed / 1_000_000 * Int64(driftPerMillion) / 1_000_000
     let wall =

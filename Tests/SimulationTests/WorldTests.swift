@@ -174,6 +174,15 @@ struct SimulatedNetworkTests {
 
 @Suite("Simulated clock")
 struct SimulatedClockTests {
+  @Test("a clock that is fast or slow runs for a hundred years", arguments: [-500, 500])
+  func long(drift: Int) {
+    let clock = SimulatedClock(driftPerMillion: drift, offsetMilliseconds: 0)
+    let years = UInt64(100 * 365 * 86_400) * 1_000_000_000
+    #expect(
+      clock.moment(at: Instant(nanoseconds: years)).instant.nanoseconds
+        == UInt64(Int64(years) / 1_000_000 * Int64(1_000_000 + drift)))
+  }
+
   @Test("the monotonic clock never goes back, whatever the wall clock does", arguments: [-1000, -7, 0, 500])
   func monotonic(drift: Int) {
     var clock = SimulatedClock(driftPerMillion: drift, offsetMilliseconds: 0)

@@ -77,6 +77,14 @@ import Testing
     #expect(!Mentions.contains("flush", in: "flushed, reflush"))
   }
 
+  @Test("scenarios that the page about deletes names are played by a test")
+  func scenarios() throws {
+    let named = Set(try Repository.text("Docs/Delete.md").matches(of: /\bP\d+\b/).map { String($0.output) })
+    #expect(named.count > 10)
+    let tests = try Repository.files(below: "Tests", suffix: ".swift").map(\.text).joined()
+    for name in named.sorted() { #expect(tests.contains("(\"\(name) "), "no test plays \(name)") }
+  }
+
   @Test("the words of the glossary are sorted, each once")
   func glossary() throws {
     let words = try Repository.text("Docs/Glossary.md").split(separator: "\n")

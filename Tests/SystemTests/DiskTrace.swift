@@ -41,6 +41,12 @@ final class DiskTrace {
     }
   }
 
+  /// Puts the wall clock of a process forward by so many seconds, until this is called with nil.
+  func putForward(_ process: ProcessIdentity, seconds: Int?) throws {
+    let path = "\(path)/\(process.pid).clock"
+    if let seconds { try FileTree.write(Array("\(seconds)".utf8), to: path) } else { try FileTree.remove(path) }
+  }
+
   /// All that the processes of one node, whose data is below `data`, have done since the last `forget`.
   func node(_ data: String) throws -> NodeTrace {
     var processes: [(process: Substring, facts: [Fact])] = []
