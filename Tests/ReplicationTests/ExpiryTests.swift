@@ -164,7 +164,7 @@ struct ExpiryTests {
     let cluster = TestCluster.expiring(offsets: [0, 0, 3_600_000])
     cluster.ask(1, put("a", "short", .seconds(600)))
     cluster.advance(milliseconds: 60_000, tick: 100)
-    #expect(Set(cluster.readable("a", through: [1, 2, 3])) == ["short"])
+    #expect(cluster.readable("a", through: [1, 2, 3]) == Array(repeating: "short", count: 9))
     #expect(cluster.sum(\.buried) == 0 && cluster.held(3, "a")?.isTombstone == false)
     cluster.advance(milliseconds: 541_000, tick: 100)
     #expect(cluster.readable("a", through: [1, 2, 3]) == [])
