@@ -15,7 +15,7 @@ extension Rig {
 
   mutating func requestSnapshot(_ name: String, of store: StoreID? = nil) throws(SnapshotRefusal) {
     try engine.requestSnapshot(
-      SnapshotRequest(name: SnapshotName(name)!, store: store, node: Rig.runningNode, wallMilliseconds: 77), on: &disk)
+      SnapshotRequest(name: SnapshotName(name)!, part: store.map { .store($0) } ?? .all, node: Rig.runningNode, wallMilliseconds: 77), on: &disk)
   }
 
   /// Performs jobs until there is an outcome. - Throws: what ends the engine.
