@@ -14,8 +14,12 @@ extension Rig {
   static func path(_ name: String) -> String { Rig.root + "/snapshots/" + name }
 
   mutating func requestSnapshot(_ name: String, of store: StoreID? = nil) throws(SnapshotRefusal) {
+    try requestSnapshot(name, store.map { .store($0) } ?? .all)
+  }
+
+  mutating func requestSnapshot(_ name: String, _ part: SnapshotPart) throws(SnapshotRefusal) {
     try engine.requestSnapshot(
-      SnapshotRequest(name: SnapshotName(name)!, part: store.map { .store($0) } ?? .all, node: Rig.runningNode, wallMilliseconds: 77), on: &disk)
+      SnapshotRequest(name: SnapshotName(name)!, part: part, node: Rig.runningNode, wallMilliseconds: 77), on: &disk)
   }
 
   /// Performs jobs until there is an outcome. - Throws: what ends the engine.
@@ -164,6 +168,19 @@ struct SnapshotTests {
     let copy = try rig.opened("one")
     #expect(copy.engine.storeIDs == [Rig.seeds[1].id] && copy.engine.recovery.missing == [Rig.seeds[0].id])
     #expect(copy.engine.status(Rig.seeds[1].id).keysLive == rig.engine.status(Rig.seeds[1].id).keysLive)
+  }
+
+  @Test("the stores of hints alone")
+  func hintsAlone() throws {
+    let hints = [2, 1].map { StoreID.hints(for: NodeID($0)) }
+    for id in hints {
+      #expect(SnapshotPart.hints.contains(id) && SnapshotPart.all.contains(id) && SnapshotPart.store(id).contains(id))
+    }
+    #expect(!SnapshotPart.hints.contains(Rig.seeds[0].id) && !SnapshotPart.store(hints[0]).contains(hints[1]))
+    var rig = try rig()
+    try rig.requestSnapshot("none", .hints)
+    guard case .made(let report) = try rig.finishSnapshot() else { return #expect(Bool(false)) }
+    #expect(report.contents.stores == 0, "this node has partitions only")
   }
 
   @Test("no merge takes a file away before it is linked, and none changes what was linked")

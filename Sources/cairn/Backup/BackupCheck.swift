@@ -57,19 +57,17 @@ struct BackupCheck {
       let input = try RawFile(reading: "\(directory)/\(file.path)")
       var buffer = [UInt8](repeating: 0, count: Self.chunkBytes)
       var offset: UInt64 = 0
-      var checksum: UInt32 = 0
+      var digest = BackupDigest()
       while true {
         let count = try input.read(at: offset, count: buffer.count, into: &buffer)
         guard count > 0 else { break }
-        checksum = unsafe buffer.withUnsafeBytes {
-          unsafe crc32c(UnsafeRawBufferPointer(rebasing: $0[..<count]), continuing: checksum)
-        }
+        digest.add(buffer[..<count])
         offset += UInt64(count)
         progress(UInt64(count))
       }
       if offset != file.bytes {
         add(file.path, "it has \(offset) bytes, and had \(file.bytes)")
-      } else if checksum != file.checksum {
+      } else if digest.value != file.digest {
         add(file.path, "its bytes are not those that were copied: the checksum does not match")
       }
     } catch .noSuchFile {

@@ -81,17 +81,17 @@ final class BackupCopies: Sendable {
     var client = HTTPClient(item.node.endpoint, timeoutMilliseconds: Self.patienceMilliseconds)
     let output: OutputFile
     do throws(Errno) { output = try OutputFile(path: path, keeping: 0) } catch { throw unwritable(path, error) }
-    var checksum: UInt32 = 0
+    var digest = BackupDigest()
     var offset: UInt64 = 0
     while offset < item.bytes {
       let piece = try piece(of: item, from: offset, &client)
       if let failure = output.write(piece).failure { throw unwritable(path, failure) }
-      checksum = unsafe piece.withUnsafeBytes { unsafe crc32c($0, continuing: checksum) }
+      digest.add(piece[...])
       offset += UInt64(piece.count)
       state.withLock { $0.copied += UInt64(piece.count) }
     }
     do throws(Errno) { try output.sync() } catch { throw unwritable(path, error) }
-    return BackupManifest.File(path: item.target, bytes: item.bytes, checksum: checksum)
+    return BackupManifest.File(path: item.target, bytes: item.bytes, digest: digest.value)
   }
 
   private func unwritable(_ path: String, _ error: Errno) -> Failure {

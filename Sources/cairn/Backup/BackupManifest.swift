@@ -28,8 +28,8 @@ struct BackupManifest: Equatable {
     /// From the backup's directory on.
     let path: String
     let bytes: UInt64
-    /// CRC-32C of all of it.
-    let checksum: UInt32
+    /// Of all of it (`BackupDigest`).
+    let digest: UInt64
   }
 
   /// Of the program that made it.
@@ -63,7 +63,7 @@ struct BackupManifest: Equatable {
       "files": .array(
         files.map { file in
           .object([
-            "path": .string(file.path), "bytes": .count(file.bytes), "crc32c": .count(file.checksum),
+            "path": .string(file.path), "bytes": .count(file.bytes), "digest": .string(hexadecimal(file.digest)),
           ])
         }),
     ])
@@ -110,10 +110,11 @@ struct BackupManifest: Equatable {
     }
     self.files = files.compactMap { file in
       guard let path = file["path"]?.string, let bytes = file["bytes"]?.integer, bytes >= 0,
-        let checksum = file["crc32c"]?.integer.flatMap({ UInt32(exactly: $0) })
+        let digest = file["digest"]?.string.flatMap({ UInt64($0, radix: 16) })
       else { return nil }
-      return File(path: path, bytes: UInt64(bytes), checksum: checksum)
+      return File(path: path, bytes: UInt64(bytes), digest: digest)
     }
+    guard self.nodes.count == nodes.count, self.files.count == files.count else { return nil }
   }
 
   init(
@@ -157,4 +158,30 @@ struct BackupManifest: Equatable {
       throw Failure("cannot write \(path): \(error)")
     }
   }
+}
+
+/// The checksum of a file of any length: the keyed hash of each mebibyte, under that of those before. Not a CRC: most
+/// files here end with their own, and all those have the same CRC, so that one would pass for another.
+struct BackupDigest {
+  static let pieceBytes = 1 << 20
+  private var pending: [UInt8] = []
+  private var state: UInt64 = 0
+
+  mutating func add(_ bytes: ArraySlice<UInt8>) {
+    var rest = bytes
+    while !rest.isEmpty {
+      let taken = rest.prefix(Self.pieceBytes - pending.count)
+      pending += taken
+      rest = rest.dropFirst(taken.count)
+      if pending.count == Self.pieceBytes { fold() }
+    }
+  }
+
+  private mutating func fold() {
+    state = RingHash(seed: state)(pending)
+    pending.removeAll(keepingCapacity: true)
+  }
+
+  /// Of everything that was added.
+  var value: UInt64 { RingHash(seed: state)(pending) }
 }

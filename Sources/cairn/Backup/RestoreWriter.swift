@@ -23,6 +23,8 @@ final class RestoreWriter {
   private let retryMilliseconds: UInt64
   private let isResumed: Bool
   private var window = ImportWindow()
+  /// Of those, going on with a broken restore, that are not known to be absent yet: they are read first.
+  private var unread: Set<Int> = []
   private var trouble = ""
   private(set) var counts = RestoreCounts()
 
@@ -40,6 +42,7 @@ final class RestoreWriter {
   func write(_ found: BackupMerge.Found) throws {
     let record = try record(of: found)
     while !window.hasRoom { try turn(waits: true) }
+    if isResumed { unread.insert(window.front + window.count) }
     window.append(record)
     if window.readyCount >= inFlightMax { try turn(waits: false) }
   }
@@ -54,9 +57,10 @@ final class RestoreWriter {
     while pump.inFlight < inFlightMax, let number = window.nextReady {
       let record = window[number]
       let isTaken = pump.offer(UInt64(number)) { out, endpoint in
+        out.append(contentsOf: unread.contains(number) ? "GET ".utf8 : "PUT ".utf8)
         out.append(contentsOf: record.begin)
         out.append(contentsOf: endpoint.authority)
-        out.append(contentsOf: record.end)
+        out.append(contentsOf: unread.contains(number) ? Array("\r\n\r\n".utf8) : record.end)
       }
       guard isTaken else { break }
       window.sent()
@@ -72,7 +76,18 @@ final class RestoreWriter {
 
   private func settle(_ completion: PumpCompletion) throws(Failure) {
     let number = Int(completion.tag)
-    if completion.status == 412, isResumed {
+    if unread.contains(number), completion.status == 404 {
+      unread.remove(number)
+      return window.retry(number, now: pump.now)
+    }
+    if unread.contains(number), completion.status == 200 {
+      unread.remove(number)
+      let record = window[number]
+      guard pump.body(of: completion).elementsEqual(record.end.suffix(record.valueBytes)) else {
+        throw Failure(
+          "\(record.raw.map(objectName) ?? "?") is there with another value: somebody has written to this cluster since, "
+            + "and --resume would undo that. Restore into an empty cluster")
+      }
       counts.present += 1
       return window.acknowledge(number)
     }
@@ -99,7 +114,6 @@ final class RestoreWriter {
     let record = ImportRecord(offset: 0, endOffset: 0, line: 0, nextLine: 0, raw: found.key)
     record.keyHash = keyHash(found.key)
     record.valueBytes = content.value.count
-    record.begin = Array("PUT ".utf8)
     RestoreWriter.appendPath(key, to: &record.begin)
     record.begin += " HTTP/1.1\r\nHost: ".utf8
     ObjectRequests.appendPutEnd(
@@ -118,8 +132,6 @@ final class RestoreWriter {
     }
     if !content.contentType.isEmpty { append("Content-Type".utf8, content.contentType) }
     content.forEachMetadata { name, value in append(content.payload[name], value) }
-    // What is there already came from this restore, or was written since.
-    if isResumed { headers += "If-None-Match: *\r\n".utf8 }
     return headers
   }
 
