@@ -31,7 +31,8 @@ extension SystemTests {
           try load.advance(20)
         }
         #expect(try load.contradictions(in: cluster) == [])
-        #expect(FileTree.exists("\(directory)/node-1/stores/hints-3/000001.data"), "there were hints to be had")
+        let hints = try [1, 2].map { try FileTree.names(in: "\(directory)/node-\($0)/stores/hints-3") }
+        #expect(hints.contains { $0.count > 1 }, "there were hints to be had")
         for node in 1...3 { #expect(try cluster.snapshots(node) == [], "n\(node) keeps none") }
         let verified = try cairn("backup", "verify", directory)
         #expect(verified.code == 0 && verified.outputText.hasPrefix("whole: 3 nodes, "), "\(verified.outputText)")
@@ -63,7 +64,8 @@ extension SystemTests {
         let done = try cairn("restore", directory, "--data", cluster.data, "--json")
         #expect(done.code == 0, "\(done.errors)")
         var client = try cluster.client(nodes)
-        #expect(try witness.contradictions(&client) == [], "restored into \(nodes)")
+        let wrong = try witness.contradictions(&client)
+        #expect(wrong.isEmpty, "restored into \(nodes): \(wrong.count), \(wrong.prefix(8))")
         let again = try cairn("restore", directory, "--data", cluster.data)
         #expect(again.code == 1 && again.errors.contains("is not empty ("), "\(again.errors)")
         let resumed = try cairn("restore", directory, "--data", cluster.data, "--resume", "--json")
@@ -129,17 +131,16 @@ private struct BackupWitness {
       if ![200, 404].contains(answer.status) || found != value { wrong.append("\(key): \(answer.status)") }
     }
     for (old, new) in zip(before, after) {
-      // A client counts its versions up, over all of its keys.
-      let last = old.acceptable.values.flatMap { $0.compactMap { $0 } }.max() ?? 0
       for (key, acceptable) in old.acceptable.sorted(by: { $0.key < $1.key }) {
         guard let found = LoadClient.version(in: try client.get(key)) else {
           wrong.append("\(key) cannot be read")
           continue
         }
         if acceptable.contains(found) { continue }
+        // Written while the backup was made, or on its way when it began; or deleted then. Nothing from before.
         let isTouched = new.acceptable[key] != acceptable || new.lastKey == key
-        // Written or deleted while the backup was made: one of the later states, and no earlier one.
-        if isTouched, found.map({ $0 > last }) ?? true { continue }
+        if let found, found >= old.lastVersion { continue }
+        if found == nil, isTouched { continue }
         wrong.append("\(key) is \(String(describing: found)), not one of \(acceptable), touched: \(isTouched)")
       }
     }
