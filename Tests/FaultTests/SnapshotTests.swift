@@ -170,19 +170,6 @@ struct SnapshotTests {
     #expect(copy.engine.status(Rig.seeds[1].id).keysLive == rig.engine.status(Rig.seeds[1].id).keysLive)
   }
 
-  @Test("the stores of hints alone")
-  func hintsAlone() throws {
-    let hints = [2, 1].map { StoreID.hints(for: NodeID($0)) }
-    for id in hints {
-      #expect(SnapshotPart.hints.contains(id) && SnapshotPart.all.contains(id) && SnapshotPart.store(id).contains(id))
-    }
-    #expect(!SnapshotPart.hints.contains(Rig.seeds[0].id) && !SnapshotPart.store(hints[0]).contains(hints[1]))
-    var rig = try rig()
-    try rig.requestSnapshot("none", .hints)
-    guard case .made(let report) = try rig.finishSnapshot() else { return #expect(Bool(false)) }
-    #expect(report.contents.stores == 0, "this node has partitions only")
-  }
-
   @Test("no merge takes a file away before it is linked, and none changes what was linked")
   func merging() throws {
     for slices in 0..<40 {

@@ -77,6 +77,47 @@ extension SystemTests {
       }
     }
 
+    @Test("all that is stored with a value comes along, under any name; --resume writes over nothing that is another's")
+    func everything() throws {
+      let targets = [
+        "/buckets/b/keys/k", "/buckets/%2E/keys/%2E%2E", "/buckets/%FF%00/keys/a%2Fb%20%25", "/buckets/b/keys/empty",
+      ]
+      let headers = [
+        ("Content-Type", "text/html; charset=utf-8"), ("X-Riak-Meta-Colour", "red, and \u{FC}"),
+        ("Content-Encoding", "gzip"), ("Link", "</buckets/x/keys/y>; riaktag=\"up\""),
+      ]
+      let place = try ScratchDirectory("backup")
+      let directory = place.path + "/b"
+      var seen: [[String?]] = []
+      func see(_ client: inout HTTPClient) throws -> [[String?]] {
+        try targets.map { target in
+          let answer = try client.send("GET", target)
+          let kept = ["content-type", "x-riak-meta-colour", "content-encoding", "link"].map { answer.header($0) }
+          return ["\(answer.status)", String(decoding: answer.body, as: UTF8.self)] + kept
+        }
+      }
+      try TestCluster.with("backup-one", nodes: 1, settings: DeletePromise.settings) { cluster in
+        var client = try cluster.client(1)
+        for (number, target) in targets.enumerated() {
+          let value = number == 3 ? [] : Array("value \(number)".utf8)
+          #expect(try client.send("PUT", target, headers: headers, body: value).status == 204)
+        }
+        seen = try see(&client)
+        #expect(seen.allSatisfy { $0[0] == "200" && $0[5]?.contains("riaktag=\"up\"") == true }, "\(seen)")
+        #expect(try cairn("backup", directory, "--data", cluster.data).code == 0)
+      }
+      try TestCluster.with("restored-one", nodes: 1, settings: DeletePromise.settings) { cluster in
+        let done = try cairn("restore", directory, "--data", cluster.data)
+        #expect(done.code == 0 && done.outputText.hasPrefix("restored 4 values ("), "\(done.errors)")
+        var client = try cluster.client(1)
+        #expect(try see(&client) == seen)
+        #expect(try client.send("PUT", targets[0], headers: headers, body: Array("mine".utf8)).status == 204)
+        let resumed = try cairn("restore", directory, "--data", cluster.data, "--resume")
+        #expect(resumed.code == 1 && resumed.errors.contains("b/k is there with another value"), "\(resumed.errors)")
+        #expect(try client.send("GET", targets[0]).body == Array("mine".utf8))
+      }
+    }
+
     @Test("an old copy is not slipped back in: neither into the cluster that it is of, nor into a node's directory")
     func refused() throws {
       try TestCluster.with("backup-refused", nodes: 3, settings: DeletePromise.settings) { cluster in
