@@ -1,8 +1,8 @@
 import Causality
 import Messages
 
-// When an object that is written shall cease to be: `X-Cairn-Expires-In: SECONDS`, or `X-Cairn-Expires-At: DATE` in the
-// form of HTTP, which is also that of `Expires` in the answer to a read. There is no clock here: a date that is past
+// When an object that is written shall cease to be: `X-Cairn-Expires-In: SECONDS`, or `never`, or `X-Cairn-Expires-At: DATE`
+// in the form of HTTP, which is also that of `Expires` in the answer to a read. There is no clock here: a date that is past
 // already is as good as any, and the object reads as deleted.
 
 extension Lifetime {
@@ -12,10 +12,14 @@ extension Lifetime {
   /// What a header says whose name begins with `X-Cairn-Expires-`.
   init(_ bytes: [UInt8], _ name: Range<Int>, _ value: Range<Int>) throws(HTTPProblem) {
     if HTTPText.matches(bytes, name, "x-cairn-expires-in") {
+      if HTTPText.equals(bytes, value, "never") {
+        self = .unlimited
+        return
+      }
       guard let seconds = HTTPText.decimal(bytes, value), seconds > 0, seconds <= Int(Expiry.lifetimeSecondsMax) else {
         throw HTTPProblem(
           status: 400,
-          text: "X-Cairn-Expires-In is not a number of seconds from 1 to \(Expiry.lifetimeSecondsMax)")
+          text: "X-Cairn-Expires-In is not a number of seconds from 1 to \(Expiry.lifetimeSecondsMax), nor \"never\"")
       }
       self = .seconds(UInt32(seconds))
     } else if HTTPText.matches(bytes, name, "x-cairn-expires-at") {

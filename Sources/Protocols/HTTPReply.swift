@@ -102,6 +102,13 @@ package struct HTTPReply: Sendable {
     appendPlain(text, to: &bytes)
   }
 
+  /// Appends an answer of bytes as they are.
+  package func encode(bytes content: [UInt8], into bytes: inout [UInt8]) {
+    appendHead(200, to: &bytes)
+    bytes.appendASCII("Content-Type: application/octet-stream\r\n")
+    appendBody(content[...], to: &bytes)
+  }
+
   /// Appends metrics in Prometheus' text format.
   package func encode(metrics: [UInt8], into bytes: inout [UInt8]) {
     appendHead(200, to: &bytes)

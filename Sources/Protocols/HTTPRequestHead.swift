@@ -31,6 +31,7 @@ struct HTTPRequestHead: Sendable {
   private(set) var links: Shared<ObjectLinks>?
   private(set) var snapshot: Shared<SnapshotParameters>?
   private(set) var quarantine: Shared<QuarantineParameters>?
+  private(set) var backup: Shared<BackupParameters>?
   /// An Accept header that allows everything; only what another one excludes would count.
   private var acceptsAll = false
   /// A Connection header said close: no other one takes that back.
@@ -129,6 +130,8 @@ struct HTTPRequestHead: Sendable {
       case .admin(.snapshot): if let query { snapshot = Shared(try SnapshotParameters(query: bytes, query)) }
       case .admin(.quarantine), .admin(.quarantineTask):
         if let query { quarantine = Shared(try QuarantineParameters(query: bytes, query)) }
+      case .admin(let admin) where admin.isOfBackup:
+        if let query { backup = Shared(try BackupParameters(query: bytes, query)) }
       case .admin, .root, .problem: break
       }
     } catch {

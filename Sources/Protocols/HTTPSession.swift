@@ -17,6 +17,8 @@ package enum HTTPAction: Sendable {
   case snapshot(SnapshotParameters, HTTPReply)
   /// A page of it, or something to do with one entry.
   case quarantine(QuarantineParameters, isTask: Bool, HTTPReply)
+  /// One of the routes of a backup.
+  case backup(AdminRoute, BackupParameters, HTTPReply)
   /// An interim response (100 Continue), not an answer.
   case send([UInt8])
   /// A complete answer.
@@ -162,6 +164,8 @@ package struct HTTPSession: Sendable {
     case .admin(let route) where route == .quarantine || route == .quarantineTask:
       let parameters = head.quarantine?.value ?? QuarantineParameters()
       action = .quarantine(parameters, isTask: route == .quarantineTask, reply())
+    case .admin(let route) where route.isOfBackup:
+      action = .backup(route, head.backup?.value ?? BackupParameters(), reply())
     case .admin(let route):
       let isText = route == .stats && head.acceptsOnlyText
       action = .admin(route, reply(special: isText ? [.text] : nil))

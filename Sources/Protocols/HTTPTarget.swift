@@ -9,8 +9,10 @@ package enum AdminRoute: Sendable, Equatable, CaseIterable {
   case ping, ready, stats, metrics, status, ring, members, config, hints, antiEntropy, tombstones
   /// What the node looks up.
   case snapshots, quarantine
+  /// What lies in a snapshot, and the bytes of one file of it.
+  case snapshotFiles, snapshotFile
   /// Something to do, by POST; answered when it is done.
-  case merge, snapshot, drainHints
+  case merge, snapshot, drainHints, removeSnapshot, holdPurges
   /// By POST where GET shows `antiEntropy`.
   case antiEntropyRound
   /// By POST where GET shows `quarantine`.
@@ -19,7 +21,14 @@ package enum AdminRoute: Sendable, Equatable, CaseIterable {
   /// Asked for by POST, because it does something.
   package var isTask: Bool {
     switch self {
-    case .merge, .snapshot, .drainHints, .antiEntropyRound, .quarantineTask: true
+    case .merge, .snapshot, .drainHints, .removeSnapshot, .holdPurges, .antiEntropyRound, .quarantineTask: true
+    default: false
+    }
+  }
+  /// What a backup of the cluster asks of each node.
+  package var isOfBackup: Bool {
+    switch self {
+    case .snapshotFiles, .snapshotFile, .removeSnapshot, .holdPurges: true
     default: false
     }
   }
@@ -190,6 +199,10 @@ enum HTTPRoute: Equatable {
     case _ where HTTPText.equals(bytes, path, "admin/drain-hints"): .drainHints
     case _ where HTTPText.equals(bytes, path, "admin/snapshot"): .snapshot
     case _ where HTTPText.equals(bytes, path, "admin/snapshots"): .snapshots
+    case _ where HTTPText.equals(bytes, path, "admin/snapshot-files"): .snapshotFiles
+    case _ where HTTPText.equals(bytes, path, "admin/snapshot-file"): .snapshotFile
+    case _ where HTTPText.equals(bytes, path, "admin/remove-snapshot"): .removeSnapshot
+    case _ where HTTPText.equals(bytes, path, "admin/hold-purges"): .holdPurges
     default: nil
     }
   }

@@ -74,9 +74,11 @@ package enum AdminRequest: Equatable, Sendable {
   /// Hand over all hints whose nodes are up.
   case drainHints
   /// Of all stores, or of one.
-  case snapshot(SnapshotName, store: StoreID?)
+  case snapshot(SnapshotName, SnapshotPart)
   /// Which snapshots there are.
   case snapshots
+  /// Forget no tombstone for so long from now, at least: a backup is being made of all nodes.
+  case holdPurges(milliseconds: UInt64)
   /// Compare every store with every peer that is up, and pull what is missing, both ways.
   case antiEntropy
   /// What is in quarantine here: the page that begins at this hash, 0 for the first.
@@ -97,6 +99,8 @@ package enum AdminOutcome: Equatable, Sendable {
   case drained(delivered: UInt64, [HintQueueStatus])
   case snapshot(SnapshotReport)
   case snapshots([SnapshotEntry])
+  /// No tombstone was forgotten since then, in this boot, nor will one be while this lasts.
+  case purgesHeld(boot: UInt64, since: Instant)
   case snapshotRefused(SnapshotRefusal)
   /// The round is over, here and at the peers.
   case antiEntropy(AntiEntropyReport)

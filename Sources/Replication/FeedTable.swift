@@ -168,6 +168,8 @@ struct FeedTable: Sendable {
   var pending = 0
   /// Something is to be applied, answered or forgotten: checked first, because every turn asks.
   var isActive = false
+  /// No tombstone is forgotten while this lasts, because a backup is being made (rule BACKUP, Docs/DeleteProtocol.md).
+  var backupHold: (since: Instant, until: Instant)?
   /// Some pair has a draft.
   var hasDrafts = false
   /// Tombstones of this node's own wait for a sync.

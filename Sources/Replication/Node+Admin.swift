@@ -15,10 +15,14 @@ extension Node where Disk: ~Copyable {
     case .antiEntropy: beginRound(session: session, at: now)
     case .quarantine, .quarantineRead, .quarantinePut, .quarantineDiscard:
       beginQuarantine(request, session: session, at: now)
-    case .snapshot(let name, let store):
+    case .holdPurges(let milliseconds):
+      feeds.holdPurges(until: now.instant.adding(milliseconds: milliseconds), at: now.instant)
+      let since = feeds.backupHold?.since ?? now.instant
+      free.append(.adminDone(.purgesHeld(boot: bootID, since: since), session: session))
+    case .snapshot(let name, let part):
       do throws(SnapshotRefusal) {
         let request = SnapshotRequest(
-          name: name, store: store, node: identity.manifest, wallMilliseconds: now.wallMilliseconds)
+          name: name, part: part, node: identity.manifest, wallMilliseconds: now.wallMilliseconds)
         try engine.requestSnapshot(request, on: &disk)
         snapshotWaiter = session
       } catch {

@@ -7,7 +7,7 @@ import Storage
 // When a tombstone is forgotten (rules PURGE, ECHO and HOLD, Docs/DeleteProtocol.md). Every owner decides for itself, on its own
 // evidence, and there is no message about it: every other owner of this configuration has acknowledged it durably, and
 // what that owner's feed held then is here; it is old enough; and since it came a round of anti-entropy with each of them
-// has found nothing that it missed. There is no other way.
+// has found nothing that it missed. There is no other way. A backup may keep all of them for some time (rule BACKUP).
 
 extension Node where Disk: ~Copyable {
   /// Of the tombstones that were forgotten so many are kept for `takePurges`, the newest not.
@@ -113,7 +113,7 @@ extension Node where Disk: ~Copyable {
   /// Everything up to here may be forgotten; 0: nothing.
   func purgeLimit(_ index: Int, _ engine: Engine) -> UInt64 {
     let store = feeds.stores[index].store
-    guard engine.role(store) == .active, isValidated(store) else { return 0 }
+    guard engine.role(store) == .active, isValidated(store), !feeds.isHeld(at: present) else { return 0 }
     var limit = min(engine.durableHead(store), feeds.stores[index].held)
     guard options.rules.hold(.acknowledgements) else { return limit }
     for pair in feeds.stores[index].pairs {
@@ -156,7 +156,7 @@ extension Node where Disk: ~Copyable {
     let store = feeds.stores[index].store
     guard let limit = feeds.stores[index].limit, !feeds.stores[index].isReading else { return }
     guard engine.contains(store), engine.role(store) == .active,
-      engine.incarnation(store) == feeds.stores[index].incarnation
+      engine.incarnation(store) == feeds.stores[index].incarnation, !feeds.isHeld(at: present)
     else {
       feeds.stores[index].limit = nil
       return
@@ -207,6 +207,16 @@ extension Node where Disk: ~Copyable {
     defer { feeds.purged = [] }
     return feeds.purged
   }
+}
+
+extension FeedTable {
+  /// Lengthens the time in which nothing is forgotten, or begins one. It ends by itself, and with the process.
+  mutating func holdPurges(until: Instant, at now: Instant) {
+    let since = isHeld(at: now) ? backupHold?.since ?? now : now
+    backupHold = (since, max(until, backupHold?.until ?? until))
+  }
+
+  func isHeld(at now: Instant) -> Bool { backupHold.map { now < $0.until } ?? false }
 }
 
 extension FeedPair {

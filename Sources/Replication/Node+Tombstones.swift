@@ -63,6 +63,9 @@ extension Node where Disk: ~Copyable {
       for pair in known?.pairs ?? 0..<0 { found += obstacles(of: pair, tsn, durable, engine, at: now) }
     }
     if known.map({ $0.held < tsn }) ?? true { add(own.name, .hold(leftMilliseconds: holdLeft(known, tsn, at: now))) }
+    if let hold = feeds.backupHold, feeds.isHeld(at: now) {
+      add(own.name, .backup(leftMilliseconds: hold.until.milliseconds(since: now)))
+    }
     if found.isEmpty { add(own.name, .purging) }
     // Sorted by what must go first; of equals the first owner's.
     return found.enumerated().sorted { ($0.element.kind, $0.offset) < ($1.element.kind, $1.offset) }.map(\.element)

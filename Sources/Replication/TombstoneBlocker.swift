@@ -15,6 +15,7 @@ package struct TombstoneBlocker: Equatable, Sendable {
     case feedLag = "feed_lag"
     case hold
     case antiEntropy = "anti_entropy"
+    case backup
     case purging
     case mergeOverlap = "merge_overlap"
     /// Tombstones that are there do not wait for these two; expired values of the node do that are to become some.
@@ -46,6 +47,8 @@ package struct TombstoneBlocker: Equatable, Sendable {
     case hold(leftMilliseconds: UInt64)
     /// No round with it that began after the tombstone came has ended well; why the last one failed.
     case antiEntropy(failure: String?)
+    /// A backup of the cluster is being made, which holds all of them for so long, unless it asks for more.
+    case backup(leftMilliseconds: UInt64)
     /// Nothing keeps it: one of the next turns forgets it.
     case purging
     /// Forgotten already; its record stays on the disk until these files are merged with it (rule OVERLAP).
@@ -68,6 +71,7 @@ package struct TombstoneBlocker: Equatable, Sendable {
       case .feedLag: .feedLag
       case .hold: .hold
       case .antiEntropy: .antiEntropy
+      case .backup: .backup
       case .purging: .purging
       case .mergeOverlap: .mergeOverlap
       case .clockDoubted: .clockDoubted
@@ -103,6 +107,8 @@ package struct TombstoneBlocker: Equatable, Sendable {
     case .hold(let left): "held for \(durationText(milliseconds: left)) more on \(node)"
     case .antiEntropy(let failure):
       "waits for a round with \(node)" + (failure.map { "; the last one failed: \($0)" } ?? "")
+    case .backup(let left):
+      "held on \(node) for a backup that is being made, for \(durationText(milliseconds: left)) more"
     case .purging: "is about to be forgotten on \(node)"
     case .mergeOverlap(let files):
       "forgotten, and on the disk of \(node) until file \(files.map(String.init).joined(separator: ", ")) is merged"
@@ -127,6 +133,7 @@ package struct TombstoneBlocker: Equatable, Sendable {
     case .feedLag: "wait while the number falls; if it does not, look at this node's disk, and at the link to that one"
     case .hold: "wait: they go by themselves when tombstone_hold is over"
     case .antiEntropy: "wait: the round begins by itself; if it stays, cairn anti-entropy --run says what is in its way"
+    case .backup: "wait: they go by themselves when the backup has its snapshots, or has ended"
     case .purging: "nothing"
     case .mergeOverlap: "nothing; a merge frees them by and by, and curl -X POST URL/admin/merge does so now"
     case .clockDoubted(0): "set its clock right; no tombstone waits for it, but the ages that it tells are wrong"

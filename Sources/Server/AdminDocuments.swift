@@ -53,6 +53,8 @@ enum AdminDocuments {
     case .drained(let delivered, let queues): (drained(delivered, queues), 200)
     case .snapshot(let report): (snapshot(report), 200)
     case .snapshots(let entries): (.object(["snapshots": .array(entries.map(snapshot))]), 200)
+    case .purgesHeld(let boot, let since):
+      (.object(["hold": .string("\(hexadecimal(boot))-\(since.nanoseconds)")]), 200)
     case .antiEntropy(let report): (round(report), 200)
     case .quarantine(let page): (quarantine(page), 200)
     case .quarantineRead(let version): (quarantined(stamp: version.stamp, payload: version.value), 200)

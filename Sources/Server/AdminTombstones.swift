@@ -64,7 +64,7 @@ extension AdminDocuments {
           ("seconds", .optional(milliseconds) { .count($0 / 1000) }), ("why", .string(why)),
         ]
       case .cursorLag(let behind), .feedLag(let behind): [("behind", .count(behind))]
-      case .hold(let left): [("seconds_left", .count((left + 999) / 1000))]
+      case .hold(let left), .backup(let left): [("seconds_left", .count((left + 999) / 1000))]
       case .antiEntropy(let failure): [("why", .optional(failure) { .string($0) })]
       case .mergeOverlap(let files): [("files", .array(files.map { .count(UInt64($0)) }))]
       case .clockDoubted(let expired), .clockUnconfirmed(let expired): [("expired", .count(expired))]

@@ -137,7 +137,7 @@ final class ClientConnection {
     let action = session.next()
     switch action {
     case .request(_, let reply), .list(_, let reply), .admin(_, let reply), .snapshot(_, let reply),
-      .quarantine(_, _, let reply):
+      .quarantine(_, _, let reply), .backup(_, _, let reply):
       requestBegan = nil
       if reply.closesConnection { isFinishing = true }
     case .reply(_, let close):
@@ -231,6 +231,16 @@ final class ClientConnection {
     guard place < exchanges.count, let reply = exchanges[place].reply, exchanges[place].answer == nil else { return }
     var bytes: [UInt8] = []
     reply.encode(json: document.bytes, status: status, into: &bytes)
+    hold(bytes, at: place)
+    if place == head { releaseAnswers() }
+  }
+
+  /// The same with bytes as they are.
+  func answer(_ number: UInt32, withBytes content: [UInt8]) {
+    let place = head + Int((number &- headNumber) & SlabKey.generationMask)
+    guard place < exchanges.count, let reply = exchanges[place].reply, exchanges[place].answer == nil else { return }
+    var bytes: [UInt8] = []
+    reply.encode(bytes: content, into: &bytes)
     hold(bytes, at: place)
     if place == head { releaseAnswers() }
   }

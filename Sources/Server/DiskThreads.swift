@@ -4,8 +4,9 @@ import Replication
 import Storage
 
 // The threads that wait for the device so that the loop does not: one syncs, one for each lane of jobs (with a file
-// system of its own), one reads what is not in memory. Each answers as an event for the node. The number of requests is bounded
-// by the node (one sync in flight, one job per sealed file, one read per operation in progress).
+// system of its own), one reads what is not in memory. Each answers as an event for the node. The number of requests is
+// bounded by the node (one sync in flight, one job per sealed file, one read per operation in progress). One more serves
+// the files of snapshots, of which the node knows nothing.
 
 final class DiskThreads: Sendable {
   private struct OpenFile: Sendable {
@@ -41,8 +42,10 @@ final class DiskThreads: Sendable {
   /// By `DiskLane`.
   private let jobs: [Worker<DiskJob, Event>]
   private let reads: Worker<ReadWork, Event>
+  private let snapshots: Worker<SnapshotWork, SnapshotAnswer>
 
-  init(waking loop: EventLoop) throws(Errno) {
+  /// - Parameter data: The node's directory.
+  init(waking loop: EventLoop, data: String) throws(Errno) {
     syncs = try Worker(requestsMax: DiskThreads.syncsMax, waking: loop) { DiskThreads.performTimed }
     var lanes: [Worker<DiskJob, Event>] = []
     for lane in DiskLane.allCases {
@@ -55,6 +58,11 @@ final class DiskThreads: Sendable {
     }
     jobs = lanes
     reads = try Worker(requestsMax: DiskThreads.readsMax, waking: loop) { DiskThreads.perform }
+    snapshots = try Worker(requestsMax: SnapshotWork.requestsMax, waking: loop) {
+      Thread.giveWay()
+      let files = SnapshotFiles(data: data)
+      return { files.perform($0) }
+    }
   }
 
   /// Hands over the node's files, which stay open until the answer comes.
@@ -88,6 +96,9 @@ final class DiskThreads: Sendable {
     }
   }
 
+  /// False when too much waits already.
+  func perform(_ work: SnapshotWork) -> Bool { snapshots.submit(work) }
+
   /// What has been done since the last call, and how long each took.
   func syncsDone() -> [(Event, nanoseconds: UInt64)] { syncs.answers() }
   func othersDone() -> [Event] {
@@ -96,11 +107,14 @@ final class DiskThreads: Sendable {
     return events
   }
 
+  func snapshotsDone() -> [SnapshotAnswer] { snapshots.answers() }
+
   /// Waits for what is under way.
   func finish() {
     syncs.finish()
     for lane in jobs { lane.finish() }
     reads.finish()
+    snapshots.finish()
   }
 
   private static func performTimed(_ work: SyncWork) -> (Event, nanoseconds: UInt64) {

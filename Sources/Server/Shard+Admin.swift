@@ -17,13 +17,14 @@ extension Shard {
       reply.encode(json: stats.bytes, into: &bytes)
     case .metrics: reply.encode(metrics: Metrics.text(metricsSnapshot()), into: &bytes)
     case .status, .ring, .members, .config, .hints, .antiEntropy, .tombstones, .snapshots, .quarantine, .merge,
-      .snapshot, .drainHints, .antiEntropyRound, .quarantineTask:
+      .snapshot, .drainHints, .antiEntropyRound, .quarantineTask, .snapshotFiles, .snapshotFile, .removeSnapshot,
+      .holdPurges:
       guard isLocal || configuration.adminRemote else { return refuseRemote(reply, into: &bytes) }
       reply.encode(json: document(route).bytes, into: &bytes)
     }
   }
 
-  private func refuseRemote(_ reply: HTTPReply, into bytes: inout [UInt8]) {
+  func refuseRemote(_ reply: HTTPReply, into bytes: inout [UInt8]) {
     reply.encode(text: "/admin answers this machine only; admin_remote = true opens it\n", status: 403, into: &bytes)
   }
 
@@ -36,10 +37,15 @@ extension Shard {
   func takeSnapshot(_ parameters: SnapshotParameters, for connection: ClientConnection, _ reply: HTTPReply) {
     var bytes: [UInt8] = []
     var problem = ""
-    var store: StoreID?
-    if let text = parameters.store {
-      store = StoreID(text)
-      if store == nil { problem = "store=\(text) is no store; they are called like p042-n3" }
+    var part = SnapshotPart.all
+    if parameters.store == "hints" {
+      part = .hints
+    } else if let text = parameters.store {
+      if let store = StoreID(text) {
+        part = .store(store)
+      } else {
+        problem = "store=\(text) is no store; they are called like p042-n3, and all stores of hints hints"
+      }
     }
     let name = parameters.name.flatMap { SnapshotName($0) }
     if name == nil {
@@ -50,7 +56,7 @@ extension Shard {
     if !mayAdminister(connection) {
       refuseRemote(reply, into: &bytes)
     } else if let name, problem.isEmpty {
-      return ask(.snapshot(name, store: store), for: connection, reply)
+      return ask(.snapshot(name, part), for: connection, reply)
     } else {
       reply.encode(json: JSON.object(["error": .string(problem)]).bytes, status: 400, into: &bytes)
     }
@@ -99,7 +105,7 @@ extension Shard {
       AdminDocuments.tombstones(
         node.tombstoneStatus(at: now), node: configuration.name, wallMilliseconds: now.wallMilliseconds)
     case .ping, .ready, .stats, .metrics, .snapshots, .quarantine, .merge, .snapshot, .drainHints, .antiEntropyRound,
-      .quarantineTask:
+      .quarantineTask, .snapshotFiles, .snapshotFile, .removeSnapshot, .holdPurges:
       .null
     }
   }

@@ -127,6 +127,7 @@ extension Shard {
       case .snapshot(let parameters, let reply): takeSnapshot(parameters, for: connection, reply)
       case .quarantine(let parameters, let isTask, let reply):
         askQuarantine(parameters, isTask: isTask, for: connection, reply)
+      case .backup(let route, let parameters, let reply): answerBackup(route, parameters, for: connection, reply)
       case .admin(let route, let reply):
         var bytes: [UInt8] = []
         answer(route, isLocal: connection.isLocal, reply, into: &bytes)
@@ -175,7 +176,7 @@ extension Shard {
   }
 
   /// False when the connection was closed, because its client leaves too much unread.
-  private func hasRoom(_ connection: ClientConnection) -> Bool {
+  func hasRoom(_ connection: ClientConnection) -> Bool {
     guard connection.unreadBytes > Int(configuration.outputBytesMax) else { return true }
     // Perhaps it would have read, had we written before the end of the turn.
     write(connection)
@@ -187,7 +188,7 @@ extension Shard {
   }
 
   /// Keeps what all clients together leave unread within its bound.
-  private func boundUnread(_ connection: ClientConnection) {
+  func boundUnread(_ connection: ClientConnection) {
     outputBytes += connection.recountUnread()
     if outputBytes > Self.outputBytesMax, connection.unreadBytes > ClientConnection.outputBytesPausing {
       write(connection)

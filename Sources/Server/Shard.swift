@@ -83,7 +83,7 @@ package actor Shard<Node: DrivenNode> {
     connectionsMax = min(configuration.connectionsMax, try raiseOpenFilesLimit() / 2)
     clock = SystemClock(wallOffsetMilliseconds: configuration.clockOffsetMilliseconds)
     log = Log(level: configuration.logLevel, node: configuration.name, clock: clock)
-    threads = try DiskThreads(waking: loop)
+    threads = try DiskThreads(waking: loop, data: configuration.data)
     self.signals = signals
     clientListener = clients
     peerListener = peers
@@ -189,6 +189,7 @@ package actor Shard<Node: DrivenNode> {
       step(event)
     }
     for event in threads.othersDone() { step(event) }
+    for done in threads.snapshotsDone() { answer(done) }
   }
 
   private func takeTime() {

@@ -6,9 +6,9 @@ import Replication
 import Storage
 
 // An owner that is handed a hint below its floor settles it when no other owner has the write, and every one of them has
-// said so (rule VALIDATED PULL, Docs/DeleteProtocol.md). One that had it on its disk for good from before the hint was sent
-// until it was settled has not said so: then a copy was dropped that stood for an acknowledged write, and if that owner
-// loses its own nobody has any.
+// said so (rule VALIDATED PULL, Docs/DeleteProtocol.md). One that was not heard since the hint was sent has not said so, nor
+// one that had it on its disk for good from then until it was settled: then a copy was dropped that may stand, or does
+// stand, for an acknowledged write, and if that owner loses its own nobody has any.
 
 struct SettledHints {
   struct Handoff: Hashable {
@@ -24,12 +24,47 @@ struct SettledHints {
     let isDurable: Bool
   }
 
-  /// Who had the write when it was sent first.
-  private var holders: [Handoff: [Holder]] = [:]
+  /// When it was sent first, and who had the write then.
+  struct Sent {
+    let at: Instant
+    let holders: [Holder]
+  }
 
-  func isKnown(_ handoff: Handoff) -> Bool { holders[handoff] != nil }
-  mutating func sent(_ handoff: Handoff, holders found: [Holder]) { holders[handoff] = found }
-  mutating func answered(_ handoff: Handoff) -> [Holder] { holders.removeValue(forKey: handoff) ?? [] }
+  private struct Question: Hashable {
+    let asker: Int
+    let operation: UInt64
+  }
+
+  private struct Place: Hashable {
+    let asker: Int
+    let hash: UInt64
+  }
+
+  private var sent: [Handoff: Sent] = [:]
+  /// What a node has asked all other owners of a key.
+  private var questions: [Question: UInt64] = [:]
+  /// When each node last told one that asks what it has of a key, by node.
+  private var told: [Place: [Int: Instant]] = [:]
+
+  func isKnown(_ handoff: Handoff) -> Bool { sent[handoff] != nil }
+  mutating func note(_ handoff: Handoff, _ first: Sent) { sent[handoff] = first }
+  mutating func answered(_ handoff: Handoff) -> Sent? { sent.removeValue(forKey: handoff) }
+
+  mutating func note(_ pull: PeerPull, by asker: Int) {
+    guard pull.wantsDurable, case .items(let items) = pull.subject, let item = items.first else { return }
+    questions[Question(asker: asker, operation: pull.operation)] = item.hash
+  }
+
+  mutating func note(_ reply: PeerPullReply, by node: Int, to asker: Int, at now: Instant) {
+    guard case .page = reply.outcome, let hash = questions[Question(asker: asker, operation: reply.operation)]
+    else { return }
+    told[Place(asker: asker, hash: hash), default: [:]][node] = now
+  }
+
+  /// Whether the node has told so since then.
+  func hasTold(_ node: Int, to asker: Int, _ hash: UInt64, since: Instant) -> Bool {
+    told[Place(asker: asker, hash: hash)]?[node].map { $0 >= since } ?? false
+  }
 }
 
 extension Simulator {
@@ -43,12 +78,15 @@ extension Simulator {
       let stamp = push.version.stamp
       let handoff = SettledHints.Handoff(from: machine.index, to: peer.index, key: key, stamp: stamp)
       if settledHints.isKnown(handoff) { return }
-      settledHints.sent(handoff, holders: holders(of: push.key, stamp, besides: peer))
+      let found = holders(of: push.key, stamp, besides: peer)
+      settledHints.note(handoff, SettledHints.Sent(at: now, holders: found))
     case .pushReply(let reply):
       guard let hint = wiretap.handoff(reply, to: peer.index) else { return }
       let handoff = SettledHints.Handoff(from: peer.index, to: machine.index, key: hint.key, stamp: hint.stamp)
-      let holders = settledHints.answered(handoff)
-      if reply.outcome == .handled { checkSettled(handoff, holders) }
+      guard let sent = settledHints.answered(handoff), reply.outcome == .handled else { return }
+      checkSettled(handoff, sent)
+    case .pull(let pull): settledHints.note(pull, by: machine.index)
+    case .pullReply(let pull): settledHints.note(pull, by: machine.index, to: peer.index, at: now)
     default: return
     }
   }
@@ -64,28 +102,43 @@ extension Simulator {
     }
   }
 
-  private func checkSettled(_ handoff: SettledHints.Handoff, _ holders: [SettledHints.Holder]) {
+  private func checkSettled(_ handoff: SettledHints.Handoff, _ sent: SettledHints.Sent) {
     let name = workload.keys[handoff.key]
-    guard !holders.isEmpty else { return }
     // Who answers is in its turn as well.
     let own = DiskContents(of: [name], on: machines[handoff.to].platter.disk, losesPower: false).stamps[0]
     guard own < handoff.stamp else { return }
+    let text =
+      "n\(handoff.to + 1) has settled a hint of n\(handoff.from + 1) for key \(handoff.key) at \(handoff.stamp), and does not "
+      + "hold it"
+    if let silent = silentOwner(of: name, handoff, since: sent.at) {
+      return report(.hintLost, "\(text): n\(silent + 1) has not told what it has of it")
+    }
+    guard let holder = holder(of: name, handoff, sent.holders) else { return }
+    report(.hintLost, "\(text): n\(holder + 1) has held it all the time")
+  }
+
+  /// Another owner that has not told what it has of the key since the hint was sent.
+  private func silentOwner(of name: ObjectKey, _ handoff: SettledHints.Handoff, since: Instant) -> Int? {
+    let machine = machines[handoff.to]
+    guard let hash = machine.node?.position(of: name), let owners = machine.node?.owners(of: name) else { return nil }
+    return owners.map { Int($0.rawValue) - 1 }.first { owner in
+      owner != handoff.to && !settledHints.hasTold(owner, to: handoff.to, hash, since: since)
+    }
+  }
+
+  private func holder(of name: ObjectKey, _ handoff: SettledHints.Handoff, _ holders: [SettledHints.Holder]) -> Int? {
+    // One that is overwritten or deleted somewhere stands for nothing any more.
+    guard !holders.isEmpty, history.deletions.forgotten(key: handoff.key) < handoff.stamp,
+      !machines.contains(where: { isSuperseded(handoff, on: $0) })
+    else { return nil }
     let owners = reliableOwners(of: name)
-    let holder = holders.first { holder in
+    return holders.first { holder in
       let machine = machines[holder.life.machine]
       guard holder.isDurable || machine.life == holder.life, owners.contains(machine.index) else { return false }
       let found = DiskContents(of: [name], on: machine.platter.disk, losesPower: true).found[0]
       guard case .version(let version) = found else { return false }
       return version.stamp == handoff.stamp && !version.isTombstone
-    }
-    // One that is overwritten or deleted somewhere stands for nothing any more.
-    guard let holder, history.deletions.forgotten(key: handoff.key) < handoff.stamp,
-      !machines.contains(where: { isSuperseded(handoff, on: $0) })
-    else { return }
-    report(
-      .hintLost,
-      "n\(handoff.to + 1) has settled a hint of n\(handoff.from + 1) for key \(handoff.key) at \(handoff.stamp), and does "
-        + "not hold it: n\(holder.life.machine + 1) has held it all the time")
+    }?.life.machine
   }
 
   private func isSuperseded(_ handoff: SettledHints.Handoff, on machine: Machine) -> Bool {

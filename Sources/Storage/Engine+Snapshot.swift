@@ -46,7 +46,7 @@ extension Engine {
     _ request: SnapshotRequest, on files: inout FS
   ) throws(SnapshotRefusal) {
     guard case .idle = snapshot.phase else { throw .notNow("another snapshot is being made; wait until it is done") }
-    if let id = request.store, !contains(id) { throw .unknownStore(id) }
+    if case .store(let id) = request.part, !contains(id) { throw .unknownStore(id) }
     if let obstacle = stores(of: request).lazy.compactMap(Self.obstacle).first { throw .notNow(obstacle) }
     let root = StorePath.snapshots(directory)
     let names: [String]
@@ -205,7 +205,7 @@ extension Engine {
   }
 
   private func stores(of request: SnapshotRequest) -> [Bitcask] {
-    stores.filter { request.store == nil || $0.id == request.store }
+    stores.filter { request.part.contains($0.id) }
   }
 
   /// Directories of snapshots that were broken off.

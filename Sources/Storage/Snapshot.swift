@@ -28,17 +28,32 @@ package struct SnapshotName: Hashable, Comparable, Sendable, CustomStringConvert
   package static func < (a: SnapshotName, b: SnapshotName) -> Bool { a.rawValue < b.rawValue }
 }
 
+/// Which stores a snapshot is of.
+package enum SnapshotPart: Equatable, Sendable {
+  case all
+  /// All stores of hints, and the quarantine.
+  case hints
+  case store(StoreID)
+
+  func contains(_ id: StoreID) -> Bool {
+    switch self {
+    case .all: true
+    case .hints: id.isHints
+    case .store(let store): id == store
+    }
+  }
+}
+
 package struct SnapshotRequest: Equatable, Sendable {
   package let name: SnapshotName
-  /// Nil for all stores of the node.
-  package let store: StoreID?
+  package let part: SnapshotPart
   /// The node as it stands; it is copied as one that did not stop cleanly, so that whoever starts from the copy issues
   /// stamps under a new actor.
   package let node: NodeManifest
   package let wallMilliseconds: UInt64
-  package init(name: SnapshotName, store: StoreID?, node: NodeManifest, wallMilliseconds: UInt64) {
+  package init(name: SnapshotName, part: SnapshotPart, node: NodeManifest, wallMilliseconds: UInt64) {
     self.name = name
-    self.store = store
+    self.part = part
     self.node = node
     self.wallMilliseconds = wallMilliseconds
   }

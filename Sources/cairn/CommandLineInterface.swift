@@ -10,9 +10,8 @@ enum CommandLineInterface {
 
   static let subcommands: [Subcommand] = [
     localCommand, nodeCommand, readyCommand, putCommand, getCommand, deleteCommand, keysCommand, importCommand,
-    exportCommand, clusterCommand, ringCommand, hintsCommand, antiEntropyCommand, tombstonesCommand, quarantineCommand,
-    storeCommand,
-    storyboardCommand, configCommand, benchCommand, simulateCommand,
+    exportCommand, backupCommand, restoreCommand, clusterCommand, ringCommand, hintsCommand, antiEntropyCommand,
+    tombstonesCommand, quarantineCommand, storeCommand, storyboardCommand, configCommand, benchCommand, simulateCommand,
   ]
 
   /// - Parameter words: The arguments; nil in place of one that is not UTF-8.
@@ -65,14 +64,18 @@ enum CommandLineInterface {
     let path = "\(path) \(name)"
     let rest = Array(words.dropFirst())
     let beforeOperands = rest.prefix { $0 != "--" }
-    let askedOfGroup = subcommand.children.isEmpty || beforeOperands.first?.hasPrefix("-") == true
+    // A group that takes operands itself: what names no child is one.
+    let isOperand =
+      subcommand.runsWithoutChild && !subcommand.operands.isEmpty
+      && !subcommand.children.contains { $0.name == rest.first }
+    let askedOfGroup = subcommand.children.isEmpty || isOperand || beforeOperands.first?.hasPrefix("-") == true
     let asksByWord = !subcommand.children.isEmpty && rest == ["help"]
     if asksByWord || askedOfGroup && (beforeOperands.contains("--help") || beforeOperands.contains("-h")) {
       try printOut(subcommand.help(path: path))
       return 0
     }
     let isGroup = !subcommand.children.isEmpty
-    if isGroup, !subcommand.runsWithoutChild || rest.first?.hasPrefix("-") == false {
+    if isGroup, !isOperand, !subcommand.runsWithoutChild || rest.first?.hasPrefix("-") == false {
       return try run(rest, among: subcommand.children, path: path)
     }
     if let runWords = subcommand.runWords { return try runWords(rest) }

@@ -2,7 +2,7 @@ import Platform
 import Primitives
 
 // What a command that takes long shows of its progress: one line on standard error, rewritten in place. Where nobody
-// looks (standard error goes to a file or a program) it shows nothing.
+// looks (standard error goes to a file or a program) it shows nothing, or, if that is wanted, a plain line now and then.
 
 /// How much of the whole is done, from 0 to 1, as `[######------------------]`.
 func progressBar(_ share: Double) -> String {
@@ -64,29 +64,39 @@ struct Progress: Equatable {
   }
 }
 
-/// Shows a `Progress` on the terminal, at most ten times a second.
+/// Shows a `Progress` on the terminal, at most ten times a second; elsewhere, where it is told, every ten seconds.
 struct ProgressLine {
   private var progress: Progress
   private let clock = SystemClock()
   private let isShown: Bool
+  private let isTold: Bool
   private var next: Instant
   private static let intervalMilliseconds: UInt64 = 100
+  private static let toldMilliseconds: UInt64 = 10_000
 
-  init(_ title: String, _ unit: Progress.Unit, total: UInt64?) {
+  /// - Parameters:
+  ///   - isQuiet: Nothing is shown anywhere.
+  ///   - isTold: Where there is no terminal, plain lines are written.
+  init(_ title: String, _ unit: Progress.Unit, total: UInt64?, isQuiet: Bool = false, isTold: Bool = false) {
     let now = clock.now().instant
     progress = Progress(title, unit, total: total, start: now)
-    isShown = Console.errorIsTerminal
+    isShown = Console.errorIsTerminal && !isQuiet
+    self.isTold = isTold && !isQuiet && !Console.errorIsTerminal
     // What is done at once shows nothing at all.
-    next = now.adding(milliseconds: ProgressLine.intervalMilliseconds)
+    next = now
+    next = now.adding(milliseconds: interval)
   }
+
+  private var interval: UInt64 { isTold ? ProgressLine.toldMilliseconds : ProgressLine.intervalMilliseconds }
 
   mutating func advance(by amount: UInt64) {
     progress.advance(by: amount)
-    guard isShown else { return }
+    guard isShown || isTold else { return }
     let now = clock.now().instant
     guard now >= next else { return }
-    next = now.adding(milliseconds: ProgressLine.intervalMilliseconds)
-    writeToStandardError("\r\u{1B}[K" + progress.line(at: now))
+    next = now.adding(milliseconds: interval)
+    let line = progress.line(at: now)
+    writeToStandardError(isTold ? "cairn: \(line)\n" : "\r\u{1B}[K" + line)
   }
 
   /// Takes the line away.

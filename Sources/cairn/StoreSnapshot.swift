@@ -166,8 +166,9 @@ private struct SnapshotOrder {
       if let missing = gone.first(where: { store == nil || store == $0 }) {
         throw Failure("store \(missing) is missing; cairn store verify \(shellQuoted(place.path)) says more")
       }
+      let part = store.map { SnapshotPart.store($0) } ?? .all
       let request = SnapshotRequest(
-        name: name, store: store, node: node, wallMilliseconds: SystemClock().now().wallMilliseconds)
+        name: name, part: part, node: node, wallMilliseconds: SystemClock().now().wallMilliseconds)
       try engine.requestSnapshot(request, on: &files)
       outcome = try perform(engine, &files)
       try engine.flush(on: &files)

@@ -14,8 +14,12 @@ extension Rig {
   static func path(_ name: String) -> String { Rig.root + "/snapshots/" + name }
 
   mutating func requestSnapshot(_ name: String, of store: StoreID? = nil) throws(SnapshotRefusal) {
+    try requestSnapshot(name, store.map { .store($0) } ?? .all)
+  }
+
+  mutating func requestSnapshot(_ name: String, _ part: SnapshotPart) throws(SnapshotRefusal) {
     try engine.requestSnapshot(
-      SnapshotRequest(name: SnapshotName(name)!, store: store, node: Rig.runningNode, wallMilliseconds: 77), on: &disk)
+      SnapshotRequest(name: SnapshotName(name)!, part: part, node: Rig.runningNode, wallMilliseconds: 77), on: &disk)
   }
 
   /// Performs jobs until there is an outcome. - Throws: what ends the engine.

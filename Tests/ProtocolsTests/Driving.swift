@@ -11,6 +11,7 @@ enum Seen: Equatable, CustomStringConvertible {
   case admin(AdminRoute, closes: Bool)
   case snapshot(name: String?, store: String?)
   case quarantine(String, [String?])
+  case backup(AdminRoute, [String?])
   case send(String)
   case reply(String, close: Bool)
 
@@ -20,6 +21,7 @@ enum Seen: Equatable, CustomStringConvertible {
     case .admin(let route, let closes): "admin \(route) closes \(closes)"
     case .snapshot(let name, let store): "snapshot \(name ?? "-") \(store ?? "-")"
     case .quarantine(let method, let words): "quarantine \(method) \(words.map { $0 ?? "-" })"
+    case .backup(let route, let words): "backup \(route) \(words.map { $0 ?? "-" })"
     case .send(let text): "send \(text)"
     case .reply(let text, let close): "reply \(text) close \(close)"
     }
@@ -65,6 +67,8 @@ extension HTTPSession {
       case .snapshot(let parameters, _): .snapshot(name: parameters.name, store: parameters.store)
       case .quarantine(let parameters, let isTask, _):
         .quarantine(isTask ? "POST" : "GET", [parameters.from, parameters.action, parameters.bucket, parameters.key])
+      case .backup(let route, let asked, _):
+        .backup(route, [asked.name, asked.path, asked.offset, asked.count, asked.seconds])
       case .send(let bytes): .send(String(decoding: bytes, as: UTF8.self))
       case .reply(let bytes, let close): .reply(String(decoding: bytes, as: UTF8.self), close: close)
       }

@@ -24,6 +24,7 @@ struct HTTPLifetimeTests {
     #expect(
       lifetime("X-Cairn-Expires-At: Fri, 31 Dec 9999 23:59:59 GMT\r\n")
         == .until(Expiry(milliseconds: 253_402_300_799_000)))
+    #expect(lifetime("X-Cairn-Expires-In: never\r\n") == .unlimited)
     // The same once more says nothing else.
     #expect(lifetime("X-Cairn-Expires-In: 60\r\nX-Cairn-Expires-In: 60\r\n") == .seconds(60))
   }

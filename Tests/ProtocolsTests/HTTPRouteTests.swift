@@ -92,6 +92,23 @@ import Testing
     #expect(asked("GET").map(\.status) == ["HTTP/1.1 405 Method Not Allowed"])
   }
 
+  @Test func aBackupAsksForFilesByGetAndForTheRestByPost() {
+    func asked(_ method: String, _ target: String) -> [Seen] {
+      seen("\(method) /admin/\(target) HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+    }
+    #expect(
+      asked("GET", "snapshot-file?name=a&path=b%2Fc&offset=1&count=2")
+        == [.backup(.snapshotFile, ["a", "b/c", "1", "2", nil])])
+    #expect(asked("GET", "snapshot-files") == [.backup(.snapshotFiles, [nil, nil, nil, nil, nil])])
+    #expect(asked("POST", "remove-snapshot?name=a") == [.backup(.removeSnapshot, ["a", nil, nil, nil, nil])])
+    #expect(asked("POST", "hold-purges?seconds=9") == [.backup(.holdPurges, [nil, nil, nil, nil, "9"])])
+    #expect(asked("POST", "hold-purges?minutes=9").map(\.status) == ["HTTP/1.1 400 Bad Request"])
+    for target in ["remove-snapshot", "hold-purges"] {
+      #expect(asked("GET", target).map(\.status) == ["HTTP/1.1 405 Method Not Allowed"])
+    }
+    #expect(asked("POST", "snapshot-file?name=a").map(\.status) == ["HTTP/1.1 405 Method Not Allowed"])
+  }
+
   @Test func aSnapshotHasNoOtherParameters() {
     let refused = seen("POST /admin/snapshot?nam=a HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
     #expect(refused.map(\.status) == ["HTTP/1.1 400 Bad Request"])

@@ -194,8 +194,9 @@ struct TombstoneViewTests {
     let reasons: [TombstoneBlocker.Reason] = [
       .loading(percent: 40), .loading(percent: nil), .fenced, .down(milliseconds: 5, why: "x"),
       .down(milliseconds: nil, why: "x"), .otherOwners, .unvalidated, .unsynced, .cursorLag(behind: 1),
-      .feedLag(behind: 1), .hold(leftMilliseconds: 1), .antiEntropy(failure: "x"), .purging, .mergeOverlap(files: [12]),
-      .clockDoubted(expired: 0), .clockDoubted(expired: 5), .clockUnconfirmed(expired: 5),
+      .feedLag(behind: 1), .hold(leftMilliseconds: 1), .antiEntropy(failure: "x"), .backup(leftMilliseconds: 1),
+      .purging, .mergeOverlap(files: [12]), .clockDoubted(expired: 0), .clockDoubted(expired: 5),
+      .clockUnconfirmed(expired: 5),
     ]
     #expect(Set(reasons.map(\.kind)) == Set(TombstoneBlocker.Kind.allCases))
     for reason in reasons {

@@ -98,6 +98,9 @@ final class StandInNode: DrivenNode {
         default: .notNow("busy")
         }
       effects.append(.adminDone(.snapshotRefused(refusal), session: session))
+    case .admin(.holdPurges(let milliseconds), let session):
+      let since = Instant(nanoseconds: milliseconds)
+      effects.append(.adminDone(.purgesHeld(boot: 0xAB, since: since), session: session))
     case .admin(.snapshots, let session): effects.append(.adminDone(.snapshots([]), session: session))
     case .shutdown: effects.append(.stop(.clean))
     case .list(let request, let session):

@@ -27,6 +27,8 @@ struct LoadRecord {
   var failedOnHurtNode = 0
   /// Of the last request that was begun; it may be on its way.
   var lastKey = ""
+  /// Its number; those of later requests of this client are higher.
+  var lastVersion = 0
 }
 
 final class LoadClient: Sendable {
@@ -73,7 +75,10 @@ final class LoadClient: Sendable {
       let place = generator.below(nodes.count)
       let step = Step(
         key: keys[index], version: version, node: nodes[place].number, connection: connections[place])
-      state.withLock { $0.lastKey = step.key }
+      state.withLock {
+        $0.lastKey = step.key
+        $0.lastVersion = step.version
+      }
       let isClear =
         switch generator.below(10) {
         case 0..<6: put(step)
