@@ -101,7 +101,8 @@ package struct TombstoneBlocker: Equatable, Sendable {
     case .hold(let left): "held for \(durationText(milliseconds: left)) more on \(node)"
     case .antiEntropy(let failure):
       "waits for a round with \(node)" + (failure.map { "; the last one failed: \($0)" } ?? "")
-    case .backup(let left): "held on \(node) for a backup that is being made, for \(spoken(left)) more"
+    case .backup(let left):
+      "held on \(node) for a backup that is being made, for \(durationText(milliseconds: left)) more"
     case .purging: "is about to be forgotten on \(node)"
     case .mergeOverlap(let files):
       "forgotten, and on the disk of \(node) until file \(files.map(String.init).joined(separator: ", ")) is merged"
