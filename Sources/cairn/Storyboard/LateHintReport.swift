@@ -56,15 +56,22 @@ extension LateHintRead {
 extension LateHintStory {
   /// What is printed before anything happens.
   static func opening(_ place: String) -> String {
-    "A hint that is late: n3 was down while keys were written, and gets them when nobody remembers their delete.\n\(place)\n\n"
+    """
+    A hint that is late: n3 is down while keys are written, and is sent them when nobody remembers their delete any more.
+    \(place)
+    TURNED AWAY: copies that came late and created nothing. QUARANTINE: values of such copies, kept aside.
+
+
+    """
   }
 
-  /// The reads: a row for each key and r, a column for each node.
+  /// The reads: a row for each key and r, a column for each node. All of one key stand for the rest when all are alike.
   var readsText: String {
     var rows = [["GET", "r", "n1", "n2", "n3"]]
-    for key in LateHintStory.keys {
+    for key in staysDeleted ? LateHintStory.keys.prefix(1) : LateHintStory.keys[...] {
+      let name = staysDeleted ? "each of the \(LateHintStory.keys.count) keys" : key
       for r in 1...3 {
-        rows.append([key, "\(r)"] + reads.filter { $0.key == key && $0.r == r }.map(\.cell))
+        rows.append([name, "\(r)"] + reads.filter { $0.key == key && $0.r == r }.map(\.cell))
       }
     }
     return aligned(rows).joined(separator: "\n") + "\n\n"

@@ -113,7 +113,9 @@ struct LateHintStory {
     try until("n1 and n2 have the values, and a hint of each for n3", on: &stage) { _, nodes in
       nodes.prefix(2).allSatisfy { $0.values == keys.count } && nodes.hints == keys.count
     }
-    try add("PUT of \(keys.count) keys through n1: 204", ["What n3 should have had is kept for it: a hint of each key."], &stage, tell)
+    try add(
+      "PUT of \(keys.count) keys through n1: 204",
+      ["What n3 should have had is kept for it: a hint of each key."], &stage, tell)
 
     try stage.start(LateHintStory.late)
     try until("n3 is back and has been handed the first hint", on: &stage) { stage, nodes in
@@ -124,7 +126,7 @@ struct LateHintStory {
       "n3 is back",
       [
         "It is handed the hint of \(LateHintStory.crate), 1 MiB. Nodes hand over 64 KiB a second here: the other hints wait.",
-        "n3 may pull some values from the others by itself.",
+        "What else n3 lacks it pulls from the others by itself, sooner or later.",
       ], &stage, tell)
 
     for key in keys {
@@ -134,17 +136,23 @@ struct LateHintStory {
     try until("all nodes have heard of the deletes", on: &stage) { _, nodes in nodes.allSatisfy { $0.values == 0 } }
     try add(
       "DELETE of all of them through n2: 204",
-      ["Each owner keeps a tombstone of each key until every other one has acknowledged it. The hints are on their way still."],
-      &stage, tell)
+      [
+        "Each owner keeps a tombstone of each key until every other one has acknowledged it. The hints are on their way",
+        "still.",
+      ], &stage, tell)
 
     try until("every node has collected its tombstones", on: &stage) { _, nodes in
       nodes.allSatisfy { $0.tombstones == 0 && $0.values == 0 }
     }
     try add(
       "The tombstones are forgotten on every node",
-      ["All have acknowledged them. Nobody remembers the keys: of each store one number is left, the floor."], &stage, tell)
+      [
+        "All have acknowledged them. Nobody remembers the keys: one number is left in each store, the floor. The hints will",
+        "take some seconds more.",
+      ], &stage, tell)
     guard scenes.last?.nodes.hints ?? 0 > 0 else {
-      throw Failure("no hint was late: they arrived before the tombstones had gone; try again when this machine is less busy")
+      throw Failure(
+        "no hint was late: they arrived before the tombstones had gone; try again when this machine is less busy")
     }
 
     try until("the late hints have been handed over", on: &stage) { _, nodes in nodes.hints == 0 }
@@ -169,7 +177,7 @@ struct LateHintStory {
     }
   }
 
-  /// Every key through every node, and no single read may be the one that repairs for the others: r = 1 first.
+  /// Every key through every node; r = 1 first, because a read of more than one copy repairs what it finds.
   private mutating func read(on stage: inout some ClusterStage) throws {
     for r in 1...3 {
       for node in 1...3 {

@@ -26,19 +26,25 @@ final class ProcessStage: ClusterStage {
 
   /// Starts nothing yet. - Parameter directory: Exists, is empty.
   init(_ directory: String, settings: [String]) throws {
-    do throws(Errno) { signals = try TerminationSignals() } catch { throw Failure("cannot watch for signals: \(error)") }
+    do throws(Errno) {
+      // Whoever reads may go away: that must not end this process before it has ended the others.
+      try ignoreBrokenPipes()
+      signals = try TerminationSignals()
+    } catch {
+      throw Failure("cannot watch for signals: \(error)")
+    }
     began = clock.instant()
     cluster = LocalCluster(
-      directory: directory, portBase: LocalCluster.portBaseDefault, replicas: 3, settings: settings, nodeCount: 3)
-    cluster = LocalCluster(
-      directory: directory, portBase: try freePortBase(), replicas: 3, settings: settings, nodeCount: 3)
+      directory: directory, portBase: try ProcessStage.freePortBase(), replicas: 3, settings: settings, nodeCount: 3)
   }
 
   /// Ports below those that the system gives to outgoing connections.
-  private func freePortBase() throws -> Int {
-    for _ in 0..<ProcessStage.portBasesMax {
+  private static func freePortBase() throws -> Int {
+    for _ in 0..<portBasesMax {
       let base: Int
-      do throws(Errno) { base = Int(20_000 + 10 * (try randomSeed() % 1200)) } catch {
+      do throws(Errno) {
+        base = Int(20_000 + 10 * (try randomSeed() % 1200))
+      } catch {
         throw Failure("cannot draw a number: \(error)")
       }
       let candidate = LocalCluster(directory: "", portBase: base, replicas: 3, settings: [], nodeCount: 3)
