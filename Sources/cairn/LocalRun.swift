@@ -12,6 +12,12 @@ enum LocalRun {
   static let readyMilliseconds: UInt64 = 60_000
   /// How long a node may take from SIGTERM to its end.
   static let stopMilliseconds: UInt64 = 30_000
+
+  /// Starts these nodes, and waits until they serve. What was started is in `cluster` also when not all could be.
+  static func launch(_ indices: [Int], of cluster: inout LocalCluster) throws {
+    try start(indices, of: &cluster)
+    try waitUntilReady(indices, of: cluster)
+  }
 }
 
 @Sendable func localUp(_ arguments: Arguments) throws -> Int32 {
@@ -46,8 +52,7 @@ enum LocalRun {
     if let process = cluster.running(node) {
       throw Failure("\(cluster.name(node)) runs already (pid \(process.pid))")
     }
-    try start([index], of: &cluster)
-    try waitUntilReady([index], of: cluster)
+    try LocalRun.launch([index], of: &cluster)
     let pid = cluster.nodes[index].process!.pid
     try printOut("\(cluster.name(node)) serves on \(cluster.endpoint(node)) (pid \(pid))\n")
     return 0
