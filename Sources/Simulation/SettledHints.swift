@@ -24,12 +24,6 @@ struct SettledHints {
     let isDurable: Bool
   }
 
-  /// When it was sent first, and who had the write then.
-  struct Sent {
-    let at: Instant
-    let holders: [Holder]
-  }
-
   private struct Question: Hashable {
     let asker: Int
     let operation: UInt64
@@ -40,15 +34,26 @@ struct SettledHints {
     let hash: UInt64
   }
 
-  private var sent: [Handoff: Sent] = [:]
+  /// Who had the write when it was sent first.
+  private var holders: [Handoff: [Holder]] = [:]
+  /// When each message with it was sent: one that was overtaken by others of the same hint may be answered late.
+  private var sent: [Question: Instant] = [:]
   /// What a node has asked all other owners of a key.
   private var questions: [Question: UInt64] = [:]
   /// When each node last told one that asks what it has of a key, by node.
   private var told: [Place: [Int: Instant]] = [:]
 
-  func isKnown(_ handoff: Handoff) -> Bool { sent[handoff] != nil }
-  mutating func note(_ handoff: Handoff, _ first: Sent) { sent[handoff] = first }
-  mutating func answered(_ handoff: Handoff) -> Sent? { sent.removeValue(forKey: handoff) }
+  func isKnown(_ handoff: Handoff) -> Bool { holders[handoff] != nil }
+  mutating func note(_ handoff: Handoff, holders found: [Holder]) { holders[handoff] = found }
+  mutating func answered(_ handoff: Handoff) -> [Holder] { holders.removeValue(forKey: handoff) ?? [] }
+
+  mutating func note(_ push: Push, by sender: Int, at now: Instant) {
+    sent[Question(asker: sender, operation: push.operation)] = now
+  }
+
+  func sent(_ reply: PushReply, to sender: Int) -> Instant? {
+    sent[Question(asker: sender, operation: reply.operation)]
+  }
 
   mutating func note(_ pull: PeerPull, by asker: Int) {
     guard pull.wantsDurable, case .items(let items) = pull.subject, let item = items.first else { return }
@@ -77,14 +82,15 @@ extension Simulator {
       }
       let stamp = push.version.stamp
       let handoff = SettledHints.Handoff(from: machine.index, to: peer.index, key: key, stamp: stamp)
+      settledHints.note(push, by: machine.index, at: now)
       if settledHints.isKnown(handoff) { return }
-      let found = holders(of: push.key, stamp, besides: peer)
-      settledHints.note(handoff, SettledHints.Sent(at: now, holders: found))
+      settledHints.note(handoff, holders: holders(of: push.key, stamp, besides: peer))
     case .pushReply(let reply):
       guard let hint = wiretap.handoff(reply, to: peer.index) else { return }
       let handoff = SettledHints.Handoff(from: peer.index, to: machine.index, key: hint.key, stamp: hint.stamp)
-      guard let sent = settledHints.answered(handoff), reply.outcome == .handled else { return }
-      checkSettled(handoff, sent)
+      let holders = settledHints.answered(handoff)
+      guard reply.outcome == .handled, let since = settledHints.sent(reply, to: peer.index) else { return }
+      checkSettled(handoff, holders, since: since)
     case .pull(let pull): settledHints.note(pull, by: machine.index)
     case .pullReply(let pull): settledHints.note(pull, by: machine.index, to: peer.index, at: now)
     default: return
@@ -102,7 +108,7 @@ extension Simulator {
     }
   }
 
-  private func checkSettled(_ handoff: SettledHints.Handoff, _ sent: SettledHints.Sent) {
+  private func checkSettled(_ handoff: SettledHints.Handoff, _ holders: [SettledHints.Holder], since: Instant) {
     let name = workload.keys[handoff.key]
     // Who answers is in its turn as well.
     let own = DiskContents(of: [name], on: machines[handoff.to].platter.disk, losesPower: false).stamps[0]
@@ -110,10 +116,10 @@ extension Simulator {
     let text =
       "n\(handoff.to + 1) has settled a hint of n\(handoff.from + 1) for key \(handoff.key) at \(handoff.stamp), and does not "
       + "hold it"
-    if let silent = silentOwner(of: name, handoff, since: sent.at) {
+    if let silent = silentOwner(of: name, handoff, since: since) {
       return report(.hintLost, "\(text): n\(silent + 1) has not told what it has of it")
     }
-    guard let holder = holder(of: name, handoff, sent.holders) else { return }
+    guard let holder = holder(of: name, handoff, holders) else { return }
     report(.hintLost, "\(text): n\(holder + 1) has held it all the time")
   }
 
