@@ -36,8 +36,8 @@ struct SettledHints {
 
   /// Who had the write when it was sent first.
   private var holders: [Handoff: [Holder]] = [:]
-  /// When each message with it was sent: one that was overtaken by others of the same hint may be answered late.
-  private var sent: [Question: Instant] = [:]
+  /// When it was sent first: it may be sent many times, and every one of those answered late, upon one pull.
+  private var sent: [Handoff: Instant] = [:]
   /// What a node has asked all other owners of a key.
   private var questions: [Question: UInt64] = [:]
   /// When each node last told one that asks what it has of a key, by node.
@@ -47,13 +47,8 @@ struct SettledHints {
   mutating func note(_ handoff: Handoff, holders found: [Holder]) { holders[handoff] = found }
   mutating func answered(_ handoff: Handoff) -> [Holder] { holders.removeValue(forKey: handoff) ?? [] }
 
-  mutating func note(_ push: Push, by sender: Int, at now: Instant) {
-    sent[Question(asker: sender, operation: push.operation)] = now
-  }
-
-  func sent(_ reply: PushReply, to sender: Int) -> Instant? {
-    sent[Question(asker: sender, operation: reply.operation)]
-  }
+  mutating func note(_ handoff: Handoff, sentAt now: Instant) { if sent[handoff] == nil { sent[handoff] = now } }
+  func firstSent(_ handoff: Handoff) -> Instant? { sent[handoff] }
 
   mutating func note(_ pull: PeerPull, by asker: Int) {
     guard pull.wantsDurable, case .items(let items) = pull.subject, let item = items.first else { return }
@@ -82,14 +77,14 @@ extension Simulator {
       }
       let stamp = push.version.stamp
       let handoff = SettledHints.Handoff(from: machine.index, to: peer.index, key: key, stamp: stamp)
-      settledHints.note(push, by: machine.index, at: now)
+      settledHints.note(handoff, sentAt: now)
       if settledHints.isKnown(handoff) { return }
       settledHints.note(handoff, holders: holders(of: push.key, stamp, besides: peer))
     case .pushReply(let reply):
       guard let hint = wiretap.handoff(reply, to: peer.index) else { return }
       let handoff = SettledHints.Handoff(from: peer.index, to: machine.index, key: hint.key, stamp: hint.stamp)
       let holders = settledHints.answered(handoff)
-      guard reply.outcome == .handled, let since = settledHints.sent(reply, to: peer.index) else { return }
+      guard reply.outcome == .handled, let since = settledHints.firstSent(handoff) else { return }
       checkSettled(handoff, holders, since: since)
     case .pull(let pull): settledHints.note(pull, by: machine.index)
     case .pullReply(let pull): settledHints.note(pull, by: machine.index, to: peer.index, at: now)
