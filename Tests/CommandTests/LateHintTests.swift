@@ -156,7 +156,7 @@ import Testing
     let document = String(decoding: try FileTree.read("\(root)/Docs/Delete.md", bytesMax: 1 << 20), as: UTF8.self)
     let story = try Self.play(without: .floor)
     let output = story.scenes.map(\.shown).joined() + story.readsText + story.verdictText
-    let quotation = document.split(separator: "```console\n").first {
+    let quotation = document.split(separator: "```text\n").first {
       $0.hasPrefix("$ cairn storyboard --cluster --without floor\n")
     }
     let lines = try #require(quotation).split(separator: "```\n", maxSplits: 1)[0].split(separator: "\n").dropFirst()
