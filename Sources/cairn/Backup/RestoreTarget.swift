@@ -50,7 +50,7 @@ struct RestoreTarget {
   private static func checkEmpty(_ status: JSON, _ name: String) throws(Failure) {
     let keys = status["keys_live"]?.integer ?? 0
     let tombstones = status["tombstones"]?.integer ?? 0
-    let hints = status["hints"]?["hints"]?.integer ?? 0
+    let hints = status["hints"]?["count"]?.integer ?? 0
     guard keys == 0, tombstones == 0, hints == 0 else {
       throw Failure(
         "\(name) is not empty (\(plural(keys, "key")), \(plural(tombstones, "tombstone")), \(plural(hints, "hint"))): "
