@@ -42,6 +42,7 @@ enum AdminDocuments {
         "postponed": .optional(status.merge.postponement) { .string($0) },
         "totals": merge(status.merge.totals, merges: status.merge.merges),
       ]),
+      "stores_unvalidated": .count(UInt64(status.storesUnvalidated)),
       "stores": .array(status.stores.map(store)),
     ])
   }
