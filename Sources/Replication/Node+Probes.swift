@@ -111,8 +111,9 @@ extension Node where Disk: ~Copyable {
   }
 
   mutating func noteClock(_ wallMilliseconds: UInt64, of index: Int, at now: Moment) {
-    peers[index].clockReference =
-      Int64(bitPattern: wallMilliseconds) - Int64(now.instant.nanoseconds / 1_000_000)
+    peers[index].clockReference = (
+      Int64(bitPattern: wallMilliseconds) - Int64(now.instant.nanoseconds / 1_000_000), now.instant
+    )
   }
 
   // MARK: - For others
