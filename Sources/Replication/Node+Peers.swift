@@ -116,7 +116,8 @@ extension Node where Disk: ~Copyable {
       peers[index].hello = hello
       noteBoot(hello, of: index, at: now)
       peers.detector.heard(from: index, at: now.instant)
-      noteClock(hello.wallMilliseconds, of: index, at: now)
+      // Better than nothing, until the first answer to a ping.
+      if peers.clockOffset(peers[index], at: now) == nil { noteClock(hello.wallMilliseconds, of: index, at: now) }
       if identity.manifest.cluster == nil, let cluster = hello.cluster { adopt(cluster, at: now) }
       // It has forgotten what it was told.
       if hello.knownBootID != bootID { feeds.sayAgain(to: node) }

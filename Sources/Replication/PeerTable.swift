@@ -38,6 +38,8 @@ struct PeerTable: Sendable {
     var statesAnswered: Instant?
     /// The peer's wall clock minus our monotonic clock, milliseconds, when last told, and when that was.
     var clockReference: (milliseconds: Int64, told: Instant)?
+    /// The ping whose answer is to tell the peer's clock, and when it was sent.
+    var clockProbe: (sequence: UInt64, sent: Instant)?
     /// Writes that the peer was sent and that nobody has heard of yet, and the bytes of their values.
     var awaitedWrites = 0
     var awaitedBytes = 0

@@ -131,7 +131,7 @@ struct IdentityTests {
 
   /// A message of a boot of node 3 that nobody knows: it is asked to greet again, and greets as the boot that it is.
   private func forceGreeting(_ cluster: TestCluster) {
-    let ping = Ping(bootID: 5, sequence: 1, wallMilliseconds: 0, suspects: [])
+    let ping = Ping(bootID: 5, sequence: 1, suspects: [])
     cluster.forge(PeerMessage(time: .zero, body: .ping(ping)), from: NodeID(3), to: NodeID(1))
     cluster.advance(milliseconds: 10)
   }
