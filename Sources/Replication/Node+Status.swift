@@ -30,6 +30,7 @@ extension Node where Disk: ~Copyable {
     return engine.storeIDs.map { id in
       var status = engine.status(id)
       status.mergeNote = engine.mergeNote(id, hour: hour)
+      status.validatedWith = owners(id).filter { $0 != own.id && isFoundWhole(id, by: $0) }
       return status
     }
   }
