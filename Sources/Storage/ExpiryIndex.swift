@@ -34,8 +34,8 @@ struct ExpiryIndex {
     var last: Entry { entries[entries.count - 1] }
   }
 
-  /// Entries of one chunk, 16 KiB: what one change moves at most.
-  static let chunkMax = 512
+  /// Entries of one chunk, 8 KiB: what one change moves at most.
+  static let chunkMax = 256
 
   private var chunks: [Chunk] = []
   private(set) var count = 0

@@ -173,6 +173,21 @@ struct ExpiryTests {
     #expect(cluster.held(3, "a") == nil && cluster.waiting == [0, 0, 0])
   }
 
+  @Test("values that are not in memory become tombstones in batches, not one in a turn")
+  func coldBatches() {
+    let cluster = TestCluster.expiring()
+    for index in 0..<200 { cluster.ask(1, put("k\(index)", "v", .seconds(10), w: .all)) }
+    for id in 1...3 { cluster[id].node?.disk.wouldBlockChance = 1000 }
+    for _ in 0..<3000 where cluster.sum(\.buried) == 0 { cluster.advance(milliseconds: 100, tick: 100) }
+    cluster.advance(milliseconds: 2000, tick: 100)
+    let store = cluster.store(of: "k0")
+    #expect((1...3).allSatisfy { cluster.engine($0)?.expiringCount(store) == 0 } && cluster.sum(\.buried) >= 200)
+    cluster.advance(milliseconds: 30_000, tick: 100)
+    for id in 1...3 { cluster[id].node?.disk.wouldBlockChance = 0 }
+    for index in 0..<200 { #expect(cluster.held(1, "k\(index)") == nil) }
+    #expect(cluster.waiting == [0, 0, 0])
+  }
+
   @Test("a value that one owner has alone, and does not bury because it doubts its clock, keeps an older one down")
   func doubtedOwner() throws {
     let cluster = TestCluster.expiring { $0.antiEntropyMilliseconds = 5000 }
