@@ -50,7 +50,7 @@ extension Node where Disk: ~Copyable {
     case .forwardReply(let reply): receiveForwardReply(reply, from: node, at: now)
     case .list(let list): receiveList(list, from: node)
     case .listReply(let reply): receiveListReply(reply, from: node, at: now)
-    case .compare, .pull: receiveQuestion(body, from: node)
+    case .compare, .pull: receiveQuestion(body, from: node, at: now)
     case .compareReply(let reply): receiveCompareReply(reply, from: node, at: now)
     case .pullReply(let reply): receivePullReply(reply, from: node, at: now)
     }
