@@ -58,7 +58,7 @@ struct BackupStores {
       }
       unseen.remove(partition)
       let found = (store["validated_with"]?.array ?? []).compactMap(\.string)
-      let missing = owners[partition].filter { $0 != name && !without.contains($0) && !found.contains($0) }
+      let missing = owners[partition].filter { $0 != name && !without.contains($0) && !found.contains($0) }.sorted()
       guard unvalidated == nil, !missing.isEmpty else { continue }
       let who = missing.joined(separator: " and ")
       unvalidated = .unvalidated(
