@@ -8,7 +8,7 @@ import Storage
 
 extension PeerMessage {
   /// The version of this encoding; what `Hello` offers and agrees on.
-  package static let wireVersion: UInt16 = 5
+  package static let wireVersion: UInt16 = 6
 
   private enum Tag: UInt8 {
     case hello = 1
