@@ -80,6 +80,13 @@ struct InputBuffer: Sendable {
     return count
   }
 
+  /// Drops the next bytes, of which there are so many at least.
+  mutating func drop(_ count: Int) {
+    position += count
+    scanned = position
+    head = position
+  }
+
   private func firstControl(from start: Int) -> Int { InputBuffer.firstControl(in: bytes, from: start) }
 
   /// Index of the first byte that is a control character, or the end. Eight bytes at a time: the lowest bit set in
