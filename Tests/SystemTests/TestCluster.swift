@@ -72,9 +72,8 @@ final class TestCluster {
   /// The arguments of `cairn node` for a node of this cluster.
   func nodeArguments(_ node: Int) -> [String] {
     [
-      "node", "--name", "n\(node)", "--data", "\(data)/n\(node)", "--http", "127.0.0.1:\(httpPort(node))",
-      "--pb", "127.0.0.1:\(pbPort(node))", "--cluster", "127.0.0.1:\(clusterPort(node))", "--initial-cluster",
-      initialCluster,
+      "node", "--name", "n\(node)", "--data", "\(data)/n\(node)", "--http", "127.0.0.1:\(httpPort(node))", "--cluster",
+      "127.0.0.1:\(clusterPort(node))", "--initial-cluster", initialCluster, "--pb", "127.0.0.1:\(pbPort(node))",
     ]
   }
 
