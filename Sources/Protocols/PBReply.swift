@@ -53,6 +53,11 @@ package struct PBReply: Sendable {
   /// A write, whatever is asked before it.
   package var isPut: Bool { kind == .put }
 
+  /// Bytes of a write that waits for the read before it.
+  package var heldBytes: Int {
+    if case .put(let terms)? = special?.first { terms.conditional?.put.payload.count ?? 0 } else { 0 }
+  }
+
   /// What the node's answer to the read of a conditional write leads to: the write, where its condition is met.
   package mutating func takeWrite(after response: ClientResponse) -> ClientRequest? {
     guard case .put(var terms)? = special?.first, let (put, condition) = terms.conditional,

@@ -65,6 +65,8 @@ final class ClientConnection {
   private(set) var isInputEnded = false
   /// Bytes received and not yet part of a request in progress, as of the last `settle`.
   private(set) var bufferedBytes = 0
+  /// Of a write that waits for the read before it: counted as received, because nothing else counts it.
+  var waitingBytes = 0
   /// When the request that is not complete yet began to come.
   private(set) var requestBegan: Instant?
   /// When bytes last went in or out.
@@ -177,7 +179,7 @@ final class ClientConnection {
   /// Counts what is buffered. - Returns: By how much that has changed.
   func settle(now: Instant) -> Int {
     let before = bufferedBytes
-    bufferedBytes = frames?.bufferedBytes ?? session.bufferedBytes
+    bufferedBytes = (frames?.bufferedBytes ?? session.bufferedBytes) + waitingBytes
     if bufferedBytes > 0 && requestBegan == nil { requestBegan = now }
     return bufferedBytes - before
   }
@@ -238,6 +240,7 @@ final class ClientConnection {
       let request = reply.takeWrite(after: response)
     else { return nil }
     exchanges[place].reply = .binary(reply)
+    waitingBytes = 0
     return request
   }
 
@@ -248,6 +251,7 @@ final class ClientConnection {
       return nil
     }
     let start = exchanges[place].start
+    waitingBytes = 0
     if place == head {
       reply.encode(response, into: &output.bytes)
       retireHead()

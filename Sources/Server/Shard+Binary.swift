@@ -45,6 +45,7 @@ extension Shard {
         if connection.isDone { markDirty(connection) }
         return
       case .request(let request, let reply):
+        connection.waitingBytes = reply.heldBytes
         let operation = reply.isPut ? RequestOperation.put : RequestOperation(request)
         let number = connection.beginExchange(.binary(reply), RequestStart(operation: operation, began: now.instant))
         step(.client(request, session: SessionID(connection: connection.key, number: number)))

@@ -110,6 +110,30 @@ import Testing
     #expect(session.actions().isEmpty && session.bufferedBytes == 8)
   }
 
+  @Test("a long frame leaves no room behind that its connection would keep")
+  func roomGivenBack() {
+    var input = InputBuffer()
+    let bytes = [UInt8](repeating: 1, count: 1 << 20)
+    unsafe bytes.withUnsafeBytes { unsafe input.append($0) }
+    input.drop(1 << 20)
+    #expect(input.bytes.capacity == 0 && input.unparsed == 0 && input.count == 0)
+  }
+
+  @Test("a conditional write is counted until its read has been answered")
+  func heldBytes() {
+    var put = RpbPutReq(bucket: pbBytes("b"), key: pbBytes("k"), content: RpbContent(value: pbBytes("0123456789")))
+    func held(_ action: PBAction) -> Int {
+      guard case .request(_, let reply) = action else { return -1 }
+      return reply.heldBytes
+    }
+    #expect(held(pbAction(.putRequest, put)) == 0)
+    put.ifNoneMatch = true
+    let action = pbAction(.putRequest, put)
+    #expect(held(action) > 10)
+    guard case .request(_, var reply) = action else { return }
+    #expect(reply.takeWrite(after: .notFound(tombstone: nil)) != nil && reply.heldBytes == 0)
+  }
+
   @Test("metadata, links and values have bounds")
   func contentBounds() {
     func error(_ change: (inout RpbContent) -> Void) -> String? {
