@@ -71,7 +71,8 @@ let package = Package(
     tests("CausalityTests", ["Causality", "Primitives"]),
     tests("MessagesTests", ["Causality", "Cluster", "Messages", "Primitives", "Storage"]),
     tests("ProtocolsTests", ["Causality", "Messages", "Primitives", "Protocols"]),
-    tests("ClientTests", ["cairn", "Client", "Platform", "Primitives", "Protocols"]),
+    tests(
+      "ClientTests", ["Causality", "cairn", "Client", "Messages", "Platform", "Primitives", "Protocols", "Storage"]),
     tests("CommandTests", ["Causality", "cairn", "Platform", "Primitives", "Protocols", "Storage"]),
     tests("StructureTests", ["Platform"]),
     tests("SystemTests", ["cairn", "Client", "Platform", "Primitives", "Protocols", "Storage"]),

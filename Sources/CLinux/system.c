@@ -60,11 +60,14 @@ int cairn_epoll_wait(int epoll, struct cairn_ready *ready, int timeout_ms) {
 
 int cairn_eventfd(void) { return answer(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
-int cairn_signalfd_termination(void) {
+int cairn_signalfd_termination(int with_hangup) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  // A blocked signal is never ignored: whoever was told to ignore this one (nohup) goes on doing so.
+  struct sigaction hangup;
+  if (with_hangup && sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) sigaddset(&signals, SIGHUP);
   int failure = pthread_sigmask(SIG_BLOCK, &signals, NULL);
   if (failure) return -failure;
   return answer(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));

@@ -39,8 +39,8 @@ package enum PeerBody: Equatable, Sendable {
 
 /// The first message on every connection, and again whenever its facts change.
 package struct Hello: Equatable, Sendable {
-  package static let versionMin: UInt16 = 5
-  package static let versionMax: UInt16 = 5
+  package static let versionMin: UInt16 = 6
+  package static let versionMax: UInt16 = 6
 
   package var versions: ClosedRange<UInt16> = versionMin...versionMax
   package var node: NodeID

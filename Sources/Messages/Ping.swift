@@ -10,17 +10,13 @@ package struct Ping: Equatable, Sendable {
   package var bootID: UInt64
   /// Counts the sender's pings to this addressee.
   package var sequence: UInt64
-  package var wallMilliseconds: UInt64
   /// Nodes that do not answer the sender, at most `FailureDetector.suspectsToldMax`.
   package var suspects: [NodeID]
   /// Of the sender's file `node`, as it is on disk (rule LINEAGE).
   package var edition: UInt64
-  package init(
-    bootID: UInt64, sequence: UInt64, wallMilliseconds: UInt64, suspects: [NodeID], edition: UInt64 = 0
-  ) {
+  package init(bootID: UInt64, sequence: UInt64, suspects: [NodeID], edition: UInt64 = 0) {
     self.bootID = bootID
     self.sequence = sequence
-    self.wallMilliseconds = wallMilliseconds
     self.suspects = suspects
     self.edition = edition
   }
@@ -32,6 +28,7 @@ package struct PingReply: Equatable, Sendable {
   /// The boot that pinged: an answer to an earlier boot is ignored.
   package var yourBootID: UInt64
   package var sequence: UInt64
+  /// Of the sender. Only of an answer it is known how long it may have been under way.
   package var wallMilliseconds: UInt64
   package init(bootID: UInt64, yourBootID: UInt64, sequence: UInt64, wallMilliseconds: UInt64) {
     self.bootID = bootID
@@ -73,7 +70,6 @@ extension Ping {
   func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(bootID)
     bytes.appendLittleEndian(sequence)
-    bytes.appendLittleEndian(wallMilliseconds)
     bytes.appendLittleEndian(edition)
     let told = suspects.prefix(FailureDetector.suspectsToldMax)
     bytes.append(UInt8(told.count))
@@ -83,13 +79,12 @@ extension Ping {
   init(from reader: inout ByteReader) throws(CodecError) {
     let bootID = try reader.takeUInt64()
     let sequence = try reader.takeUInt64()
-    let wall = try reader.takeWallMilliseconds()
     let edition = try reader.takeEdition()
     let count = Int(try reader.takeByte())
     guard count <= FailureDetector.suspectsToldMax else { throw .malformed("suspects") }
     var suspects: [NodeID] = []
     for _ in 0..<count { suspects.append(NodeID(try reader.takeUInt32())) }
-    self.init(bootID: bootID, sequence: sequence, wallMilliseconds: wall, suspects: suspects, edition: edition)
+    self.init(bootID: bootID, sequence: sequence, suspects: suspects, edition: edition)
   }
 }
 

@@ -30,12 +30,13 @@ package struct ProcessIdentity: Equatable, Sendable {
 }
 
 package enum ProcessSignal: Sendable {
-  case terminate, interrupt, kill, stop, proceed
+  case terminate, interrupt, hangUp, kill, stop, proceed
 
   var number: Int32 {
     switch self {
     case .terminate: SIGTERM
     case .interrupt: SIGINT
+    case .hangUp: SIGHUP
     case .kill: SIGKILL
     case .stop: SIGSTOP
     case .proceed: SIGCONT

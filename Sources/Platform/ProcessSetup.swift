@@ -14,13 +14,26 @@ package func raiseOpenFilesLimit() throws(Errno) -> Int { Int(try callNegated { 
 package struct TerminationSignals: ~Copyable, Sendable {
   package let descriptor: Descriptor
 
-  package init() throws(Errno) { descriptor = Descriptor(owning: try callNegated { cairn_signalfd_termination() }) }
+  /// - Parameter withHangup: SIGHUP too, which a terminal sends when it goes away, for whoever must not leave others behind.
+  package init(withHangup: Bool = false) throws(Errno) {
+    descriptor = Descriptor(owning: try callNegated { cairn_signalfd_termination(withHangup ? 1 : 0) })
+  }
+
+  /// What a shell would say of a process that this signal has ended.
+  package static func exitCode(of name: String) -> Int32 {
+    switch name {
+    case "SIGHUP": 128 + SIGHUP
+    case "SIGINT": 128 + SIGINT
+    default: 128 + SIGTERM
+    }
+  }
 
   /// The name of the next pending signal; nil when there is none.
   package borrowing func next() -> String? {
     switch cairn_signalfd_next(descriptor.rawValue) {
     case SIGTERM: "SIGTERM"
     case SIGINT: "SIGINT"
+    case SIGHUP: "SIGHUP"
     default: nil
     }
   }

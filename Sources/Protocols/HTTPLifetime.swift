@@ -9,7 +9,7 @@ extension Lifetime {
   static let saidTwice = HTTPProblem(
     status: 400, text: "X-Cairn-Expires-In and X-Cairn-Expires-At: say once when the object expires")
 
-  /// What a header says whose name begins with `X-Cairn-Expires-`.
+  /// What a header says whose name begins with `X-Cairn-Expir` or `X-Cairn-TTL`.
   init(_ bytes: [UInt8], _ name: Range<Int>, _ value: Range<Int>) throws(HTTPProblem) {
     if HTTPText.matches(bytes, name, "x-cairn-expires-in") {
       if HTTPText.equals(bytes, value, "never") {

@@ -210,7 +210,7 @@ struct HTTPRequestHead: Sendable {
         addMetadata(name, value, from: start)
       } else if HTTPText.matches(bytes, name, "x-riak-if-not-modified") {
         addCondition(bytes, name, value)
-      } else if HTTPText.hasPrefix(bytes, name, "x-cairn-expires-") {
+      } else if HTTPText.hasPrefix(bytes, name, "x-cairn-expir") || HTTPText.hasPrefix(bytes, name, "x-cairn-ttl") {
         setLifetime(bytes, name, value)
       }
     case UInt8(ascii: "c"):

@@ -24,14 +24,25 @@ extension Node where Disk: ~Copyable {
   static var unitsPerTurn: Int { 512 }
   /// Questions that wait at once; one more is refused as overload.
   package static var questionsMax: Int { 256 }
+  /// How far, in minutes, the minute that a peer names may be ahead of this node's own: good clocks are one apart.
+  static var minutesAheadMax: UInt64 { 3 }
   private static var slotsPerUnit: Int { 256 }
   private static var unitsPerRecord: Int { 2 }
   private static var bytesPerUnit: Int { 4096 }
 
-  mutating func receiveQuestion(_ body: PeerBody, from node: NodeID) {
+  mutating func receiveQuestion(_ body: PeerBody, from node: NodeID, at now: Moment) {
+    let body = believed(body, at: now)
     if exchanges.unitsLeft > 0, exchanges.questions.isEmpty { return answer(body, to: node) }
     guard exchanges.questions.count < Self.questionsMax else { return refuse(body, to: node, .overloaded) }
     exchanges.questions.append((body, node))
+  }
+
+  /// A minute far ahead of this node's own would leave out values that have not expired, and what differs in them would be
+  /// found by nobody: it counts as no later than the last one that is likely.
+  private func believed(_ body: PeerBody, at now: Moment) -> PeerBody {
+    guard case .compare(var compare) = body else { return body }
+    compare.leftBy = min(compare.leftBy, minute(at: now) + Self.minutesAheadMax)
+    return .compare(compare)
   }
 
   /// Answers what earlier turns left. - Returns: Whether there is more.
@@ -142,7 +153,7 @@ extension Node where Disk: ~Copyable {
     let first = storeID(question.from) == store ? leafNumber(of: question.from, bits: bits) : 0
     for leaf in leaves where leaf >= first {
       let slots = engine.slotDigests(
-        of: store, segment: question.segment, leaf: leaf, bits: bits, valuesOnly: valuesOnly, leftBy: leftBy)
+        of: store, segment: question.segment, leaf: leaf, bits: bits, valuesOnly: valuesOnly)
       if !page.append(slots, from: question.from) { break }
     }
     return .slots(page)

@@ -13,8 +13,11 @@ struct BurialTable: Sendable {
   /// A store of which values are to be buried now.
   struct Line: Sendable {
     let store: StoreID
-    var isReading = false
-    var warm: WarmBytes?
+    /// Records that the disk was asked for and has not brought.
+    var reading = 0
+    /// One of them could not be read.
+    var hasFailed = false
+    var warm: [WarmBytes] = []
   }
 
   var lines: [Line] = []
@@ -72,7 +75,7 @@ extension Node where Disk: ~Copyable {
     var left = Self.burialsPerTurn
     for store in burials.lines.map(\.store) {
       guard left > 0 else { return true }
-      guard let index = burials.index(store), !burials.lines[index].isReading else { continue }
+      guard let index = burials.index(store), burials.lines[index].reading == 0 else { continue }
       if !bury(index, engine, &left, at: now) { burials.lines.removeAll { $0.store == store } }
     }
     return left <= 0
@@ -82,19 +85,20 @@ extension Node where Disk: ~Copyable {
   private mutating func bury(_ index: Int, _ engine: Engine, _ left: inout Int, at now: Moment) -> Bool {
     let store = burials.lines[index].store
     let warm = burials.lines[index].warm
-    burials.lines[index].warm = nil
+    burials.lines[index].warm = []
     guard engine.contains(store), engine.role(store) == .active, peers.clockIsTrusted(at: now) else { return false }
     do throws(StorageError) {
       switch try engine.bury(in: store, at: now.wallMilliseconds, max: left, warm: warm, on: &disk) {
       case .buried(let count, let more):
-        left -= count
-        counters.buried += UInt64(count)
-        if count > 0 { feeds.noteChange() }
+        noteBuried(count, &left)
         return more
-      case .cold(let read):
-        let isReading = readCold(read, for: .burial(store))
-        burials.lines[index].isReading = isReading
-        return isReading
+      case .cold(let reads, let count):
+        noteBuried(count, &left)
+        // Those that too many others wait before are asked for again.
+        for read in reads {
+          if readCold(read, for: .burial(store)) { burials.lines[index].reading += 1 }
+        }
+        return burials.lines[index].reading > 0
       case .refused(let disk):
         _ = refusal(disk)
         burials.pausedUntil = now.instant.adding(milliseconds: Self.burialReviewMilliseconds)
@@ -106,11 +110,17 @@ extension Node where Disk: ~Copyable {
     }
   }
 
+  private mutating func noteBuried(_ count: Int, _ left: inout Int) {
+    left -= count
+    counters.buried += UInt64(count)
+    if count > 0 { feeds.noteChange() }
+  }
+
   /// The disk's answer to `PendingRead.burial`; nil when there is none.
   mutating func burialReadFinished(_ store: StoreID, _ warm: WarmBytes?) {
     guard let index = burials.index(store) else { return }
-    burials.lines[index].isReading = false
-    burials.lines[index].warm = warm
-    if warm == nil { burials.lines.remove(at: index) }
+    burials.lines[index].reading -= 1
+    if let warm { burials.lines[index].warm.append(warm) } else { burials.lines[index].hasFailed = true }
+    if burials.lines[index].reading == 0, burials.lines[index].hasFailed { burials.lines.remove(at: index) }
   }
 }

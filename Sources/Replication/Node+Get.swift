@@ -182,13 +182,13 @@ extension Node where Disk: ~Copyable {
 
   /// Forgets a version that nobody tells any more.
   mutating func dropUntold(_ get: GetOperation) {
-    guard let newest = get.newest, !get.seen.contains(where: { $0.stamp == newest.stamp }) else { return }
+    guard let newest = get.newest, !get.seen.contains(where: { $0.rank == newest.rank }) else { return }
     valueBytes -= newest.value.count
     get.newest = nil
   }
 
   private mutating func keepNewest(_ get: GetOperation, _ version: StoredVersion) {
-    guard version.stamp > get.newest?.stamp ?? .zero else { return }
+    guard version.rank > get.newest?.rank ?? Rank(.zero, isTombstone: false) else { return }
     valueBytes += version.value.count - (get.newest?.value.count ?? 0)
     get.newest = version
   }

@@ -50,7 +50,7 @@ extension Node where Disk: ~Copyable {
     case .forwardReply(let reply): receiveForwardReply(reply, from: node, at: now)
     case .list(let list): receiveList(list, from: node)
     case .listReply(let reply): receiveListReply(reply, from: node, at: now)
-    case .compare, .pull: receiveQuestion(body, from: node)
+    case .compare, .pull: receiveQuestion(body, from: node, at: now)
     case .compareReply(let reply): receiveCompareReply(reply, from: node, at: now)
     case .pullReply(let reply): receivePullReply(reply, from: node, at: now)
     }
@@ -116,7 +116,8 @@ extension Node where Disk: ~Copyable {
       peers[index].hello = hello
       noteBoot(hello, of: index, at: now)
       peers.detector.heard(from: index, at: now.instant)
-      noteClock(hello.wallMilliseconds, of: index, at: now)
+      // Better than nothing, until the first answer to a ping.
+      if peers.clockOffset(peers[index], at: now) == nil { noteClock(hello.wallMilliseconds, of: index, at: now) }
       if identity.manifest.cluster == nil, let cluster = hello.cluster { adopt(cluster, at: now) }
       // It has forgotten what it was told.
       if hello.knownBootID != bootID { feeds.sayAgain(to: node) }

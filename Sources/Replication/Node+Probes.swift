@@ -71,10 +71,11 @@ extension Node where Disk: ~Copyable {
 
   mutating func send(_ ping: FailureDetector.Round.Ping, at now: Moment) {
     counters.probes += 1
+    let isOver = peers[ping.peer].clockProbe.map { isLate($0.sent, at: now) } ?? true
+    if isOver { peers[ping.peer].clockProbe = (ping.sequence, now.instant) }
     let suspects = peers.detector.suspects.filter { $0 != ping.peer }.map { peers[$0].member.id }
     let body = Ping(
-      bootID: bootID, sequence: ping.sequence, wallMilliseconds: now.wallMilliseconds, suspects: suspects,
-      edition: identity.told.edition)
+      bootID: bootID, sequence: ping.sequence, suspects: suspects, edition: identity.told.edition)
     send(.ping(body), to: peers[ping.peer].member.id)
   }
 
@@ -92,7 +93,6 @@ extension Node where Disk: ~Copyable {
     send(.pingReply(reply), to: peers[index].member.id)
     guard ping.sequence > peers[index].lastPingSequence else { return }
     peers[index].lastPingSequence = ping.sequence
-    noteClock(ping.wallMilliseconds, of: index, at: now)
     note(edition: ping.edition, of: index, at: now)
     for node in ping.suspects {
       if let suspect = peers.index(node) { peers.detector.heardOfSuspect(suspect, at: now.instant) }
@@ -102,17 +102,26 @@ extension Node where Disk: ~Copyable {
   mutating func receivePingReply(_ reply: PingReply, from index: Int, at now: Moment) {
     if isOfDisplacedBoot(reply, index, at: now) { return }
     guard reply.bootID == peers[index].hello?.bootID, reply.yourBootID == bootID else { return }
-    if peers.detector.acknowledged(reply.sequence, by: index, at: now.instant) {
-      noteClock(reply.wallMilliseconds, of: index, at: now)
+    _ = peers.detector.acknowledged(reply.sequence, by: index, at: now.instant)
+    if let probe = peers[index].clockProbe, probe.sequence == reply.sequence {
+      peers[index].clockProbe = nil
+      if !isLate(probe.sent, at: now) { noteClock(reply.wallMilliseconds, of: index, at: now) }
     }
     settleDoubt(of: index, upTo: reply.sequence)
     answerRelays(of: index, upTo: reply.sequence)
     if !peers[index].wasUp { reviewPeers(at: now) }
   }
 
+  /// What tells a clock must not have been under way for long, by which it would be too old: what waited while this process
+  /// stood still tells of the time before that. Only of an answer to a question it is known.
+  private func isLate(_ sent: Instant, at now: Moment) -> Bool {
+    now.instant.milliseconds(since: sent) >= options.suspectAfterMilliseconds
+  }
+
   mutating func noteClock(_ wallMilliseconds: UInt64, of index: Int, at now: Moment) {
-    peers[index].clockReference =
-      Int64(bitPattern: wallMilliseconds) - Int64(now.instant.nanoseconds / 1_000_000)
+    peers[index].clockReference = (
+      Int64(bitPattern: wallMilliseconds) - Int64(now.instant.nanoseconds / 1_000_000), now.instant
+    )
   }
 
   // MARK: - For others

@@ -18,6 +18,7 @@ extension Node where Disk: ~Copyable {
       actor: identity.manifest.actor, ringEpoch: ring.epoch,
       peers: peers.peers.indices.map { status(of: $0, at: now) },
       stores: engine.map { statuses(of: $0, at: now) } ?? [],
+      storesUnvalidated: feeds.unvalidated.count { engine?.role($0) == .active },
       clockInDoubt: peers.clockIsInDoubt(at: now), operationsInProgress: operationsInProgress, counters: totals,
       recovery: recovery, queues: queues, journal: engine?.journalStatus,
       merge: engine?.mergeStatus ?? MergeStatus(), space: engine?.spaceStatus,
@@ -29,6 +30,7 @@ extension Node where Disk: ~Copyable {
     return engine.storeIDs.map { id in
       var status = engine.status(id)
       status.mergeNote = engine.mergeNote(id, hour: hour)
+      status.validatedWith = owners(id).filter { $0 != own.id && isFoundWhole(id, by: $0) }
       return status
     }
   }

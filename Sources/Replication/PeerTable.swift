@@ -36,8 +36,10 @@ struct PeerTable: Sendable {
     var cloneBootID: UInt64 = 0
     /// When the peer, which still waited, was last told about our stores for asking.
     var statesAnswered: Instant?
-    /// The peer's wall clock minus our monotonic clock, milliseconds, when last told.
-    var clockReference: Int64?
+    /// The peer's wall clock minus our monotonic clock, milliseconds, when last told, and when that was.
+    var clockReference: (milliseconds: Int64, told: Instant)?
+    /// The ping whose answer is to tell the peer's clock, and when it was sent.
+    var clockProbe: (sequence: UInt64, sent: Instant)?
     /// Writes that the peer was sent and that nobody has heard of yet, and the bytes of their values.
     var awaitedWrites = 0
     var awaitedBytes = 0
@@ -217,11 +219,17 @@ struct PeerTable: Sendable {
     return 2 * (agreeing + 1) > peers.count + 1 && !clockIsInDoubt(at: now)
   }
 
-  /// The peer's wall clock minus ours, milliseconds.
+  /// What a peer told of its clock is forgotten after so long: our monotonic clock, which it is kept against, runs up to
+  /// 500 parts per million fast or slow, two seconds in an hour, and says nothing after a month of silence.
+  static let clockReferenceMillisecondsMax: UInt64 = 3_600_000
+
+  /// The peer's wall clock minus ours, milliseconds; nil when it has not told it for too long.
   func clockOffset(_ peer: Peer, at now: Moment) -> Int64? {
-    peer.clockReference.map {
-      $0 + Int64(now.instant.nanoseconds / 1_000_000) - Int64(bitPattern: now.wallMilliseconds)
-    }
+    guard let reference = peer.clockReference,
+      now.instant.milliseconds(since: reference.told) <= PeerTable.clockReferenceMillisecondsMax
+    else { return nil }
+    return reference.milliseconds + Int64(now.instant.nanoseconds / 1_000_000)
+      - Int64(bitPattern: now.wallMilliseconds)
   }
 }
 

@@ -46,6 +46,8 @@ package struct NodeStatus: Sendable {
   package let ringEpoch: UInt64
   package let peers: [Peer]
   package let stores: [StoreStatus]
+  /// Those that would serve but do not count yet: an owner that is up has not found them whole.
+  package let storesUnvalidated: Int
   /// This node does not coordinate writes: its wall clock disagrees with the median of its peers'.
   package let clockInDoubt: Bool
   package let operationsInProgress: Int
@@ -63,10 +65,11 @@ package struct NodeStatus: Sendable {
 
   package init(
     member: Member, state: State, clusterID: Identity128?, bootID: UInt64, actor: ActorID, ringEpoch: UInt64,
-    peers: [Peer], stores: [StoreStatus], clockInDoubt: Bool, operationsInProgress: Int, counters: NodeCounters,
-    recovery: RecoveryReport, queues: NodeQueues = NodeQueues(), journal: JournalStatus? = nil,
-    merge: MergeStatus = MergeStatus(), space: SpaceStatus? = nil, hints: [HintQueueStatus] = [],
-    antiEntropy: AntiEntropyStatus = AntiEntropyStatus(), quarantine: QuarantineStatus = QuarantineStatus()
+    peers: [Peer], stores: [StoreStatus], storesUnvalidated: Int = 0, clockInDoubt: Bool, operationsInProgress: Int,
+    counters: NodeCounters, recovery: RecoveryReport, queues: NodeQueues = NodeQueues(),
+    journal: JournalStatus? = nil, merge: MergeStatus = MergeStatus(), space: SpaceStatus? = nil,
+    hints: [HintQueueStatus] = [], antiEntropy: AntiEntropyStatus = AntiEntropyStatus(),
+    quarantine: QuarantineStatus = QuarantineStatus()
   ) {
     self.member = member
     self.state = state
@@ -76,6 +79,7 @@ package struct NodeStatus: Sendable {
     self.ringEpoch = ringEpoch
     self.peers = peers
     self.stores = stores
+    self.storesUnvalidated = storesUnvalidated
     self.clockInDoubt = clockInDoubt
     self.operationsInProgress = operationsInProgress
     self.counters = counters

@@ -43,7 +43,8 @@ enum AdminDocuments {
         "postponed": .optional(status.merge.postponement) { .string($0) },
         "totals": merge(status.merge.totals, merges: status.merge.merges),
       ]),
-      "stores": .array(status.stores.map(store)),
+      "stores_unvalidated": .count(UInt64(status.storesUnvalidated)),
+      "stores": .array(stores(of: status)),
     ])
   }
 
@@ -145,12 +146,18 @@ enum AdminDocuments {
     ])
   }
 
-  private static func store(_ store: StoreStatus) -> JSON {
+  private static func stores(of status: NodeStatus) -> [JSON] {
+    let names = Dictionary(uniqueKeysWithValues: status.peers.map { ($0.member.id, $0.member.name) })
+    return status.stores.map { store($0, validatedWith: $0.validatedWith.map { names[$0] ?? $0.description }) }
+  }
+
+  private static func store(_ store: StoreStatus, validatedWith: [String]) -> JSON {
     .object([
       "store": .string(store.id.description),
       "partition": .count(Int(store.id.partition)),
       "role": .string("\(store.role)"),
       "incarnation": .string(store.incarnation.description),
+      "validated_with": .array(validatedWith.map { .string($0) }),
       "keys_live": .count(store.keysLive),
       "tombstones": .count(store.tombstones),
       "floor": .string(store.floor.description),

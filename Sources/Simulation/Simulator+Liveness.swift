@@ -126,10 +126,7 @@ extension Simulator {
     let arrivals = overdue
     overdue = []
     guard let first = arrivals.map(\.arrival).min() else { return }
-    if first > now {
-      queue.postpone(byNanoseconds: first.nanoseconds - now.nanoseconds)
-      now = first
-    }
+    if first > now { standStill(nanoseconds: first.nanoseconds - now.nanoseconds) }
     note(.phase, nil, 7, "=== the world stood still; \(arrivals.count) messages arrive that were long under way")
     for message in arrivals {
       let delay = generator.duration(milliseconds: Simulator.overdueSpreadMilliseconds)
@@ -138,5 +135,16 @@ extension Simulator {
         after: delay)
     }
     beginSettling()
+  }
+
+  /// Everything that is still to happen happens so much later. Wall clocks are kept right meanwhile: by drift alone good
+  /// ones would be farther apart than is said of them (`SimulationOptions.clockErrorMilliseconds`).
+  func standStill(nanoseconds: UInt64) {
+    queue.postpone(byNanoseconds: nanoseconds)
+    now = now.adding(nanoseconds: nanoseconds)
+    for machine in machines {
+      machine.clock.pass(nanoseconds: nanoseconds)
+      machine.syncFailed = machine.syncFailed.map { ($0.at.adding(nanoseconds: nanoseconds), $0.pauses) }
+    }
   }
 }

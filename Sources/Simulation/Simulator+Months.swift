@@ -20,18 +20,13 @@ extension Simulator {
     return "n\(one + 1) is cut off, for a month"
   }
 
-  /// Everything that is still to happen happens a month later. Wall clocks are kept right meanwhile.
+  /// Everything that is still to happen happens a month later.
   func passMonth() {
     guard case .faults(let end) = phase else { return }
     let month = Simulator.monthNanoseconds
-    queue.postpone(byNanoseconds: month)
-    now = now.adding(nanoseconds: month)
+    standStill(nanoseconds: month)
     phase = .faults(until: end.adding(nanoseconds: month))
     lastLateArrival = lastLateArrival.adding(nanoseconds: month)
-    for machine in machines {
-      machine.clock.pass(nanoseconds: month)
-      machine.syncFailed = machine.syncFailed.map { ($0.at.adding(nanoseconds: month), $0.pauses) }
-    }
     note(.phase, nil, 8, "=== a month has passed")
   }
 }

@@ -162,7 +162,10 @@ extension Simulator {
 
   /// A store that the other owners have not found whole yet: it takes part in no round.
   private func unvalidated(_ machine: Machine, _ status: NodeStatus) -> String? {
-    guard core.count == machines.count else { return nil }
+    guard core.count == machines.count else {
+      let count = status.storesUnvalidated
+      return count == 0 ? nil : "\(count) stores are not validated by those that are up"
+    }
     let store = status.stores.first { store in
       (machine.node?.validatedWith(store.id).nonzeroBitCount ?? 0) < options.replicas
     }

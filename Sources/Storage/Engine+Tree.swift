@@ -1,8 +1,9 @@
 import Primitives
 
 // The hash trees of the stores, for those who compare them with other owners'. None of this reads a file. Meant for
-// stores of partitions. Values that expire are left out from a minute on that both sides name (`Expiry.leaves`); by
-// minute 0 none is.
+// stores of partitions. Values that expire are left out of the hashes from a minute on that both sides name
+// (`Expiry.leaves`); by minute 0 none is. Slots are told whatever the minute: where hashes differ, an expired value may be
+// all that keeps an older one down.
 
 extension Engine {
   package func treeRoot(_ id: StoreID, leftBy minute: UInt64 = 0) -> TreeHash {
@@ -16,8 +17,8 @@ extension Engine {
     let store = store(id)
     var segments = store.tree.segments
     guard store.expiries.hasLeft(by: minute) else { return segments }
-    let left = store.left(by: minute)
-    for segment in segments.indices { segments[segment].values ^= left.words[segment] }
+    let words = store.expiries.words(leftBy: minute)
+    for segment in segments.indices { segments[segment].values ^= words[segment] }
     return segments
   }
 
@@ -34,9 +35,9 @@ extension Engine {
 
   /// The slots of one leaf, ascending by hash; keys with one hash have one each.
   package func slotDigests(
-    of id: StoreID, segment: Int, leaf: Int, bits: Int, valuesOnly: Bool = false, leftBy minute: UInt64 = 0
+    of id: StoreID, segment: Int, leaf: Int, bits: Int, valuesOnly: Bool = false
   ) -> [SlotDigest] {
-    store(id).slotDigests(segment: segment, leaf: leaf, bits: bits, valuesOnly: valuesOnly, leftBy: minute)
+    store(id).slotDigests(segment: segment, leaf: leaf, bits: bits, valuesOnly: valuesOnly)
   }
 
   /// Looks at every slot of the segment.

@@ -210,6 +210,8 @@ package struct StoreStatus: Equatable, Sendable {
   package var files: Int
   /// Why dead bytes stay, or what is done about them; empty when nothing is worth a word.
   package var mergeNote = ""
+  /// The other owners that have found it whole in this boot of its node, as the node fills in.
+  package var validatedWith: [NodeID] = []
   package init(
     id: StoreID, role: StoreRole, incarnation: Identity128, keysLive: Int, tombstones: Int, floor: Stamp,
     tsnHead: UInt64, deadBytes: UInt64, liveBytes: UInt64, totalBytes: UInt64, deadRecords: Int,

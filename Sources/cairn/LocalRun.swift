@@ -5,7 +5,7 @@ import Protocols
 import Server
 
 // `cairn local up` and `start`: check what can be checked before anything is started, start processes, wait until
-// they serve, and say what to type next.
+// they serve and hear each other, and say what to type next.
 
 enum LocalRun {
   /// How long a node may take from its start to serving.
@@ -17,6 +17,7 @@ enum LocalRun {
   static func launch(_ indices: [Int], of cluster: inout LocalCluster) throws {
     try start(indices, of: &cluster)
     try waitUntilReady(indices, of: cluster)
+    LocalMeeting.wait(cluster)
   }
 }
 
@@ -39,6 +40,7 @@ enum LocalRun {
     let starting = cluster.nodes.indices.filter { cluster.running(cluster.nodes[$0]) == nil }
     try start(starting, of: &cluster)
     try waitUntilReady(Array(cluster.nodes.indices), of: cluster)
+    LocalMeeting.wait(cluster)
     try printOut(whatNext(cluster, arguments, isNew: isNew))
     return 0
   }

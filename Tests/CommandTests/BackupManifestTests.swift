@@ -41,6 +41,47 @@ enum FileBytes {
     }
   }
 
+  @Test("what no backup says is refused: nothing traps, and nothing leads out of its directory")
+  func hostile() throws {
+    func file(_ path: String, _ bytes: UInt64 = 1) -> BackupManifest.File {
+      BackupManifest.File(path: path, bytes: bytes, digest: 0)
+    }
+    func node(_ id: Int, _ name: String) -> BackupManifest.Node { BackupManifest.Node(name: name, id: id) }
+    let most = UInt64(Int.max)
+    let changes: [(String, (inout BackupManifest) -> Void)] = [
+      ("0 partitions", { $0.partitions = 0 }), ("-8 partitions", { $0.partitions = -8 }),
+      ("6 partitions", { $0.partitions = 6 }), ("65536 partitions", { $0.partitions = 65_536 }),
+      ("\(Int.min) partitions", { $0.partitions = .min }), ("0 copies", { $0.replicas = 0 }),
+      ("\(Int.max) copies", { $0.replicas = .max }), ("0 nodes", { $0.nodes = [] }),
+      ("1001 nodes", { $0.nodes = (0...1000).map { node($0, "\($0)") } }),
+      ("the id -1", { $0.nodes[0] = node(-1, "n1") }), ("the id \(Int.max)", { $0.nodes[1] = node(.max, "n2") }),
+      ("the same node twice", { $0.nodes[1] = node(1, "n2") }),
+      ("the same node twice", { $0.nodes[1] = node(2, "n1") }),
+      ("a text of 5 bytes", { $0.began = "\u{1B}[31m" }),
+      ("a text of 513 bytes", { $0.release = String(repeating: "x", count: 513) }),
+      ("the file node-1/node twice", { $0.files.append(file("node-1/node")) }),
+      (
+        "more than \(BackupManifest.filesBytesMax) bytes",
+        { $0.files = [file("node-1/a", most), file("node-1/b", most)] }
+      ),
+      ("an unprintable name", { $0.files.append(file("node-1/\u{7F}")) }),
+    ]
+    let paths = [
+      "/etc/passwd", "../x", "node-1/../../x", "node-1/..", "node-1/.", "node-1", "node-1/", "", "node-3/node",
+      "x/node",
+      "node-1/stores/p000-n3", "node-1/stores/../x", "node-1/stores/p000-n3/../x", "node-1/other/p000-n3/x",
+      "node-1//node", "node-1/stores/p000-n3/a/b", "node-1/-x", "node-1/" + String(repeating: "x", count: 65),
+    ]
+    for (problem, change) in changes + paths.map({ path in ("'\(path)'", { $0.files.append(file(path)) }) }) {
+      var other = manifest
+      change(&other)
+      #expect("\(problem)") { try BackupManifest(decoding: other.encoded(), path: "the/place") } throws: {
+        let message = ($0 as? Failure)?.message ?? ""
+        return message.hasPrefix("the/place is no manifest that cairn backup writes: ") && message.contains(problem)
+      }
+    }
+  }
+
   @Test(
     "so many nodes may be left out that a quorum of every write is not", arguments: [(1, 0), (2, 1), (3, 1), (5, 2)])
   func missing(replicas: Int, most: Int) { #expect(BackupManifest.missingMax(replicas: replicas) == most) }

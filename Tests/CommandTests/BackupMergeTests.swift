@@ -59,11 +59,15 @@ import Testing
     try rig.add(2, [BackupRig.Store(id: BackupRig.partition("l"), records: [Copy(key: "l", time: 5, value: "v")])])
     _ = try rig.merged()
     #expect(rig.expiries == ["k": until, "l": .never])
-    func line(_ expiry: Expiry) -> String { String(decoding: RestoreWriter.lifetime(expiry), as: UTF8.self) }
+    func line(_ expiry: Expiry, hasDefault: Bool = true) -> String {
+      String(decoding: RestoreWriter.lifetime(expiry, hasDefault: hasDefault), as: UTF8.self)
+    }
     #expect(line(until) == "X-Cairn-Expires-At: Sun, 06 Nov 1994 08:49:38 GMT\r\n")
     #expect(line(Expiry(milliseconds: 784_111_777_000)) == "X-Cairn-Expires-At: Sun, 06 Nov 1994 08:49:37 GMT\r\n")
     #expect(line(.last) == "X-Cairn-Expires-At: Fri, 31 Dec 9999 23:59:59 GMT\r\n")
+    #expect(line(until, hasDefault: false) == line(until))
     #expect(line(.never) == "X-Cairn-Expires-In: never\r\n")
+    #expect(line(.never, hasDefault: false) == "", "a header that says nothing may be one too many")
   }
 
   @Test("a value that only a hint has is restored above the floors, and left out and counted at or below one")
@@ -124,11 +128,72 @@ import Testing
       try rig.add(id, stores + [BackupRig.Store(id: .hints(for: NodeID(UInt32(id % 3 + 1))), records: hints)])
     }
     let expected = newest.compactMapValues(\.value)
-    for keysMax in [1, 7, 1000] {
+    for keysMax in [1, 7, 20, 1000] {
       let (values, totals) = try rig.merged(keysMax: keysMax)
       #expect(values == expected)
       #expect(totals == BackupMerge.Totals(values: expected.count, deleted: newest.count - expected.count))
     }
+  }
+
+  /// A backup of three nodes with so many keys, each on all of them and as many in hints.
+  private func wide(_ keys: Int) throws -> BackupRig {
+    let rig = try BackupRig()
+    for id in 1...3 {
+      var stores = (0..<4).map { BackupRig.Store(id: StoreID(partition: UInt16($0), replicas: 3)) }
+      var hints: [Copy] = []
+      for key in 0..<keys {
+        let copy = Copy(key: "key \(key)", time: UInt64(key + 1), value: "v\(key)")
+        stores[Int(BackupRig.partition(copy.key).partition)].records.append(copy)
+        if id == key % 3 + 1 { hints.append(Copy(key: copy.key, time: UInt64(keys + key + 1), value: "h\(key)")) }
+      }
+      try rig.add(id, stores + [BackupRig.Store(id: .hints(for: NodeID(UInt32(id % 3 + 1))), records: hints)])
+    }
+    return rig
+  }
+
+  @Test("every file is read twice as long as a partition's keys fit in memory, and as often as it must be where not")
+  func passes() throws {
+    let keys = 1000
+    let rig = try wide(keys)
+    for keysMax in [1000, 250, 100] {
+      var merge = try BackupMerge(rig.directory, nodes: rig.nodes, keysMax: keysMax)
+      var values = 0
+      try merge.run(take: { _ in values += 1 })
+      #expect(values == keys && merge.totals == BackupMerge.Totals(values: keys))
+      // A range has a quarter of what may be in memory, or more.
+      let most = keysMax == keys ? 2 : 2 * (4 * keys / keysMax + 4)
+      #expect(
+        merge.bytesScanned <= UInt64(most) * merge.bytes, "\(keysMax): \(merge.bytesScanned / merge.bytes) times")
+    }
+  }
+
+  @Test("keys of values that are left out are named, up to a bound, and all of them counted")
+  func doubtfulKeys() throws {
+    let rig = try BackupRig()
+    let hints = (1...30).map { Copy(key: "key \($0)", time: UInt64($0), value: "v") }
+    try rig.add(1, (0..<4).map { BackupRig.Store(id: StoreID(partition: UInt16($0), replicas: 3), floor: 99) })
+    try rig.add(2, [BackupRig.Store(id: Self.hints, records: hints)])
+    var merge = try BackupMerge(rig.directory, nodes: rig.nodes)
+    try merge.run(take: { _ in })
+    #expect(merge.totals == BackupMerge.Totals(doubtful: 30))
+    #expect(merge.doubtful.count == BackupMerge.doubtfulNamesMax && merge.doubtful.first == Array("key 1".utf8))
+  }
+
+  @Test("of a store that is left out nothing counts: what is damaged in it may be the tombstone of what is not")
+  func leftOut() throws {
+    let rig = try BackupRig()
+    let store = BackupRig.partition("k")
+    try rig.add(1, [BackupRig.Store(id: store, floor: 9, records: [value(5), tombstone(6)])])
+    try rig.add(2, [BackupRig.Store(id: store, floor: 9, records: [])])
+    let path = "\(rig.directory)/node-1/stores/\(store)/000002.data"
+    var bytes = try FileBytes.read(path)
+    bytes[bytes.count - 9] ^= 1
+    try FileBytes.write(bytes, path)
+    #expect { try rig.merged() } throws: { "\($0)".contains("000002.data is damaged at byte 64") }
+    var merge = try BackupMerge(
+      rig.directory, nodes: rig.nodes, leftOut: [BackupStore(node: "n1", store: store)])
+    try merge.run(take: { _ in })
+    #expect(merge.totals == BackupMerge.Totals())
   }
 
   @Test("damage in a store is an error that names the file")

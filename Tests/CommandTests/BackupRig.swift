@@ -73,6 +73,8 @@ final class BackupRig {
       let header = FileHeader(
         kind: .data, cluster: Self.cluster.id, node: node, store: seed.id, file: file, identity: seed.incarnation)
       var bytes = header.encoded()
+      let times = records.map(\.time)
+      let stamps = times.min().flatMap { low in times.max().map { Self.stamp(low)...Self.stamp($0) } }
       for record in records {
         let version = StoredVersion(
           stamp: Self.stamp(record.time), isTombstone: record.value == nil, value: Array((record.value ?? "").utf8),
@@ -81,9 +83,10 @@ final class BackupRig {
       }
       try FileTree.write(bytes, to: "\(place)/00000\(file).data")
       manifest.files.append(
-        ManifestFile(id: file, isSealed: true, syncedLength: UInt64(bytes.count), recordStamps: nil))
+        ManifestFile(id: file, isSealed: true, syncedLength: UInt64(bytes.count), recordStamps: stamps))
     }
     manifest.nextFileID = 3
+    manifest.tsnHead = 1
     try FileTree.write(manifest.encoded(), to: "\(place)/manifest")
   }
 

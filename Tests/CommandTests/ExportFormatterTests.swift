@@ -15,6 +15,7 @@ import Testing
     if generator.chance(1, in: 2) {
       facts.metadata = [(Array("X-Riak-Meta-A".utf8), [0xFF, 0x41]), (Array("x-riak-meta-b".utf8), Array("é\"".utf8))]
     }
+    if generator.chance(1, in: 2) { facts.expiresAt = Array("Sun, 06 Nov 1994 08:49:37 GMT".utf8) }
     for format in [BulkFormat.jsonl, .csv] {
       var record: [UInt8] = []
       try ExportFormatter(format: format).append(key: key, facts, value: value[...], to: &record)
@@ -33,6 +34,9 @@ import Testing
       if format == .jsonl {
         // Those that are text come first.
         for entry in facts.metadata.reversed() { headers += entry.name + [0x3A, 0x20] + entry.value + [0x0D, 0x0A] }
+        if !facts.expiresAt.isEmpty {
+          headers += Array("X-Cairn-Expires-At: Sun, 06 Nov 1994 08:49:37 GMT\r\n".utf8)
+        }
       }
       #expect(object.headers == headers)
     }

@@ -31,6 +31,15 @@ import Testing
     #expect(seen(try read(#"{"key":"k","value":""}"#)) == ["k", "Content-Type: text/plain; charset=utf-8\r\n", ""])
   }
 
+  @Test("when an object expires is kept of what an export wrote, and of nothing else")
+  func expiry() throws {
+    let line = #"{"key":"k","value":"v","content_type":"a/b","expires_at":"Sun, 06 Nov 1994 08:49:37 GMT"}"#
+    let header = "X-Cairn-Expires-At: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+    #expect(seen(try read(line)) == ["k", "Content-Type: a/b\r\n" + header, "v"])
+    #expect(seen(try read(line) { $0.value = .whole })[1] == "Content-Type: application/json\r\n")
+    #expect(seen(try read(line) { $0.value = .field("value") })[1] == "Content-Type: text/plain; charset=utf-8\r\n")
+  }
+
   @Test("a value that is no string is kept as it is written")
   func otherValues() throws {
     #expect(
@@ -80,6 +89,8 @@ import Testing
       (#"{"key":"a","value":"b","metadata":{"a b":"c"}}"#, "cannot be the name"),
       (#"{"key":"a","value":"b","metadata":{"a":"\n"}}"#, "control character"),
       (#"{"key":"a","value":"b","metadata_base64":{"a":"?"}}"#, "no base64"),
+      (#"{"key":"a","value":"b","expires_at":784111777}"#, "'expires_at' is no string"),
+      (#"{"key":"a","value":"b","expires_at":"\n"}"#, "control character"),
     ])
   func problems(line: String, reason: String) {
     let problem = #expect(throws: RecordProblem.self) { try read(line) }

@@ -146,15 +146,18 @@ struct Rig {
 
   /// Buries what may be at this time. - Returns: How many.
   mutating func bury(_ id: StoreID, at wall: UInt64, max countMax: Int = 1000) throws(StorageError) -> Int {
-    var warm: WarmBytes?
+    var warm: [WarmBytes] = []
     var count = 0
     while true {
       switch try engine.bury(in: id, at: wall, max: countMax, warm: warm, on: &disk) {
       case .buried(let buried, let more):
         count += buried
         if !more || count >= countMax { return count }
-        warm = nil
-      case .cold(let read): warm = try perform(read)
+        warm = []
+      case .cold(let reads, let buried):
+        count += buried
+        warm = []
+        for read in reads { if let bytes = try perform(read) { warm.append(bytes) } }
       case .refused: return count
       }
     }

@@ -43,7 +43,7 @@ import Testing
 
   @Test func unknownTagsAndValuesAreNamed() {
     let ping = PeerMessage(
-      time: .zero, body: .ping(Ping(bootID: 1, sequence: 2, wallMilliseconds: 3, suspects: [])))
+      time: .zero, body: .ping(Ping(bootID: 1, sequence: 2, suspects: [])))
     var bytes = ping.encoded
     bytes[0] = 200
     #expect(throws: CodecError.unknown("message", 200)) { try PeerMessage(decoding: bytes) }
@@ -66,7 +66,7 @@ import Testing
 
   @Test func aPingNamesSoManySuspectsAndNoMore() throws {
     let nodes = (1...20).map { NodeID($0) }
-    let most = Ping(bootID: 1, sequence: 2, wallMilliseconds: 3, suspects: Array(nodes.prefix(8)))
+    let most = Ping(bootID: 1, sequence: 2, suspects: Array(nodes.prefix(8)))
     let message = PeerMessage(time: .zero, body: .ping(most))
     var more = most
     more.suspects = nodes
@@ -153,7 +153,8 @@ import Testing
       return (try? PeerMessage(decoding: &reader)) != nil
     }
     func beat(_ time: HybridTime, wall: UInt64) -> PeerMessage {
-      PeerMessage(time: time, body: .ping(Ping(bootID: 1, sequence: 1, wallMilliseconds: wall, suspects: [])))
+      PeerMessage(
+        time: time, body: .pingReply(PingReply(bootID: 1, yourBootID: 1, sequence: 1, wallMilliseconds: wall)))
     }
     #expect(decodes(beat(HybridTime(HybridTime.ceiling.rawValue - 1), wall: 1)))
     #expect(!decodes(beat(.ceiling, wall: 1)))

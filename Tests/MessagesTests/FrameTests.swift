@@ -171,7 +171,7 @@ import Testing
   // MARK: -
 
   private func ping(_ sequence: UInt64) -> PeerMessage {
-    PeerMessage(time: .zero, body: .ping(Ping(bootID: 1, sequence: sequence, wallMilliseconds: 0, suspects: [])))
+    PeerMessage(time: .zero, body: .ping(Ping(bootID: 1, sequence: sequence, suspects: [])))
   }
 
   private func value(bytes: Int) -> PeerMessage {

@@ -186,7 +186,7 @@ struct RandomMessages {
 
   private mutating func ping() -> Ping {
     Ping(
-      bootID: random.next(), sequence: random.next(), wallMilliseconds: time().milliseconds,
+      bootID: random.next(), sequence: random.next(),
       suspects: (0..<random.below(9)).map { _ in NodeID(u32()) }, edition: random.next() >> 1)
   }
 

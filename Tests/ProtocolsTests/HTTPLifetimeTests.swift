@@ -44,6 +44,19 @@ struct HTTPLifetimeTests {
     #expect(answers.count == 1 && answers.first?.status == "HTTP/1.1 400 Bad Request", "\(answers)")
   }
 
+  @Test(
+    "a header that nearly says it is refused with the names of those that do",
+    arguments: [
+      "X-Cairn-TTL", "x-cairn-ttl", "X-Cairn-TTL-Seconds", "X-Cairn-Expire", "X-Cairn-Expires", "X-CAIRN-EXPIRE-IN",
+      "X-Cairn-Expiry", "X-Cairn-Expiration", "X-Cairn-Expiresin",
+    ])
+  func near(name: String) throws {
+    let answers = seen(put("\(name): 60\r\n"))
+    let answer = try #require(answers.first)
+    #expect(answers.count == 1 && answer.status == "HTTP/1.1 400 Bad Request", "\(answers)")
+    #expect("\(answer)".contains("\(name) is unknown: X-Cairn-Expires-In or X-Cairn-Expires-At"), "\(answer)")
+  }
+
   @Test("a read has no use for them")
   func reads() {
     let text = "GET /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\nX-Cairn-Expires-In: nonsense\r\n\r\n"

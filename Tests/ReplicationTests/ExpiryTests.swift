@@ -159,9 +159,11 @@ struct ExpiryTests {
     for index in 0..<40 { #expect(cluster.held(1, "k\(index)") == nil) }
   }
 
-  @Test("a node whose clock is wrong buries nothing, and judges what it is asked for by the clocks of the others")
-  func wrongClock() {
-    let cluster = TestCluster.expiring(offsets: [0, 0, 3_600_000])
+  @Test(
+    "a node whose clock is wrong buries nothing, and judges what it is asked for by the clocks of the others",
+    arguments: [3_600_000, -3_600_000] as [Int64])
+  func wrongClock(offset: Int64) {
+    let cluster = TestCluster.expiring(offsets: [0, 0, offset])
     cluster.ask(1, put("a", "short", .seconds(600)))
     cluster.advance(milliseconds: 60_000, tick: 100)
     #expect(cluster.readable("a", through: [1, 2, 3]) == Array(repeating: "short", count: 9))

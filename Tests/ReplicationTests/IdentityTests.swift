@@ -70,6 +70,27 @@ struct IdentityTests {
     #expect(cluster.held(3, "a") != nil && cluster.held(1, "a") != nil)
   }
 
+  @Test("a store says by which other owners it was found whole, in this boot")
+  func validatedWith() {
+    let cluster = TestCluster.feeding()
+    /// One answer, as all stores have the same owners.
+    func found(_ id: Int) -> [[NodeID]] {
+      Set(cluster.status(id)?.stores.map { $0.validatedWith.sorted() } ?? []).sorted { $0.count < $1.count }
+    }
+    cluster.advance(milliseconds: 1000)
+    #expect(found(3) == [[NodeID(1), NodeID(2)]])
+    for id in 1...3 { cluster.kill(id) }
+    cluster.start(3, life: 1)
+    cluster.advance(milliseconds: 5000)
+    #expect(cluster.roles(3) == [.active] && found(3) == [[]], "nobody has seen it yet")
+    cluster.start(2, life: 1)
+    cluster.advance(milliseconds: 5000)
+    #expect(found(3) == [[NodeID(2)]] && found(2) == [[NodeID(3)]])
+    cluster.start(1, life: 1)
+    cluster.advance(milliseconds: 5000)
+    #expect(found(3) == [[NodeID(1), NodeID(2)]])
+  }
+
   @Test("each thing that may go backwards is seen", arguments: StoreVerdict.Judgement.allRegressed)
   func judged(judgement: StoreVerdict.Judgement) throws {
     let cluster = TestCluster.feeding()
@@ -131,7 +152,7 @@ struct IdentityTests {
 
   /// A message of a boot of node 3 that nobody knows: it is asked to greet again, and greets as the boot that it is.
   private func forceGreeting(_ cluster: TestCluster) {
-    let ping = Ping(bootID: 5, sequence: 1, wallMilliseconds: 0, suspects: [])
+    let ping = Ping(bootID: 5, sequence: 1, suspects: [])
     cluster.forge(PeerMessage(time: .zero, body: .ping(ping)), from: NodeID(3), to: NodeID(1))
     cluster.advance(milliseconds: 10)
   }

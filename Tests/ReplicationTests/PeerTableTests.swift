@@ -18,7 +18,7 @@ struct PeerClockTests {
       members: members, self: NodeID(1), suspectAfterMilliseconds: 1000, generator: &generator)
     let now = Moment(instant: Instant(nanoseconds: 5_000_000_000), wallMilliseconds: 1_700_000_000_000)
     for (index, offset) in offsets.enumerated() {
-      table[index].clockReference = offset.map { 1_700_000_000_000 + $0 - 5000 }
+      table[index].clockReference = offset.map { (1_700_000_000_000 + $0 - 5000, now.instant) }
     }
     return (table, now)
   }
@@ -45,6 +45,18 @@ struct PeerClockTests {
     // When the monotonic clock went along, time has simply passed.
     later.instant = now.instant.adding(milliseconds: 31_000)
     #expect(!table.clockIsInDoubt(at: later))
+  }
+
+  @Test("what was told of a clock more than an hour ago says nothing: our own clocks drift apart meanwhile")
+  func forgotten() {
+    let (table, now) = table([0, 0])
+    var later = now
+    later.instant = now.instant.adding(milliseconds: PeerTable.clockReferenceMillisecondsMax)
+    later.wallMilliseconds += PeerTable.clockReferenceMillisecondsMax + 31_000
+    #expect(table.clockIsInDoubt(at: later))
+    later.instant = later.instant.adding(milliseconds: 1)
+    #expect(!table.clockIsInDoubt(at: later))
+    #expect(table.judgingMilliseconds(at: later) == later.wallMilliseconds)
   }
 }
 

@@ -193,6 +193,18 @@ struct ThreeNodeTests {
     #expect(!cluster[1].log.contains { $0.contains("clock") })
   }
 
+  @Test("what others said of their clocks before this process stood still counts for nothing after it (rule CLOCKS)")
+  func clocksOfBefore() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster.advance(milliseconds: 500)
+    cluster.pause(2)
+    cluster.advance(milliseconds: 90_000)
+    cluster.resume(2)
+    cluster.advance(milliseconds: 500)
+    #expect(cluster[2].log.filter { $0.contains("clock") } == [])
+    #expect(try #require(cluster.status(2)).peers.compactMap(\.clockOffsetMilliseconds) == [0, 0])
+  }
+
   @Test("a wiped node never says absent: its stores are loading until they are filled (rule GENESIS)")
   func wipedNode() throws {
     let cluster = TestCluster(nodes: 3)

@@ -217,7 +217,7 @@ final class StandInNode: DrivenNode {
   }
 
   static func ping(_ sequence: UInt64) -> PeerMessage {
-    PeerMessage(time: .zero, body: .ping(Ping(bootID: 1, sequence: sequence, wallMilliseconds: 0, suspects: [])))
+    PeerMessage(time: .zero, body: .ping(Ping(bootID: 1, sequence: sequence, suspects: [])))
   }
 
   private static func object(_ value: [UInt8], _ session: SessionID) -> Effect {

@@ -35,12 +35,64 @@ struct ExpiryIndexTests {
       let minute = 9 + UInt64(generator.below(24))
       let gone = model.filter { $0.expiry.leaves <= minute }
       #expect(index.hasLeft(by: minute) == !gone.isEmpty)
-      let left = index.left(by: minute)
-      #expect(left.slots == Set(gone.map { SlotDigest(hash: $0.hash, digest: $0.stamp.digest, isTombstone: false) }))
-      var tree = HashTree(ringBits: 1)
-      for entry in gone { tree.toggle(entry.hash, entry.stamp, isTombstone: false) }
-      #expect(left.words == tree.segments.map(\.values) || gone.isEmpty && left.words.allSatisfy { $0 == 0 })
+      Self.expectLeft(index, by: minute, gone)
     }
+  }
+
+  /// What has left by the minute, for the tree and for leaves, is these.
+  private static func expectLeft(_ index: ExpiryIndex, by minute: UInt64, _ gone: [ExpiryIndex.Entry]) {
+    var slots: [SlotDigest] = []
+    for segment in 0..<HashTree.segmentCount { index.visitLeft(by: minute, segment: segment) { slots.append($0) } }
+    #expect(slots.count == gone.count)
+    #expect(Set(slots) == Set(gone.map { SlotDigest(hash: $0.hash, digest: $0.stamp.digest, isTombstone: false) }))
+    var tree = HashTree(ringBits: 1)
+    for entry in gone { tree.toggle(entry.hash, entry.stamp, isTombstone: false) }
+    #expect(index.words(leftBy: minute) == tree.segments.map(\.values))
+  }
+
+  @Test(
+    "however many expire in one minute or in however many, a change moves a chunk and no more, and nothing is lost",
+    arguments: [ExpiryIndex.chunkMax - 1, ExpiryIndex.chunkMax, ExpiryIndex.chunkMax + 1, 9 * ExpiryIndex.chunkMax],
+    [UInt64(1), 7, 60_000])
+  func chunks(count: Int, apart: UInt64) {
+    var generator = SeededGenerator(seed: UInt64(count) + apart)
+    var index = ExpiryIndex(ringBits: 1)
+    // In random order, then those of a late minute in order of time.
+    var model = (0..<UInt64(count)).map {
+      ExpiryIndex.Entry(
+        hash: ($0 &* 0x9E37_79B9_7F4A_7C15) >> 1, stamp: stamp($0 + 1),
+        expiry: Expiry(milliseconds: 600_000 + $0 * apart))
+    }
+    for place in model.indices { model.swapAt(place, generator.below(model.count)) }
+    for entry in model { index.insert(entry.expiry, hash: entry.hash, stamp: entry.stamp) }
+    #expect(index.chunkCounts.allSatisfy { $0 > 0 && $0 <= ExpiryIndex.chunkMax })
+    #expect((index.chunkCounts.count == 1) == (count <= ExpiryIndex.chunkMax))
+    #expect(index.count == count && index.all == model.sorted(by: <))
+    for minute in [UInt64(9), 10, 11, 12, 500, .max] {
+      Self.expectLeft(index, by: minute, model.filter { $0.expiry.leaves <= minute })
+      let wall = Expiry.buriable(leaves: min(minute, 100_000))
+      let due = model.filter { Expiry.buriable(leaves: $0.expiry.leaves) <= wall }
+      #expect(index.buriableCount(at: wall) == due.count)
+      #expect(index.nextBuriable(at: wall, max: 64) == Array(due.sorted(by: <).prefix(64)))
+    }
+    // What is taken out leaves no crumbs.
+    while model.count > 3 {
+      let entry = model.remove(at: generator.below(model.count))
+      index.remove(entry.expiry, hash: entry.hash, stamp: entry.stamp)
+    }
+    #expect(index.all == model.sorted(by: <) && index.chunkCounts.count == 1)
+    Self.expectLeft(index, by: .max, model)
+  }
+
+  @Test("what expires later than all others fills its chunks")
+  func ascending() {
+    var index = ExpiryIndex(ringBits: 1)
+    for number in 0..<UInt64(3 * ExpiryIndex.chunkMax) {
+      index.insert(Expiry(milliseconds: 60_000 * (number + 1)), hash: 5, stamp: stamp(1))
+    }
+    #expect(index.chunkCounts == Array(repeating: ExpiryIndex.chunkMax, count: 3))
+    index.insert(Expiry(milliseconds: 60_000 * UInt64(3 * ExpiryIndex.chunkMax)), hash: 5, stamp: stamp(1))
+    #expect(index.count == 3 * ExpiryIndex.chunkMax)
   }
 
   @Test(
@@ -55,9 +107,9 @@ struct ExpiryIndexTests {
     let due = entries.filter { Expiry.buriable(leaves: $0.expiry.leaves) <= wall }
     var passed: [ExpiryIndex.Entry] = []
     var buried: [ExpiryIndex.Entry] = []
-    while let next = index.nextBuriable(at: wall) {
+    while let next = index.nextBuriable(at: wall, max: 1).first {
       if generator.chance(1, in: 4) {
-        index.pass()
+        index.pass(next)
         passed.append(next)
       } else {
         index.remove(next.expiry, hash: next.hash, stamp: next.stamp)
@@ -65,9 +117,10 @@ struct ExpiryIndexTests {
       }
     }
     #expect((passed + buried).sorted { $0.stamp < $1.stamp } == due.sorted { $0.stamp < $1.stamp })
-    #expect(buried.map(\.expiry) == buried.map(\.expiry).sorted())
+    #expect(buried.map(\.expiry.leaves) == buried.map(\.expiry.leaves).sorted())
     var again: [ExpiryIndex.Entry] = []
-    while let next = index.nextBuriable(at: wall) {
+    index.beginAnew()
+    while let next = index.nextBuriable(at: wall, max: 1).first {
       again.append(next)
       index.remove(next.expiry, hash: next.hash, stamp: next.stamp)
     }

@@ -22,7 +22,8 @@ extension SystemTests {
         var two = try cluster.client(2)
         for (number, value) in expected.enumerated() {
           let response = try two.get("k\(number)")
-          #expect(response.status == 200 && response.body == value, "k\(number)")
+          #expect(response.status == 200, "k\(number): \(String(decoding: response.body, as: UTF8.self))")
+          #expect(response.body == value, "k\(number)")
         }
       }
     }

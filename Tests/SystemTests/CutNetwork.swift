@@ -191,6 +191,16 @@ final class CutCluster {
     return process
   }
 
+  /// Kills the node and starts it anew on its directory.
+  func startAnew(_ node: Int) throws {
+    let old = processes[node - 1]
+    old.signal(.kill)
+    _ = endOfChild(old.pid, wait: true)
+    let address = CutNetwork.address(node)
+    try startProcess(of: node, data: data(node), http: address, cluster: address, starter: network.entrance)
+    processes[node - 1] = processes.removeLast()
+  }
+
   private func end() {
     for process in processes {
       process.signal(.kill)

@@ -55,6 +55,29 @@ extension SystemTests {
       }
     }
 
+    @Test("an export says when an object expires, and an import keeps it; CSV says of how many it does not")
+    func exported() throws {
+      try TestCluster.with("expiry-export", settings: ["partitions=4"]) { cluster in
+        let files = try BulkFiles("expiry-export")
+        let url = ["--url", cluster.url(1)]
+        #expect(try cairn(["put", "test", "a", "short", "--expires-in", "1h"] + url).code == 0)
+        #expect(try cairn(["put", "test", "b", "stays"] + url).code == 0)
+        #expect(try cairn(["export", files.path("out.jsonl"), "--bucket", "test"] + url).code == 0)
+        #expect(try cairn(["import", files.path("out.jsonl"), "--bucket", "again"] + url).code == 0)
+        var client = try cluster.client(2)
+        func expires(_ key: String, in bucket: String) throws -> String? {
+          let found = try client.send("GET", "/buckets/\(bucket)/keys/\(key)")
+          #expect(found.status == 200)
+          return found.header("expires")
+        }
+        let date = try #require(try expires("a", in: "test"))
+        #expect(try expires("a", in: "again") == date)
+        #expect(try expires("b", in: "again") == nil)
+        let table = try cairn(["export", files.path("out.csv"), "--bucket", "test", "--json"] + url)
+        #expect(try JSON.parse(table.output)["without_expiry"]?.integer == 1)
+      }
+    }
+
     @Test("cairn put says what a lifetime is")
     func usage() throws {
       for word in ["0s", "1500ms", "5", "soon", "40000d"] {

@@ -50,7 +50,7 @@ extension SystemTests {
 
     @Test(
       "whoever ends it ends its processes too, and its files go",
-      arguments: [(ProcessSignal.interrupt, Int32(130)), (.terminate, 143)])
+      arguments: [(ProcessSignal.interrupt, Int32(130)), (.terminate, 143), (.hangUp, 129)])
     func stopped(signal: ProcessSignal, code: Int32) throws {
       let scratch = try ScratchDirectory("storyboard-stopped")
       let running = try RunningCommand(
@@ -59,7 +59,7 @@ extension SystemTests {
       #expect(try shell("pgrep -f '\(scratch.path)[/]'") == .exited(0), "processes run")
       running.identity.signal(signal)
       let result = try running.finish()
-      let name = code == 130 ? "SIGINT" : "SIGTERM"
+      let name = [129: "SIGHUP", 130: "SIGINT"][code] ?? "SIGTERM"
       #expect(result.code == code && result.errors == "cairn: stopped by \(name)\n", "\(result.errors)")
       #expect(try FileTree.names(in: scratch.path).isEmpty)
       #expect(try shell("pgrep -f '\(scratch.path)[/]'") == .exited(1), "processes are left")

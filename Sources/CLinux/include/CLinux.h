@@ -42,7 +42,8 @@ int cairn_epoll_wait(int epoll, struct cairn_ready *ready, int timeout_ms);
 /// A nonblocking close-on-exec counter.
 int cairn_eventfd(void);
 /// Blocks SIGTERM and SIGINT in this thread (and those it starts) and returns a nonblocking descriptor that reads them.
-int cairn_signalfd_termination(void);
+/// With `with_hangup` SIGHUP too, unless it is ignored.
+int cairn_signalfd_termination(int with_hangup);
 /// The number of the next pending signal of such a descriptor.
 int cairn_signalfd_next(int descriptor);
 /// A nonblocking close-on-exec timer on the monotonic clock, not set.

@@ -23,6 +23,12 @@ struct BackupCheck {
   let without: Set<String>
   private(set) var findings: [Finding] = []
   private(set) var findingCount = 0
+  /// Of those, what no other copy makes up for: files that are not as they were copied, and what nodes say of themselves.
+  private var graveCount = 0
+  /// Stores with records that could not be read on their nodes either.
+  private(set) var damage = BackupDamage()
+  /// By node, the partitions that it owns.
+  private var owned: [String: Set<UInt16>] = [:]
 
   init(_ directory: String, _ manifest: BackupManifest, without: [String] = []) {
     self.directory = directory
@@ -39,15 +45,29 @@ struct BackupCheck {
 
   mutating func run(isQuiet: Bool) {
     let files = files
-    let bytes = files.reduce(0) { $0 + $1.bytes }
     var line = ProgressLine("checking", .bytes, total: 2 * bytes, isQuiet: isQuiet, isTold: true)
     defer { line.finish() }
     for file in files { checkBytes(of: file) { line.advance(by: $0) } }
     checkNames(Set(files.map(\.path)))
     // What is not as it was written makes no sense as a store either.
     guard findingCount == 0 else { return }
-    var posix = PosixFileSystem()
-    for node in nodes { checkRecords(of: node, on: &posix) { line.advance(by: $0) } }
+    checkRecords { line.advance(by: $0) }
+  }
+
+  /// Of files that were copied just now.
+  mutating func runRecords(isQuiet: Bool) {
+    var line = ProgressLine("checking", .bytes, total: bytes, isQuiet: isQuiet, isTold: true)
+    defer { line.finish() }
+    checkRecords { line.advance(by: $0) }
+  }
+
+  private var bytes: UInt64 { files.reduce(0) { $0 + $1.bytes } }
+
+  /// Why nothing can be restored from here; nil when it can, whether or not there is damage.
+  var obstacle: Failure? {
+    guard graveCount == 0 else { return failure }
+    return damage.failure(
+      owned: owned, without: manifest.without.count + without.count, missingMax: manifest.missingMax, directory)
   }
 
   // MARK: Bytes
@@ -92,36 +112,48 @@ struct BackupCheck {
 
   // MARK: Records
 
+  private mutating func checkRecords(progress: (UInt64) -> Void) {
+    var posix = PosixFileSystem()
+    for node in nodes { checkRecords(of: node, on: &posix, progress: progress) }
+  }
+
   private mutating func checkRecords(
     of node: BackupManifest.Node, on posix: inout PosixFileSystem, progress: (UInt64) -> Void
   ) {
     let place = "\(directory)/\(node.directory)"
     do throws(StorageError) {
       let contents = try NodeContents(reading: place, on: &posix)
-      take(NodeCheck.run(contents, on: &posix).findings)
+      take(NodeCheck.run(contents, on: &posix).findings, of: nil)
+      let partitions = contents.manifest?.stores.map(\.id).filter { !$0.isHints } ?? []
+      owned[node.name] = Set(partitions.map(\.partition))
       for store in contents.stores {
         let read = try StoreContents(reading: "\(place)/stores/\(store)", on: &posix)
         let report = StoreCheck.run(
           read, node: contents.manifest, hash: contents.manifest?.ringHash, on: &posix, progress: progress)
-        take(report.findings)
+        take(
+          report.findings, of: BackupStore(node: node.name, store: store),
+          isQuarantine: store.hintTarget?.rawValue == UInt32(node.id))
       }
     } catch {
       add(node.directory, "\(error)")
     }
   }
 
-  private mutating func take(_ found: StoreFindings) {
+  /// - Parameter isQuarantine: Nothing is restored from this store.
+  private mutating func take(_ found: StoreFindings, of store: BackupStore?, isQuarantine: Bool = false) {
     for finding in found.all where finding.gravity == .error {
       let isInside = finding.path.hasPrefix(directory + "/")
       let place = isInside ? String(finding.path.dropFirst(directory.count + 1)) : finding.path
       let at = finding.offset.map { " at byte \($0)" } ?? ""
-      add(place, "\(finding.text)\(at), as it was on the node")
+      add(place, "\(finding.text)\(at), as it was on the node", isGrave: store == nil)
+      if let store, !isQuarantine { damage.add(store, path: place, "\(finding.text)\(at)") }
     }
     findingCount += found.leftOut
   }
 
-  private mutating func add(_ path: String, _ text: String) {
+  private mutating func add(_ path: String, _ text: String, isGrave: Bool = true) {
     findingCount += 1
+    if isGrave { graveCount += 1 }
     if findings.count < Self.findingsMax { findings.append(Finding(path: path, text: text)) }
   }
 }
@@ -150,13 +182,16 @@ extension BackupCheck {
       "nodes": .array(nodes.map { .string($0.name) }), "without": .array(manifest.without.map { .string($0) }),
       "files": .count(manifest.files.count), "bytes": .count(manifest.bytes),
       "findings": .array(findings.map { .object(["path": .string($0.path), "text": .string($0.text)]) }),
-      "findings_left_out": .count(findingCount - findings.count),
+      "findings_left_out": .count(findingCount - findings.count), "restorable": .bool(obstacle == nil),
+      "damaged_stores": damage.json,
     ])
   }
 
   var text: String {
     var lines = findings.map { oneLine("error: \($0.path): \($0.text)") }
     if findingCount > findings.count { lines.append("and \(findingCount - findings.count) more") }
+    if let obstacle, graveCount == 0 { lines.append(oneLine(obstacle.message)) }
+    if obstacle == nil { lines += damage.lines.map(oneLine) }
     if findingCount == 0 {
       let what = "\(plural(manifest.nodes.count, "node")), \(plural(manifest.files.count, "file"))"
       lines.append("whole: \(what), \(byteText(Double(manifest.bytes))), of \(manifest.began)")

@@ -21,15 +21,13 @@ struct BackupCluster: Sendable {
   let nodes: [BackupNode]
   /// As yet without files.
   let manifest: BackupManifest
+  private let stores: BackupStores
+  /// By node, what it was when the backup began.
+  private let lives: [BackupStores.Lives]
 
-  /// Nodes hold purges for so long after they were asked last.
-  private static let holdSeconds: UInt64 = 120
-  /// And are asked again so often.
-  private static let renewMilliseconds: UInt64 = 20_000
-  /// Begins the names of the snapshots that backups make.
-  static let snapshotPrefix = "backup-"
-  /// A snapshot of a backup that is older than this was left by one that was cut off.
-  private static let leftoverMilliseconds: UInt64 = 7 * 86_400_000
+  /// So long it is waited for owners that have only just met, and for a node that is slow to answer.
+  private static let validationMilliseconds: UInt64 = 15_000
+  private static let pauseMilliseconds = 200
 
   /// Looks at all nodes. - Throws: `Failure` when they are not one cluster, whole and at work.
   init(_ endpoints: [Endpoint], without: [String], began: String) throws(Failure) {
@@ -38,6 +36,7 @@ struct BackupCluster: Sendable {
     var clusterIDs: [String: String] = [:]
     var members: [String] = []
     var shape = (partitions: 0, replicas: 0)
+    var stores: BackupStores?
     for endpoint in endpoints {
       do throws(Failure) {
         let status = try BackupCluster.look("/admin/status", endpoint)
@@ -50,10 +49,13 @@ struct BackupCluster: Sendable {
           members = ring["members"]?.array?.compactMap(\.string) ?? members
           continue
         }
-        try BackupCluster.check(status, name)
+        guard status["state"]?.string == "serving", status["cluster_id"]?.string != nil else {
+          throw Failure("\(name) does not serve yet: \(status["reason"]?.string ?? "")")
+        }
         clusterIDs[status["cluster_id"]?.string ?? ""] = name
         members = ring["members"]?.array?.compactMap(\.string) ?? []
         shape = (ring["partitions"]?.integer ?? 0, ring["n_val"]?.integer ?? 0)
+        stores = BackupStores(ring: ring, without: without)
         found.append(BackupNode(name: name, id: id, endpoint: endpoint))
       } catch {
         problems.append(error.message)
@@ -76,14 +78,17 @@ struct BackupCluster: Sendable {
         "\(without.count) nodes cannot be left out where each key has \(shape.replicas): writes that a quorum "
           + "acknowledged would be missing. At most \(BackupManifest.missingMax(replicas: shape.replicas)) can")
     }
+    guard let stores else { throw Failure("the nodes do not say who owns what: use the cairn of their release") }
     nodes = found.sorted { $0.id < $1.id }
+    self.stores = stores
+    lives = try nodes.map { (node) throws(Failure) in try BackupCluster.lives(of: node, stores) }
     manifest = BackupManifest(
       clusterID: clusterIDs.keys.first ?? "", partitions: shape.partitions, replicas: shape.replicas, began: began,
       without: without.sorted(), nodes: nodes.map { BackupManifest.Node(name: $0.name, id: $0.id) },
       release: CommandLineInterface.version)
   }
 
-  private static func look(_ target: String, _ endpoint: Endpoint) throws(Failure) -> JSON {
+  static func look(_ target: String, _ endpoint: Endpoint) throws(Failure) -> JSON {
     try askedDocument("GET", target, endpoint, patienceMilliseconds: lookMillisecondsMax)
   }
 
@@ -95,123 +100,40 @@ struct BackupCluster: Sendable {
         + "bring back those that are down, or leave a node out with --without NODE")
   }
 
-  /// A store that is being made anew may lack what only it was told.
-  private static func check(_ status: JSON, _ name: String) throws(Failure) {
-    guard status["state"]?.string == "serving", status["cluster_id"]?.string != nil else {
-      throw Failure("\(name) does not serve yet: \(status["reason"]?.string ?? "")")
-    }
-    for store in status["stores"]?.array ?? [] where store["role"]?.string != "active" {
-      throw Failure(
-        "store \(store["store"]?.string ?? "?") of \(name) is \(store["role"]?.string ?? "?"); wait until it is filled "
-          + "(cairn anti-entropy shows how far it is)")
-    }
-  }
+  // MARK: What can be counted on
 
-  // MARK: Snapshots
-
-  /// Makes the snapshots of all nodes; what is made is removed again when that fails.
-  func makeSnapshots(wallMilliseconds: UInt64, isQuiet: Bool) throws -> BackupSnapshots {
-    let time = timestamp(wallMilliseconds: wallMilliseconds).filter { $0 != ":" && $0 != "-" && $0 != "." }
-    let name = "\(Self.snapshotPrefix)\(time)-\(processIdentifier())"
-    let snapshots = BackupSnapshots(cluster: self, hints: name + "-hints", all: name)
-    var line = ProgressLine("making snapshots", .items("snapshots"), total: UInt64(2 * nodes.count), isQuiet: isQuiet)
-    defer { line.finish() }
-    do {
-      removeLeftovers(wallMilliseconds)
-      var holds = PurgeHolds(nodes, seconds: Self.holdSeconds)
-      try holds.renew()
-      for (snapshot, query) in [(snapshots.hints, "&store=hints"), (snapshots.all, "")] {
-        try make("/admin/snapshot?name=\(snapshot)\(query)", &holds, &line)
+  /// Every node and store is what it was when the backup began, and nobody has found anything against one since.
+  func checkAgain() throws(Failure) {
+    for (node, before) in zip(nodes, lives) {
+      let now = try BackupCluster.lives(of: node, stores)
+      guard now.boot == before.boot else {
+        throw Failure("\(node.name) was started anew while the snapshots were made; begin the backup anew")
       }
-      // As they were numbered from the first on: nothing was forgotten in between.
-      try holds.renew()
-    } catch {
-      snapshots.remove()
-      throw error
-    }
-    return snapshots
-  }
-
-  private func make(_ target: String, _ holds: inout PurgeHolds, _ line: inout ProgressLine) throws {
-    let tasks = try nodes.map { try PendingTask(target, $0.endpoint) }
-    let clock = SystemClock()
-    var next = clock.instant().adding(milliseconds: Self.renewMilliseconds)
-    var shown = 0
-    while true {
-      let done = tasks.count { $0.answer != nil }
-      line.advance(by: UInt64(done - shown))
-      shown = done
-      if done == tasks.count { break }
-      pause(milliseconds: 10)
-      guard clock.instant() >= next else { continue }
-      try holds.renew()
-      next = clock.instant().adding(milliseconds: Self.renewMilliseconds)
-    }
-    for (node, task) in zip(nodes, tasks) {
-      if case .failure(let failure)? = task.answer { throw Failure("\(node.name): \(failure.message)") }
-    }
-  }
-
-  /// What backups left on the nodes that were cut off long ago.
-  private func removeLeftovers(_ wallMilliseconds: UInt64) {
-    let oldest = timestamp(wallMilliseconds: wallMilliseconds - min(wallMilliseconds, Self.leftoverMilliseconds))
-    for node in nodes {
-      let shown = try? BackupCluster.look("/admin/snapshots", node.endpoint)
-      for entry in shown?["snapshots"]?.array ?? [] {
-        guard let name = entry["name"]?.string, name.hasPrefix(Self.snapshotPrefix),
-          let time = entry["time"]?.string, time < oldest
-        else { continue }
-        BackupSnapshots.remove(name, node)
-      }
-    }
-  }
-}
-
-/// That no node forgets a tombstone, from the first time on that this was asked of it.
-private struct PurgeHolds {
-  let nodes: [BackupNode]
-  let seconds: UInt64
-  private var numbers: [String?]
-
-  init(_ nodes: [BackupNode], seconds: UInt64) {
-    self.nodes = nodes
-    self.seconds = seconds
-    numbers = nodes.map { _ in nil }
-  }
-
-  /// - Throws: `Failure` when one of them may have forgotten some since.
-  mutating func renew() throws(Failure) {
-    for (index, node) in nodes.enumerated() {
-      let answer = try askedDocument(
-        "POST", "/admin/hold-purges?seconds=\(seconds)", node.endpoint, patienceMilliseconds: lookMillisecondsMax)
-      guard let number = answer["hold"]?.string else { throw Failure("\(node.name) does not hold its tombstones") }
-      guard numbers[index] == nil || numbers[index] == number else {
+      for store in before.incarnations.keys.sorted() where now.incarnations[store] != before.incarnations[store] {
         throw Failure(
-          "\(node.name) was started anew, or was away too long, while the snapshots were made, and may have forgotten "
-            + "tombstones that another one lacks; begin the backup anew")
+          "store \(store) of \(node.name) was made anew while the snapshots were made, and may lack what only it was "
+            + "told; begin the backup anew")
       }
-      numbers[index] = number
-    }
-  }
-}
-
-/// The snapshots of all nodes, under one name each; they go when everything is copied.
-struct BackupSnapshots: Sendable {
-  let cluster: BackupCluster
-  /// Of the stores of hints.
-  let hints: String
-  /// Of all stores, from a later moment.
-  let all: String
-
-  /// A node that does not answer keeps its own until the next backup after a week.
-  func remove() {
-    for node in cluster.nodes {
-      for name in [hints, all] { BackupSnapshots.remove(name, node) }
     }
   }
 
-  fileprivate static func remove(_ name: String, _ node: BackupNode) {
-    _ = try? askedDocument(
-      "POST", "/admin/remove-snapshot?name=\(name)", node.endpoint, patienceMilliseconds: 60_000)
+  /// - Throws: `Failure` when there is a store on the node that nobody vouches for.
+  private static func lives(of node: BackupNode, _ stores: BackupStores) throws(Failure) -> BackupStores.Lives {
+    let clock = SystemClock()
+    let began = clock.instant()
+    while true {
+      let trouble: String
+      switch Result(catching: { () throws(Failure) in try look("/admin/status", node.endpoint) }) {
+      case .failure(let failure): trouble = failure.message
+      case .success(let status):
+        switch stores.doubt(of: status, node.name) {
+        case nil: return BackupStores.lives(status)
+        case .refused(let text)?: throw Failure(text)
+        case .unvalidated(let text)?: trouble = text
+        }
+      }
+      guard clock.instant().milliseconds(since: began) < validationMilliseconds else { throw Failure(trouble) }
+      pause(milliseconds: pauseMilliseconds)
+    }
   }
 }

@@ -13,6 +13,8 @@ let backupCommand = Subcommand(
     "several times, or as a local cluster. Each makes snapshots, which are copied over HTTP; then DIR/backup.json is",
     "written, which names every file with its checksum. Without that file a directory is no backup.",
     "",
+    "Every record is read in the end. A store with damage is not used; it is named, and the others must make up for it.",
+    "",
     "In it is every write that was acknowledged before the backup began, and every delete; of what was written",
     "meanwhile some is there and some is not. cairn restore fills a new, empty cluster from it.",
     "",
@@ -50,33 +52,39 @@ let withoutOption = Option(
   let place = try BackupPlace(arguments.positionals[0])
   let isQuiet = arguments.has("--quiet")
   let manifest: BackupManifest
+  let damage: BackupDamage
   do {
     let snapshots = try cluster.makeSnapshots(wallMilliseconds: began.wallMilliseconds, isQuiet: isQuiet)
     defer { snapshots.remove() }
-    manifest = try place.fill(from: snapshots, retryMilliseconds: retry, isQuiet: isQuiet)
+    (manifest, damage) = try place.fill(from: snapshots, retryMilliseconds: retry, isQuiet: isQuiet)
   } catch {
-    place.abandon()
+    place.abandon(cluster.manifest.nodes)
     throw error
   }
   let milliseconds = SystemClock().now().instant.milliseconds(since: began.instant)
   if arguments.has("--json") {
-    try printOut(report(manifest, place, milliseconds).text(indent: true) + "\n")
+    try printOut(report(manifest, damage, place, milliseconds).text(indent: true) + "\n")
   } else {
-    try printOut(text(manifest, place, milliseconds))
+    try printOut(text(manifest, damage, place, milliseconds))
   }
   return 0
 }
 
-private func report(_ manifest: BackupManifest, _ place: BackupPlace, _ milliseconds: UInt64) -> JSON {
+private func report(
+  _ manifest: BackupManifest, _ damage: BackupDamage, _ place: BackupPlace, _ milliseconds: UInt64
+) -> JSON {
   .object([
     "directory": .string(place.directory), "cluster_id": .string(manifest.clusterID), "began": .string(manifest.began),
     "nodes": .array(manifest.nodes.map { .string($0.name) }),
     "without": .array(manifest.without.map { .string($0) }), "files": .count(manifest.files.count),
-    "bytes": .count(manifest.bytes), "seconds": .number(Double(milliseconds) / 1000),
+    "bytes": .count(manifest.bytes), "damaged_stores": damage.json,
+    "seconds": .number(Double(milliseconds) / 1000),
   ])
 }
 
-private func text(_ manifest: BackupManifest, _ place: BackupPlace, _ milliseconds: UInt64) -> String {
+private func text(
+  _ manifest: BackupManifest, _ damage: BackupDamage, _ place: BackupPlace, _ milliseconds: UInt64
+) -> String {
   let size = byteText(Double(manifest.bytes))
   let directory = shellQuoted(place.directory)
   let counts = "\(plural(manifest.nodes.count, "node")), \(plural(manifest.files.count, "file")), \(size)"
@@ -84,6 +92,7 @@ private func text(_ manifest: BackupManifest, _ place: BackupPlace, _ millisecon
     "backup \(place.directory): \(counts), \(Double(milliseconds / 100) / 10) s",
     "  it holds every write and delete that was acknowledged before \(manifest.began)",
   ]
+  lines += damage.lines.map { "  " + oneLine($0) }
   if !manifest.without.isEmpty {
     lines.append(
       "  it was made without \(manifest.without.joined(separator: ", ")): writes that fewer than a quorum had may be "

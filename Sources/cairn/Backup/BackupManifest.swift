@@ -86,8 +86,10 @@ struct BackupManifest: Equatable {
     }
     let body = lines.count > 1 ? Array(lines[1].dropLast()) : []
     guard lines.count > 1, lines[1].last == 0x0A, head["crc32c"]?.integer == Int(crc32c(body)),
-      let json = try? JSON.parse(body), let manifest = BackupManifest(json)
+      let json = try? JSON.parse(body)
     else { throw Failure("\(path) is damaged: its checksum does not match") }
+    guard let manifest = BackupManifest(json) else { throw Failure("\(path) lacks what the manifest of a backup has") }
+    if let problem = manifest.problem { throw Failure("\(path) is no manifest that cairn backup writes: \(problem)") }
     self = manifest
   }
 
@@ -109,12 +111,15 @@ struct BackupManifest: Equatable {
       return Node(name: name, id: id)
     }
     self.files = files.compactMap { file in
-      guard let path = file["path"]?.string, let bytes = file["bytes"]?.integer, bytes >= 0,
+      guard let path = file["path"]?.string,
+        let bytes = file["bytes"]?.integer.flatMap({ UInt64(exactly: $0) }),
         let digest = file["digest"]?.string.flatMap({ UInt64($0, radix: 16) })
       else { return nil }
-      return File(path: path, bytes: UInt64(bytes), digest: digest)
+      return File(path: path, bytes: bytes, digest: digest)
     }
-    guard self.nodes.count == nodes.count, self.files.count == files.count else { return nil }
+    guard self.nodes.count == nodes.count, self.files.count == files.count, self.without.count == without.count else {
+      return nil
+    }
   }
 
   init(

@@ -9,34 +9,25 @@ import Storage
 // that was newer, as they may have for a hint that is handed over late (rules FLOOR and VALIDATED PULL,
 // Docs/DeleteProtocol.md); it is left out and told.
 //
-// Keys are taken in ranges of their hash, so many at once as memory allows: a range is read twice, first to learn which
-// record of each key is the newest, then to hand over those that are values. A range with too many keys is halved.
+// Each partition is read twice: first to learn which record of each key is the newest, then to hand over those that are
+// values. Stores of hints are of all partitions: they are read once before all of them and once after. Only where a
+// partition, or all hints together, have more keys than may be in memory is it done in several ranges of the hash.
+
+/// A store of a node in a backup.
+struct BackupStore: Hashable {
+  /// The name of the node.
+  let node: String
+  let store: StoreID
+}
 
 struct BackupMerge {
-  /// Keys in memory at once, about 100 bytes each.
+  /// Keys in memory at once, of a partition and of hints each, about 100 bytes a key.
   static let keysMaxDefault = 1 << 20
-  /// As few bytes as a key takes on disk in an estimate: with fewer, ranges are halved on the way.
-  private static let bytesPerKey: UInt64 = 128
+  /// Keys of values that were left out that are named; more are counted.
+  static let doubtfulNamesMax = 20
 
-  /// A key, as well as it can be told from others in few bytes; the hash is keyed, so nobody can choose two alike.
-  private struct Name: Hashable {
-    let hash: UInt64
-    let checksum: UInt32
-  }
-
-  private struct Newest {
-    var stamp: Stamp
-    var isTombstone: Bool
-    var file: UInt32
-    var offset: UInt64
-    /// The store of an owner has a record of this key.
-    var isOwned: Bool
-
-    /// At one stamp the tombstone counts.
-    func isOlder(than header: RecordHeader) -> Bool {
-      stamp != header.stamp ? stamp < header.stamp : !isTombstone && header.isTombstone
-    }
-  }
+  private typealias Name = BackupNewest.Name
+  private typealias Place = BackupNewest.Place
 
   private struct File {
     let path: String
@@ -74,21 +65,29 @@ struct BackupMerge {
   private let hash: RingHash
   private let keysMax: Int
   private var files: [File] = []
+  /// Indices into `files`: by partition, and those of hints.
+  private var ofPartition: [[Int]]
+  private var ofHints: [Int] = []
   /// By partition: the highest floor of those who own it.
   private var floors: [Stamp]
   private let partitionBits: Int
   private(set) var totals = Totals()
+  /// The first keys of doubtful values.
+  private(set) var doubtful: [[UInt8]] = []
+  /// Bytes that were scanned, those of a file that is scanned twice counted twice.
+  private(set) var bytesScanned: UInt64 = 0
 
   /// Bytes of all files that are read, once each.
   var bytes: UInt64 { files.reduce(0) { $0 + $1.size } }
 
   /// Looks at the stores of the nodes. - Throws: `Failure` when one cannot be read as what it should be.
-  init(_ directory: String, nodes: [BackupManifest.Node], keysMax: Int = keysMaxDefault) throws(Failure) {
+  /// - Parameter leftOut: Stores that are not looked at: what is damaged may have been the tombstone of what is not.
+  init(
+    _ directory: String, nodes: [BackupManifest.Node], leftOut: Set<BackupStore> = [], keysMax: Int = keysMaxDefault
+  ) throws(Failure) {
     var posix = PosixFileSystem()
+    var contents: [(place: String, node: BackupManifest.Node, manifest: NodeManifest)] = []
     var identity: ClusterIdentity?
-    self.keysMax = keysMax
-    var floors: [Stamp] = []
-    var found: [File] = []
     for node in nodes {
       let place = "\(directory)/\(node.directory)"
       let (manifest, problem) = NodeContents.manifest(in: place, on: &posix)
@@ -96,21 +95,34 @@ struct BackupMerge {
         throw Failure("\(place): \(problem.map { "\($0)" } ?? "it is of another cluster than the rest")")
       }
       identity = cluster
-      if floors.isEmpty { floors = [Stamp](repeating: .zero, count: Int(cluster.partitions)) }
-      for seed in manifest.stores {
-        // The quarantine: what is in there was not the cluster's any more.
-        if seed.id.hintTarget == manifest.node { continue }
-        let store = try BackupMerge.store("\(place)/stores/\(seed.id)", cluster, on: &posix)
-        found += store.files
-        guard store.isOwners, Int(seed.id.partition) < floors.count else { continue }
-        floors[Int(seed.id.partition)] = max(floors[Int(seed.id.partition)], store.floor)
-      }
+      contents.append((place, node, manifest))
     }
     guard let identity else { throw Failure("\(directory) has no node") }
+    self.keysMax = keysMax
     hash = RingHash(seed: identity.ringSeed)
     partitionBits = Int(identity.partitions).trailingZeroBitCount
-    self.floors = floors
-    files = found
+    floors = [Stamp](repeating: .zero, count: Int(identity.partitions))
+    ofPartition = [[Int]](repeating: [], count: Int(identity.partitions))
+    for (place, node, manifest) in contents {
+      for seed in manifest.stores where !leftOut.contains(BackupStore(node: node.name, store: seed.id)) {
+        // The quarantine: what is in there was not the cluster's any more.
+        if seed.id.hintTarget == manifest.node { continue }
+        try add(seed.id, BackupMerge.store("\(place)/stores/\(seed.id)", identity, on: &posix))
+      }
+    }
+  }
+
+  private mutating func add(_ id: StoreID, _ store: (files: [File], isOwners: Bool, floor: Stamp)) throws(Failure) {
+    let indices = files.endIndex..<files.endIndex + store.files.count
+    files += store.files
+    if id.isHints {
+      ofHints += indices
+      return
+    }
+    let partition = Int(id.partition)
+    guard floors.indices.contains(partition) else { throw Failure("store \(id) is of no partition that there is") }
+    ofPartition[partition] += indices
+    if store.isOwners { floors[partition] = max(floors[partition], store.floor) }
   }
 
   private static func store(
@@ -152,116 +164,145 @@ struct BackupMerge {
     progress: (UInt64) -> Void = { _ in }, take: (Found) throws -> Void
   ) throws {
     totals = Totals()
-    // From the last to the first, so that the next is the last of the array.
-    var ranges: [ClosedRange<UInt64>] = BackupMerge.ranges(bits: estimatedBits).reversed()
-    while let range = ranges.popLast() {
-      guard let newest = try learn(range) else {
-        guard range.lowerBound < range.upperBound else {
-          throw Failure("more than \(keysMax) keys have one hash, which cannot be")
-        }
-        let middle = range.lowerBound + (range.upperBound - range.lowerBound) / 2
-        ranges += [middle + 1...range.upperBound, range.lowerBound...middle]
-        continue
+    doubtful = []
+    bytesScanned = 0
+    var next: UInt64? = 0
+    while let first = next {
+      var hints = BackupNewest(first...UInt64.max, keysMax: keysMax)
+      try learn(ofHints, &hints)
+      let sorted = hints.sorted
+      var counting: [Place: BackupNewest.Record] = [:]
+      for partition in ofPartition.indices where hashes(of: partition).overlaps(hints.range) {
+        let range = hashes(of: partition).clamped(to: hints.range)
+        try run(partition, range, sorted[...], &counting, progress, take)
       }
-      try hand(over: newest, range, progress, take)
+      try hand(over: ofHints, hints.range, { _, place in counting[place] }, progress, take)
+      next = hints.range.upperBound < .max ? hints.range.upperBound + 1 : nil
     }
   }
 
-  private var estimatedBits: Int {
-    var bits = 0
-    while bits < 32, bytes >> UInt64(bits) > UInt64(keysMax) * BackupMerge.bytesPerKey { bits += 1 }
-    return bits
+  private func hashes(of partition: Int) -> ClosedRange<UInt64> {
+    BackupMerge.hashes(of: StoreID(partition: UInt16(partition), replicas: 1), partitionBits)
   }
 
-  private static func ranges(bits: Int) -> [ClosedRange<UInt64>] {
-    guard bits > 0 else { return [0...UInt64.max] }
-    let step = UInt64.max >> UInt64(bits)
-    return (0..<UInt64(1) << UInt64(bits)).map { number in
-      let first = number << UInt64(64 - bits)
-      return first...(first | step)
-    }
-  }
-
-  /// Nil when there are too many.
-  private func learn(_ range: ClosedRange<UInt64>) throws -> [Name: Newest]? {
-    var newest: [Name: Newest] = [:]
-    for (index, file) in files.enumerated() where file.hashes.overlaps(range) {
-      let isWhole = try scan(file, range) { scan, record in
-        let key = record.start + record.header.keyOffset..<record.start + record.header.valueOffset
-        let name = Name(hash: record.hash, checksum: crc32c(scan.chunk, key))
-        let place = Newest(
-          stamp: record.header.stamp, isTombstone: record.header.isTombstone, file: UInt32(index),
-          offset: scan.chunkOffset + UInt64(record.start), isOwned: file.isOwners)
-        guard let known = newest[name] else {
-          newest[name] = place
-          return newest.count <= keysMax
-        }
-        if known.isOlder(than: record.header) { newest[name] = place }
-        if known.isOwned { newest[name]?.isOwned = true }
-        if file.isOwners { newest[name]?.isOwned = true }
-        return true
-      }
-      guard isWhole else { return nil }
-    }
-    return newest
-  }
-
-  private mutating func hand(
-    over newest: [Name: Newest], _ range: ClosedRange<UInt64>, _ progress: (UInt64) -> Void,
-    _ take: (Found) throws -> Void
+  /// - Parameters:
+  ///   - hints: What hints have, by hash.
+  ///   - counting: Takes those of them that are the newest of their key.
+  private mutating func run(
+    _ partition: Int, _ range: ClosedRange<UInt64>, _ hints: ArraySlice<(name: Name, record: BackupNewest.Record)>,
+    _ counting: inout [Place: BackupNewest.Record], _ progress: (UInt64) -> Void, _ take: (Found) throws -> Void
   ) throws {
-    var totals = totals
-    for (index, file) in files.enumerated() where file.hashes.overlaps(range) {
-      let share = file.share(of: range)
-      var told: UInt64 = 0
-      _ = try scan(file, range) { scan, record in
-        let offset = scan.chunkOffset + UInt64(record.start)
-        let key = record.start + record.header.keyOffset..<record.start + record.header.valueOffset
-        guard let known = newest[Name(hash: record.hash, checksum: crc32c(scan.chunk, key))],
-          known.file == UInt32(index), known.offset == offset
-        else { return true }
-        progress(UInt64(Double(offset - told) * share))
-        told = offset
-        if known.isTombstone {
-          totals.deleted += 1
-        } else if isDoubtful(known, record.hash) {
-          totals.doubtful += 1
-        } else {
-          totals.values += 1
-          let value = key.upperBound..<key.upperBound + record.header.valueLength
-          try take(
-            Found(
-              key: Array(scan.chunk[key]), stamp: known.stamp, expiry: record.header.expiry,
-              payload: Array(scan.chunk[value])))
-        }
-        return true
+    var hints = hints[BackupMerge.firstIndex(of: range.lowerBound, in: hints)...]
+    var next: UInt64? = range.lowerBound
+    while let first = next {
+      var newest = BackupNewest(first...range.upperBound, keysMax: keysMax)
+      for hint in hints {
+        guard newest.range.contains(hint.name.hash) else { break }
+        try newest.add(hint.name, hint.record)
       }
-      progress(UInt64(Double(file.size - told) * share))
+      try learn(ofPartition[partition], &newest)
+      let records = newest.records
+      try hand(over: ofPartition[partition], newest.range, { name, _ in records[name] }, progress, take)
+      while let hint = hints.first, newest.range.contains(hint.name.hash) {
+        if let record = records[hint.name], record.place == hint.record.place { counting[record.place] = record }
+        hints = hints.dropFirst()
+      }
+      next = newest.range.upperBound < range.upperBound ? newest.range.upperBound + 1 : nil
     }
-    self.totals = totals
   }
 
-  private func isDoubtful(_ newest: Newest, _ hash: UInt64) -> Bool {
+  private static func firstIndex(
+    of hash: UInt64, in hints: ArraySlice<(name: Name, record: BackupNewest.Record)>
+  ) -> Int {
+    var low = hints.startIndex
+    var high = hints.endIndex
+    while low < high {
+      let middle = (low + high) / 2
+      if hints[middle].name.hash < hash { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  private mutating func learn(_ indices: [Int], _ newest: inout BackupNewest) throws {
+    for index in indices {
+      let isOwners = files[index].isOwners
+      bytesScanned += files[index].size
+      try scan(files[index]) { scan, record in
+        guard newest.range.contains(record.hash) else { return }
+        try newest.add(
+          BackupMerge.name(record, scan),
+          BackupNewest.Record(
+            stamp: record.header.stamp, isTombstone: record.header.isTombstone,
+            place: BackupMerge.place(record, scan, index), isOwned: isOwners))
+      }
+    }
+  }
+
+  /// - Parameter newest: The newest record of the name; nil when that is known to be elsewhere than at this place.
+  private mutating func hand(
+    over indices: [Int], _ range: ClosedRange<UInt64>, _ newest: (Name, Place) -> BackupNewest.Record?,
+    _ progress: (UInt64) -> Void, _ take: (Found) throws -> Void
+  ) throws {
+    for index in indices {
+      let share = files[index].share(of: range)
+      var told: UInt64 = 0
+      var found = (totals: totals, doubtful: doubtful)
+      bytesScanned += files[index].size
+      try scan(files[index]) { scan, record in
+        let place = BackupMerge.place(record, scan, index)
+        guard range.contains(record.hash), let known = newest(BackupMerge.name(record, scan), place),
+          known.place == place
+        else { return }
+        progress(UInt64(Double(place.offset - told) * share))
+        told = place.offset
+        if known.isTombstone {
+          found.totals.deleted += 1
+        } else if isDoubtful(known, record.hash) {
+          found.totals.doubtful += 1
+          if found.doubtful.count < Self.doubtfulNamesMax { found.doubtful.append(scan.key(of: record)) }
+        } else {
+          found.totals.values += 1
+          try take(BackupMerge.found(record, scan))
+        }
+      }
+      (totals, doubtful) = found
+      progress(UInt64(Double(files[index].size - told) * share))
+    }
+  }
+
+  private static func name(_ record: ScannedRecord, _ scan: DataScan) -> Name {
+    let key = record.start + record.header.keyOffset..<record.start + record.header.valueOffset
+    return Name(hash: record.hash, checksum: crc32c(scan.chunk, key))
+  }
+
+  private static func place(_ record: ScannedRecord, _ scan: DataScan, _ file: Int) -> Place {
+    Place(file: UInt32(file), offset: scan.chunkOffset + UInt64(record.start))
+  }
+
+  private static func found(_ record: ScannedRecord, _ scan: DataScan) -> Found {
+    let value = record.start + record.header.valueOffset
+    return Found(
+      key: scan.key(of: record), stamp: record.header.stamp, expiry: record.header.expiry,
+      payload: Array(scan.chunk[value..<value + record.header.valueLength]))
+  }
+
+  private func isDoubtful(_ newest: BackupNewest.Record, _ hash: UInt64) -> Bool {
     let partition = partitionBits == 0 ? 0 : Int(hash >> UInt64(64 - partitionBits))
     return !newest.isOwned && newest.stamp <= floors[partition]
   }
 
-  /// Calls `body` with every record of this range until it returns false. - Returns: whether that was never so.
-  private func scan(
-    _ file: File, _ range: ClosedRange<UInt64>, _ body: (DataScan, ScannedRecord) throws -> Bool
-  ) throws -> Bool {
+  /// Calls `body` with every record of a file.
+  private func scan(_ file: File, _ body: (DataScan, ScannedRecord) throws -> Void) throws {
     var posix = PosixFileSystem()
     let handle = try posix.open(file.path, .read)
     defer { posix.close(handle) }
     var scan = DataScan(
       handle, from: min(UInt64(FileHeader.byteCount), file.size), to: file.size, salt: file.salt, hash: hash)
     while try scan.next(on: &posix) {
-      for record in scan.records where range.contains(record.hash) {
-        guard try body(scan, record) else { return false }
-      }
+      for record in scan.records { try body(scan, record) }
     }
     switch scan.stop {
-    case .end, nil: return true
+    case .end, nil: return
     case .damaged(let reason), .unknown(let reason):
       throw Failure("\(file.path) is damaged at byte \(scan.offset): \(reason)")
     }

@@ -11,19 +11,27 @@ struct BackupPlace {
   let directory: String
   /// It was not there before.
   private let isNew: Bool
+  /// Whoever has made this file may fill the directory.
+  static let markerName = "backup.making"
 
-  /// - Throws: `Failure` when there is something in it.
+  /// - Throws: `Failure` when there is something in it, or somebody else fills it.
   init(_ directory: String) throws(Failure) {
     self.directory = directory
     isNew = !FileTree.exists(directory)
     let names: [String]
     do throws(Errno) {
       try FileTree.create(directory)
-      names = try FileTree.names(in: directory)
+      _ = try RawFile(creating: "\(directory)/\(Self.markerName)")
+      names = try FileTree.names(in: directory).filter { $0 != Self.markerName }
+    } catch .exists {
+      throw Failure(
+        "\(directory) is not empty: another backup is being made into it, or one was cut off (\(Self.markerName) is "
+          + "there): name another directory, or, when none is being made, remove what is there")
     } catch {
       throw Failure("cannot use \(directory): \(error)")
     }
     guard let first = names.first else { return }
+    removeMarker()
     let what = names.contains(BackupManifest.name) ? "a backup is in it" : "there is \(first) in it"
     throw Failure("\(directory) is not empty, \(what): name another directory, or remove what is there")
   }
@@ -42,7 +50,9 @@ struct BackupPlace {
   // MARK: Filling it
 
   /// Copies everything, and makes it a backup.
-  func fill(from snapshots: BackupSnapshots, retryMilliseconds: Int, isQuiet: Bool) throws -> BackupManifest {
+  func fill(
+    from snapshots: BackupSnapshots, retryMilliseconds: Int, isQuiet: Bool
+  ) throws -> (BackupManifest, BackupDamage) {
     var manifest = snapshots.cluster.manifest
     let items = try snapshots.cluster.nodes.flatMap { try plan($0, snapshots) }
     for parent in Set(items.map { parent(of: $0.target) }).sorted() {
@@ -53,11 +63,25 @@ struct BackupPlace {
     defer { line.finish() }
     let copies = BackupCopies(items, to: directory, retryMilliseconds: retryMilliseconds)
     manifest.files = try copies.run { line.advance(by: $0) }
+    line.finish()
     try checkStores(of: manifest)
+    let damage = try checkRecords(of: manifest, isQuiet)
     try syncDirectories(manifest)
     manifest.ended = timestamp(wallMilliseconds: SystemClock().now().wallMilliseconds)
+    if let problem = manifest.problem { throw Failure("no backup can be made of this cluster: \(problem)") }
     try manifest.save(directory)
-    return manifest
+    removeMarker()
+    return (manifest, damage)
+  }
+
+  /// Looks at every record: what could not be read on a node is not in the backup, and somebody else must have it.
+  private func checkRecords(of manifest: BackupManifest, _ isQuiet: Bool) throws(Failure) -> BackupDamage {
+    var check = BackupCheck(directory, manifest)
+    check.runRecords(isQuiet: isQuiet)
+    if let obstacle = check.obstacle {
+      throw Failure("\(obstacle.message). Nodes repair damage that they know of; begin the backup anew when they have")
+    }
+    return check.damage
   }
 
   /// Which files of a node there are.
@@ -96,7 +120,9 @@ struct BackupPlace {
     return (document["entries"]?.array ?? []).compactMap { entry in
       // What comes over the network becomes the name of a file here.
       guard let name = entry["name"]?.string, SnapshotName(name) != nil else { return nil }
-      return (name, entry["bytes"]?.integer.map { UInt64($0) })
+      guard let bytes = entry["bytes"]?.integer else { return (name, nil) }
+      guard let length = UInt64(exactly: bytes), length <= BackupManifest.filesBytesMax else { return nil }
+      return (name, length)
     }
   }
 
@@ -149,11 +175,14 @@ struct BackupPlace {
 
   // MARK: When it fails
 
-  /// Removes what there is of it: it is no backup, and takes room.
-  func abandon() {
-    for name in (try? FileTree.names(in: directory)) ?? [] { try? FileTree.remove("\(directory)/\(name)") }
+  /// Removes what this run has made: it is no backup, and takes room. Anything else in the directory is somebody else's.
+  func abandon(_ nodes: [BackupManifest.Node]) {
+    for name in [BackupManifest.name] + nodes.map(\.directory) { try? FileTree.remove("\(directory)/\(name)") }
+    removeMarker()
     if isNew { FileTree.removeIfEmpty(directory) }
   }
+
+  private func removeMarker() { try? FileTree.remove("\(directory)/\(Self.markerName)") }
 
   private func parent(of path: String) -> String {
     path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""

@@ -1,4 +1,5 @@
 import Client
+import Messages
 import Platform
 import Primitives
 import Protocols
@@ -50,26 +51,30 @@ let restoreCommand = Subcommand(
     ? nil : try RestoreTarget(try arguments.nodesToAsk(), for: manifest, mayHoldKeys: arguments.has("--resume"))
   var check = BackupCheck(directory, manifest, without: without)
   check.run(isQuiet: isQuiet)
-  guard check.findingCount == 0 else { throw check.failure }
-  var merge = try BackupMerge(directory, nodes: check.nodes)
+  if let obstacle = check.obstacle { throw obstacle }
+  var merge = try BackupMerge(directory, nodes: check.nodes, leftOut: check.damage.leftOut)
   var line = ProgressLine(
     isCheck ? "counting" : "restoring", .bytes, total: merge.bytes, isQuiet: isQuiet, isTold: true)
   defer { line.finish() }
   var counts = RestoreCounts()
+  var rejections: [String] = []
   if let target {
     let writer = try RestoreWriter(
       target, inFlightMax: inFlight, retryMilliseconds: retry, isResumed: arguments.has("--resume"))
     try merge.run(progress: { line.advance(by: $0) }, take: { try writer.write($0) })
     try writer.finish()
     counts = writer.counts
+    rejections = writer.rejections
   } else {
     try merge.run(progress: { line.advance(by: $0) }, take: { _ in })
   }
   line.finish()
   let report = RestoreReport(
-    manifest: manifest, directory: directory, target: target, totals: merge.totals, counts: counts,
+    manifest: manifest, directory: directory, target: target, without: manifest.without + without,
+    damage: check.damage, totals: merge.totals, doubtful: merge.doubtful, counts: counts, rejections: rejections,
     milliseconds: SystemClock().now().instant.milliseconds(since: began))
   try printOut(arguments.has("--json") ? report.json.text(indent: true) + "\n" : report.text)
+  if let failure = report.failure { throw failure }
   return 0
 }
 
@@ -92,8 +97,13 @@ struct RestoreReport {
   let directory: String
   /// Nil when nothing was to be written.
   let target: RestoreTarget?
+  /// Nodes that are not in it.
+  let without: [String]
+  let damage: BackupDamage
   let totals: BackupMerge.Totals
+  let doubtful: [[UInt8]]
   let counts: RestoreCounts
+  let rejections: [String]
   let milliseconds: UInt64
 
   var json: JSON {
@@ -101,7 +111,10 @@ struct RestoreReport {
       "cluster_id": .optional(target) { .string($0.clusterID) }, "of_cluster": .string(manifest.clusterID),
       "began": .string(manifest.began), "values": .count(totals.values), "stored": .count(counts.stored),
       "present": .count(counts.present), "value_bytes": .count(counts.bytes), "deleted": .count(totals.deleted),
-      "doubtful": .count(totals.doubtful), "seconds": .number(Double(milliseconds) / 1000),
+      "doubtful": .count(totals.doubtful), "doubtful_keys": .array(doubtful.map { .string(objectName($0)) }),
+      "rejected": .count(counts.rejected), "rejections": .array(rejections.map { .string($0) }),
+      "without": .array(without.map { .string($0) }), "damaged_stores": damage.json,
+      "seconds": .number(Double(milliseconds) / 1000),
     ])
   }
 
@@ -119,11 +132,34 @@ struct RestoreReport {
       lines.append("whole: \(grouped(totals.values)) values would be restored")
     }
     lines.append("  as of \(manifest.began); \(grouped(totals.deleted)) deleted keys stay away")
-    if totals.doubtful > 0 {
-      lines.append(
-        "  \(grouped(totals.doubtful)) old values that only hints had were left out: their owners have forgotten later "
-          + "deletes")
-    }
+    lines += damage.lines.map { "  " + oneLine($0) } + doubtLines
+    for rejection in rejections { lines.append(oneLine("  refused: \(rejection)")) }
+    let unnamed = counts.rejected - rejections.count
+    if unnamed > 0 { lines.append("  and \(grouped(unnamed)) more were refused") }
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  private var doubtLines: [String] {
+    guard totals.doubtful > 0 else { return [] }
+    var lines = [
+      "  \(grouped(totals.doubtful)) old values that only hints had were left out: their owners have forgotten later "
+        + "deletes, perhaps of these keys"
+    ]
+    let missing = without + damage.stores.map { "store \($0.store.store) of \($0.store.node)" }
+    if !missing.isEmpty {
+      lines.append(
+        "  some of them may be alive on what is not in it (\(missing.joined(separator: ", "))): where it still can be "
+          + "asked, look there")
+    }
+    lines += doubtful.map { oneLine("  left out: \(objectName($0))") }
+    if totals.doubtful > doubtful.count { lines.append("  and \(grouped(totals.doubtful - doubtful.count)) more") }
+    return lines
+  }
+
+  /// Why not all is in; nil when it is.
+  var failure: Failure? {
+    guard let first = rejections.first else { return nil }
+    return Failure(
+      "\(plural(counts.rejected, "value")) of \(grouped(totals.values)) were refused, the first is \(first)")
   }
 }

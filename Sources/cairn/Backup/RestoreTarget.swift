@@ -11,6 +11,8 @@ struct RestoreTarget {
   let endpoints: [Endpoint]
   let clusterID: String
   let nodeCount: Int
+  /// Objects that say nothing of it expire there.
+  let hasDefaultLifetime: Bool
 
   /// Looks at all nodes of the cluster. - Throws: `Failure` when it is not one, whole, at work, another, and empty.
   /// - Parameter mayHoldKeys: An earlier restore into it was broken off.
@@ -18,6 +20,7 @@ struct RestoreTarget {
     var names: Set<String> = []
     var members: [String] = []
     var clusterIDs: Set<String> = []
+    var hasDefaultLifetime = false
     for endpoint in endpoints {
       let status = try RestoreTarget.look("/admin/status", endpoint)
       guard let name = status["name"]?.string else { throw Failure("\(endpoint) is no node of this release") }
@@ -27,6 +30,8 @@ struct RestoreTarget {
       guard id != manifest.clusterID else { throw RestoreTarget.sameCluster(name, manifest) }
       if !mayHoldKeys { try RestoreTarget.checkEmpty(status, name) }
       names.insert(name)
+      let lifetime = try RestoreTarget.look("/admin/config", endpoint)["default_ttl"]?["value"]?.string
+      if lifetime != "0s" { hasDefaultLifetime = true }
       clusterIDs.insert(id)
       members = try RestoreTarget.look("/admin/ring", endpoint)["members"]?.array?.compactMap(\.string) ?? []
     }
@@ -41,16 +46,29 @@ struct RestoreTarget {
     self.endpoints = endpoints
     self.clusterID = clusterID
     nodeCount = names.count
+    self.hasDefaultLifetime = hasDefaultLifetime
+  }
+
+  init(endpoints: [Endpoint], clusterID: String, nodeCount: Int, hasDefaultLifetime: Bool) {
+    self.endpoints = endpoints
+    self.clusterID = clusterID
+    self.nodeCount = nodeCount
+    self.hasDefaultLifetime = hasDefaultLifetime
   }
 
   private static func look(_ target: String, _ endpoint: Endpoint) throws(Failure) -> JSON {
     try askedDocument("GET", target, endpoint, patienceMilliseconds: lookMillisecondsMax)
   }
 
-  private static func checkEmpty(_ status: JSON, _ name: String) throws(Failure) {
-    let keys = status["keys_live"]?.integer ?? 0
-    let tombstones = status["tombstones"]?.integer ?? 0
-    let hints = status["hints"]?["count"]?.integer ?? 0
+  /// - Parameter status: As `/admin/status` of the node shows it. What it does not say is not taken for nothing.
+  static func checkEmpty(_ status: JSON, _ name: String) throws(Failure) {
+    guard let keys = status["keys_live"]?.integer, let tombstones = status["tombstones"]?.integer,
+      let hints = status["hints"]?["count"]?.integer
+    else {
+      throw Failure(
+        "\(name) does not say whether it is empty (keys_live, tombstones and hints in /admin/status): use the cairn of "
+          + "its release")
+    }
     guard keys == 0, tombstones == 0, hints == 0 else {
       throw Failure(
         "\(name) is not empty (\(plural(keys, "key")), \(plural(tombstones, "tombstone")), \(plural(hints, "hint"))): "

@@ -14,10 +14,14 @@ struct RestoreCounts: Equatable {
   var bytes = 0
   /// Were there already: a restore that was broken off had written them.
   var present = 0
+  /// Were refused, and would be again.
+  var rejected = 0
 }
 
 final class RestoreWriter {
   private static let turnMilliseconds = 100
+  /// Objects that were refused and are named; more are counted.
+  static let rejectionsNamedMax = 20
 
   private let pump: RequestPump
   private let inFlightMax: Int
@@ -28,6 +32,9 @@ final class RestoreWriter {
   private var unread: Set<Int> = []
   private var trouble = ""
   private(set) var counts = RestoreCounts()
+  /// The first objects that were refused, each with the reason.
+  private(set) var rejections: [String] = []
+  private let hasDefaultLifetime: Bool
 
   init(_ target: RestoreTarget, inFlightMax: Int, retryMilliseconds: Int, isResumed: Bool) throws {
     var plan = RequestPump.Limits()
@@ -37,11 +44,15 @@ final class RestoreWriter {
     self.inFlightMax = inFlightMax
     self.retryMilliseconds = UInt64(retryMilliseconds)
     self.isResumed = isResumed
+    hasDefaultLifetime = target.hasDefaultLifetime
   }
 
-  /// Takes a value, when there is room for it. - Throws: `Failure` when the cluster refuses one, or stays away.
+  /// Takes a value, when there is room for it. One that the cluster refuses is noted, and the others go on.
+  /// - Throws: `Failure` when it stays away.
   func write(_ found: BackupMerge.Found) throws {
-    let record = try record(of: found)
+    guard let record = record(of: found) else {
+      return reject(found.key, "it is no object of this release; use the one that wrote it")
+    }
     while !window.hasRoom { try turn(waits: true) }
     if isResumed { unread.insert(window.front + window.count) }
     window.append(record)
@@ -68,7 +79,11 @@ final class RestoreWriter {
     }
     for completion in try pump.poll(timeoutMilliseconds: waits ? Self.turnMilliseconds : 0) { try settle(completion) }
     while let record = window.takeSettled() {
-      counts.bytes += record.valueBytes
+      if case .rejected(let reason) = record.state {
+        reject(record.raw ?? [], reason)
+      } else {
+        counts.bytes += record.valueBytes
+      }
     }
     if let failure = window.oldestFailure(), pump.now.milliseconds(since: failure) >= retryMilliseconds {
       throw Failure("no success for \(retryMilliseconds / 1000) s: \(trouble); --resume goes on")
@@ -97,20 +112,24 @@ final class RestoreWriter {
       counts.stored += 1
       window.acknowledge(number)
     case .rejected:
-      let name = window[number].raw.map(objectName) ?? "?"
-      throw Failure("\(name): \(pump.reason(completion)); nothing more was written")
+      window.reject(number, pump.reason(completion))
     case .again:
       trouble = pump.reason(completion)
       window.retry(number, now: pump.now)
     }
   }
 
+  private func reject(_ key: [UInt8], _ reason: String) {
+    counts.rejected += 1
+    if rejections.count < Self.rejectionsNamedMax { rejections.append("\(objectName(key)): \(reason)") }
+  }
+
   // MARK: One value
 
   /// A put of it: type, bucket and key, everything that was stored beside the value, and the value.
-  private func record(of found: BackupMerge.Found) throws(Failure) -> ImportRecord {
+  private func record(of found: BackupMerge.Found) -> ImportRecord? {
     guard let key = ObjectKey(encoded: found.key), let content = ObjectContentView(payload: found.payload) else {
-      throw Failure("\(objectName(found.key)) is no object of this release: use the one that wrote it")
+      return nil
     }
     let record = ImportRecord(offset: 0, endOffset: 0, line: 0, nextLine: 0, raw: found.key)
     record.keyHash = keyHash(found.key)
@@ -133,14 +152,14 @@ final class RestoreWriter {
     }
     if !content.contentType.isEmpty { append("Content-Type".utf8, content.contentType) }
     content.forEachMetadata { name, value in append(content.payload[name], value) }
-    headers += RestoreWriter.lifetime(expiry)
+    headers += RestoreWriter.lifetime(expiry, hasDefault: hasDefaultLifetime)
     return headers
   }
 
-  /// When it expires, in whole seconds and not before its time; else that it never does, whatever the new cluster's
-  /// `default_ttl` is.
-  static func lifetime(_ expiry: Expiry) -> [UInt8] {
-    guard expiry != .never else { return Array("X-Cairn-Expires-In: never\r\n".utf8) }
+  /// When it expires, in whole seconds and not before its time; else, where the new cluster has a `default_ttl`, that it
+  /// never does.
+  static func lifetime(_ expiry: Expiry, hasDefault: Bool) -> [UInt8] {
+    guard expiry != .never else { return hasDefault ? Array("X-Cairn-Expires-In: never\r\n".utf8) : [] }
     var line = Array("X-Cairn-Expires-At: ".utf8)
     line.appendHTTPDate(milliseconds: min(expiry.milliseconds + 999, Expiry.last.milliseconds))
     return line + "\r\n".utf8

@@ -12,6 +12,8 @@ struct ExportCounts: Equatable, Sendable {
   var failed = 0
   /// Metadata that CSV does not hold.
   var withoutMetadata = 0
+  /// Nor when an object expires.
+  var withoutExpiry = 0
   var keys: Int { exported + gone + failed }
 }
 
@@ -42,7 +44,7 @@ struct ExportCheckpoint: Equatable {
       "keys": .integer(keyCount), "list_bytes": .integer(spoolBytes), "list_offset": .integer(spoolOffset),
       "output_bytes": .integer(outputBytes), "failures_bytes": .integer(failuresBytes),
       "exported": .integer(counts.exported), "gone": .integer(counts.gone), "failed": .integer(counts.failed),
-      "without_metadata": .integer(counts.withoutMetadata),
+      "without_metadata": .integer(counts.withoutMetadata), "without_expiry": .integer(counts.withoutExpiry),
     ])
   }
 
@@ -60,7 +62,9 @@ struct ExportCheckpoint: Equatable {
     self.spoolOffset = spoolOffset
     self.outputBytes = outputBytes
     self.failuresBytes = failuresBytes
-    counts = ExportCounts(exported: exported, gone: gone, failed: failed, withoutMetadata: withoutMetadata)
+    counts = ExportCounts(
+      exported: exported, gone: gone, failed: failed, withoutMetadata: withoutMetadata,
+      withoutExpiry: json["without_expiry"]?.integer ?? 0)
   }
 
   /// Nil when there is none.

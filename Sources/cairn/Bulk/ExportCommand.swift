@@ -8,10 +8,11 @@ import Protocols
 let exportCommand = Subcommand(
   name: "export", summary: "write the objects of a bucket to a file", operands: "[FILE|-] --bucket B",
   details: [
-    "Lists the keys first, then reads their values. The output is JSON lines: key, value, content_type and metadata,",
-    "with key_base64 and value_base64 where bytes are not UTF-8; or CSV: key, value, content_type, raw bytes in quotes",
-    "where they must be. cairn import stores from either what was there; CSV has no metadata. - or nothing: standard",
-    "output. Keys written after the listing are not in it; what was deleted after it is left out and counted.",
+    "Lists the keys first, then reads their values. The output is JSON lines: key, value, content_type, metadata and",
+    "expires_at, with key_base64 and value_base64 where bytes are not UTF-8; or CSV: key, value, content_type, raw bytes",
+    "in quotes where they must be. cairn import stores from either what was there; CSV has no metadata and no expiry.",
+    "- or nothing: standard output. Keys written after the listing are not in it; what was deleted after it is left",
+    "out and counted.",
     "",
     "FILE appears when it is complete; until then there is FILE.partial, and the same command goes on where it stopped,",
     "with the keys that were listed then. An export to standard output, or one stopped while listing, starts over.",
@@ -174,6 +175,7 @@ struct ExportReport {
       "exported": .integer(exporter.saved.counts.exported), "gone": .integer(exporter.saved.counts.gone),
       "failed": .integer(exporter.saved.counts.failed),
       "without_metadata": .integer(exporter.saved.counts.withoutMetadata),
+      "without_expiry": .integer(exporter.saved.counts.withoutExpiry),
       "bytes": .integer(exporter.saved.outputBytes), "seconds": .number(Double(milliseconds) / 1000),
       "per_second": .integer(rate), "stopped_by": reason,
       "file": .string(isWhole ? plan.paths.output : plan.paths.partial),
@@ -195,6 +197,9 @@ struct ExportReport {
     if counts.gone > 0 { lines.append("  \(grouped(counts.gone)) were deleted after they had been listed") }
     if counts.withoutMetadata > 0 {
       lines.append("  \(grouped(counts.withoutMetadata)) have metadata, which CSV does not hold; JSON lines do")
+    }
+    if counts.withoutExpiry > 0 {
+      lines.append("  \(grouped(counts.withoutExpiry)) expire, which CSV does not say; JSON lines do")
     }
     if counts.failed > 0 {
       lines.append(

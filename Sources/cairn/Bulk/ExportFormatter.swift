@@ -17,9 +17,11 @@ struct ExportFormatter: Sendable {
   struct Facts: Equatable {
     var contentType: [UInt8] = []
     var metadata: [(name: [UInt8], value: [UInt8])] = []
+    /// When it expires, as the answer says it; nothing where it does not.
+    var expiresAt: [UInt8] = []
 
     static func == (a: Facts, b: Facts) -> Bool {
-      a.contentType == b.contentType
+      a.contentType == b.contentType && a.expiresAt == b.expiresAt
         && a.metadata.elementsEqual(b.metadata, by: { $0.name == $1.name && $0.value == $1.value })
     }
 
@@ -30,6 +32,8 @@ struct ExportFormatter: Sendable {
       pump.forEachHeader(of: completion) { bytes, name, value in
         if HTTPAnswer.isHeader(bytes, name, "content-type") {
           facts.contentType = Array(bytes[value])
+        } else if HTTPAnswer.isHeader(bytes, name, "expires") {
+          facts.expiresAt = Array(bytes[value])
         } else if Metadata.isHeader(bytes, name) {
           facts.metadata.append((Array(bytes[name]), Array(bytes[value])))
         }
@@ -61,6 +65,10 @@ struct ExportFormatter: Sendable {
       out.append(contentsOf: ",\"content_type\":".utf8)
       out.appendJSONText(facts.contentType)
       appendMetadata(facts.metadata, to: &out)
+      if !facts.expiresAt.isEmpty {
+        out.append(contentsOf: ",\"expires_at\":".utf8)
+        out.appendJSONText(facts.expiresAt)
+      }
       out.append(UInt8(ascii: "}"))
     }
     out.append(0x0A)

@@ -75,6 +75,7 @@ final class ExportOutput {
     case .written, .ready, .inFlight, .retrying:
       checkpoint.counts.exported += 1
       if item.lacksMetadata { checkpoint.counts.withoutMetadata += 1 }
+      if item.lacksExpiry { checkpoint.counts.withoutExpiry += 1 }
       append(item.record)
       if buffer.count >= ExportOutput.bufferBytesMax { try flush() }
     }

@@ -20,6 +20,7 @@ final class ExportItem {
   /// Its record, until it is written.
   var record: [UInt8] = []
   var lacksMetadata = false
+  var lacksExpiry = false
   var firstFailure: Instant?
   var attempts: UInt64 = 0
 

@@ -181,6 +181,7 @@ final class Exporter {
       item.record.reserveCapacity(item.key.count + value.count + facts.contentType.count + 48)
       try formatter.append(key: item.key, facts, value: value, to: &item.record)
       item.lacksMetadata = plan.format == .csv && !facts.metadata.isEmpty
+      item.lacksExpiry = plan.format == .csv && !facts.expiresAt.isEmpty
       window.settle(number, .written)
     } catch {
       item.record = []

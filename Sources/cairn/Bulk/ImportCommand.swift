@@ -13,7 +13,7 @@ let importCommand = Subcommand(
     "",
     "What is the key: the field or column of --key, else the one called 'key' (of JSON lines also 'key_base64').",
     "What is the value: the field or column of --value. Without it, of JSON lines 'value' or 'value_base64' where a",
-    "line has one, with its 'content_type' and 'metadata', as cairn export writes them; else the whole line. Of CSV",
+    "line has one, with its 'content_type', 'metadata' and 'expires_at', as an export has them; else the line. Of CSV",
     "'value' where the header is that of an export (key,value or key,value,content_type); else the whole row, as a",
     "JSON object of its columns.",
     "",

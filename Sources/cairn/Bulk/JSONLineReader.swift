@@ -1,7 +1,7 @@
 import Protocols
 
 // A line of JSON as an object. The key is a string or a number, as it is written. The value is what an export wrote
-// (`value` or `value_base64`, with `content_type` and `metadata`), one field, or the whole line.
+// (`value` or `value_base64`, with `content_type`, `metadata` and `expires_at`), one field, or the whole line.
 
 struct JSONLineReader {
   private let rules: RecordRules
@@ -111,6 +111,7 @@ struct JSONLineReader {
       isBase64 ? ContentType.bytes : member.kind == .string ? ContentType.text : ContentType.json
     try appendContentType(stated ?? usual, to: &object)
     try takeMetadata(bytes, into: &object)
+    try takeExpiry(bytes, into: &object)
   }
 
   private func statedContentType(_ bytes: [UInt8]) throws(RecordProblem) -> [UInt8]? {
@@ -127,6 +128,15 @@ struct JSONLineReader {
     } else {
       try object.appendContentType(type)
     }
+  }
+
+  /// Whether it is a date the node says.
+  private func takeExpiry(_ bytes: [UInt8], into object: inout BulkObject) throws(RecordProblem) {
+    guard let member = try member(BulkField.expiresAt, bytes) else { return }
+    guard member.kind == .string else { throw RecordProblem("'expires_at' is no string") }
+    var date: [UInt8] = []
+    date.appendJSONStringContent(bytes, member.value)
+    try object.appendHeader(Array("X-Cairn-Expires-At".utf8)[...], date[...])
   }
 
   // MARK: Metadata

@@ -69,7 +69,7 @@ struct RecordRules: Equatable, Sendable {
 /// One object as it will be stored.
 struct BulkObject: Equatable {
   var key: [UInt8] = []
-  /// Whole header lines: content type, metadata.
+  /// Whole header lines: content type, metadata, when it expires.
   var headers: [UInt8] = []
   var value: [UInt8] = []
 
@@ -118,4 +118,5 @@ enum BulkField {
   static let contentType = Array("content_type".utf8)
   static let metadata = Array("metadata".utf8)
   static let metadataBase64 = Array("metadata_base64".utf8)
+  static let expiresAt = Array("expires_at".utf8)
 }

@@ -9,7 +9,7 @@ import Protocols
 /// A signal has asked for the end.
 struct StoppedBySignal: Error, Equatable {
   let signal: String
-  var exitCode: Int32 { signal == "SIGINT" ? 130 : 143 }
+  var exitCode: Int32 { TerminationSignals.exitCode(of: signal) }
 }
 
 final class ProcessStage: ClusterStage {
@@ -29,7 +29,7 @@ final class ProcessStage: ClusterStage {
     do throws(Errno) {
       // Whoever reads may go away: that must not end this process before it has ended the others.
       try ignoreBrokenPipes()
-      signals = try TerminationSignals()
+      signals = try TerminationSignals(withHangup: true)
     } catch {
       throw Failure("cannot watch for signals: \(error)")
     }

@@ -45,7 +45,9 @@ let storyboardCommand = Subcommand(
   let rule: StoryRule = try arguments.choice("--rule") ?? .overlap
   let gap: StoryGap = try arguments.choice("--gap") ?? .immediate
   let signals: TerminationSignals
-  do throws(Errno) { signals = try TerminationSignals() } catch { throw Failure("cannot watch for signals: \(error)") }
+  do throws(Errno) { signals = try TerminationSignals(withHangup: true) } catch {
+    throw Failure("cannot watch for signals: \(error)")
+  }
   // Milliseconds, and a signal waits: whatever happens the directory goes.
   let story = try inTemporaryDirectory { directory in
     do {
@@ -56,7 +58,7 @@ let storyboardCommand = Subcommand(
   }
   if let signal = signals.next() {
     writeToStandardError("cairn: stopped by \(signal)\n")
-    return signal == "SIGINT" ? 130 : 143
+    return TerminationSignals.exitCode(of: signal)
   }
   try printOut(arguments.has("--json") ? story.json.text(indent: true) + "\n" : story.text)
   guard story.isAsPromised else { throw Failure("the store did not behave as rule \(rule.rawValue) promises") }
