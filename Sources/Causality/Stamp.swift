@@ -55,6 +55,13 @@ package struct Stamp: Hashable, Comparable, Sendable, CustomStringConvertible {
 
   package static let byteCount = 12
 
+  /// From what `append` wrote; nil for bytes of any other length.
+  package init?(encoded bytes: [UInt8]) {
+    var reader = ByteReader(bytes)
+    guard bytes.count == Stamp.byteCount, let stamp = reader.readStamp() else { return nil }
+    self = stamp
+  }
+
   package func append(to bytes: inout [UInt8]) {
     bytes.appendLittleEndian(time.rawValue)
     bytes.appendLittleEndian(actor.rawValue)

@@ -40,6 +40,12 @@ struct ObjectLinks: Sendable {
 
   private mutating func add(target bytes: [UInt8], _ target: Range<Int>, tag: [UInt8]) throws(HTTPProblem) {
     guard let (bucket, key) = ObjectLinks.object(bytes, target) else { throw ObjectLinks.malformed }
+    try add(bucket: bucket, key: key, tag: tag)
+  }
+
+  /// Adds one link.
+  mutating func add(bucket: [UInt8], key: [UInt8], tag: [UInt8]) throws(HTTPProblem) {
+    guard !bucket.isEmpty, !key.isEmpty else { throw ObjectLinks.malformed }
     var value = Array("</buckets/".utf8)
     value.appendEscaped(bucket[...])
     value.appendASCII("/keys/")
@@ -67,6 +73,16 @@ struct ObjectLinks: Sendable {
       HTTPText.unescape(bytes, bucket, into: &names.bucket), HTTPText.unescape(bytes, key, into: &names.key)
     else { return nil }
     return names
+  }
+
+  /// The parts of a stored link; nil when it was not stored by `add`.
+  static func parts(_ value: ArraySlice<UInt8>) -> (bucket: [UInt8], key: [UInt8], tag: [UInt8])? {
+    let bytes = Array(value)
+    guard bytes.first == UInt8(ascii: "<"), let close = bytes.firstIndex(of: UInt8(ascii: ">")),
+      let (bucket, key) = object(bytes, 1..<close),
+      let parameters = try? LinkParameters(bytes, close + 1..<bytes.count)
+    else { return nil }
+    return (bucket, key, parameters.tag)
   }
 
   /// A stored link as `</riak/B/K>; riaktag="T"`, for those who use the old form of paths; nil when it was not stored

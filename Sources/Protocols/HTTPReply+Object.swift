@@ -21,7 +21,7 @@ extension HTTPReply {
     appendLinks(content, to: &bytes)
     content.forEachMetadata { name, value in
       guard !isLink(payload, name) else { return }
-      bytes.appendHeaderText(payload[name])
+      bytes.appendHeaderName(payload[name])
       bytes.appendASCII(": ")
       bytes.appendHeaderText(payload[value])
       bytes.appendASCII("\r\n")

@@ -190,6 +190,17 @@ extension [UInt8] {
     }
   }
 
+  /// Bytes as they may stand in a header's name: what no name has, which another protocol may have stored, as escapes.
+  mutating func appendHeaderName(_ name: ArraySlice<UInt8>) {
+    for byte in name {
+      if HTTPText.isToken(byte) {
+        append(byte)
+      } else {
+        appendEscaped([byte])
+      }
+    }
+  }
+
   /// Everything but unreserved characters (RFC 3986, 2.3) as escapes.
   package mutating func appendEscaped(_ text: ArraySlice<UInt8>) {
     for byte in text {

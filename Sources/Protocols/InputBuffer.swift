@@ -80,6 +80,15 @@ struct InputBuffer: Sendable {
     return count
   }
 
+  /// Drops the next bytes, of which there are so many at least. Room for what was long is given back with its end: its
+  /// connection may say nothing more for a while.
+  mutating func drop(_ count: Int) {
+    position += count
+    scanned = position
+    head = position
+    if head == bytes.count, bytes.capacity > InputBuffer.capacityKept { removeAll() }
+  }
+
   private func firstControl(from start: Int) -> Int { InputBuffer.firstControl(in: bytes, from: start) }
 
   /// Index of the first byte that is a control character, or the end. Eight bytes at a time: the lowest bit set in

@@ -250,6 +250,8 @@ package struct Node<Disk: FileSystem & ~Copyable>: ~Copyable {
 
   /// The nodes that keep this key.
   package func owners(of key: ObjectKey) -> [NodeID] { owners(storeID(hash(key.encoded))) }
+
+  package func partition(of key: ObjectKey) -> Int { ring.partition(of: hash(key.encoded)) }
 }
 
 /// What keeps a node from serving, in order.

@@ -20,6 +20,7 @@ enum AdminDocuments {
       "process": .count(processIdentifier()),
       "memory_bytes": .count(residentBytes()),
       "http": .string(configuration.http?.description ?? ""),
+      "pb": .optional(configuration.pb) { .string($0.description) },
       "cluster": .string(configuration.cluster?.description ?? ""),
       "cluster_id": .optional(status.clusterID) { .string($0.description) },
       "ring_epoch": .count(status.ringEpoch),

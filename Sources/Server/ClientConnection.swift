@@ -18,7 +18,7 @@ final class ClientConnection {
   /// A request whose answer has not yet gone out.
   private struct Exchange {
     /// How to encode the node's answer; nil for an answer that did not need the node.
-    var reply: HTTPReply?
+    var reply: ClientReply?
     let start: RequestStart?
     /// The answer's bytes, once it is there and others must leave before it.
     var answer: [UInt8]?
@@ -49,6 +49,9 @@ final class ClientConnection {
   /// The client is on this machine.
   let isLocal: Bool
   private var session: HTTPSession
+  /// Instead of `session`, for who speaks Riak's binary protocol. Two properties, because a payload of an enum cannot be
+  /// changed in place.
+  private var frames: PBSession?
   var output = OutputBuffer()
   /// What the loop watches for.
   var interest: Interest = [.reading]
@@ -62,6 +65,8 @@ final class ClientConnection {
   private(set) var isInputEnded = false
   /// Bytes received and not yet part of a request in progress, as of the last `settle`.
   private(set) var bufferedBytes = 0
+  /// Of a write that waits for the read before it: counted as received, because nothing else counts it.
+  var waitingBytes = 0
   /// When the request that is not complete yet began to come.
   private(set) var requestBegan: Instant?
   /// When bytes last went in or out.
@@ -76,9 +81,14 @@ final class ClientConnection {
   private var headNumber: UInt32 = 0
 
   init(
-    descriptor: consuming Descriptor, key: SlabKey, isLocal: Bool, configuration: HTTPConfiguration, now: Instant
+    descriptor: consuming Descriptor, key: SlabKey, isLocal: Bool, speaking language: ClientLanguage, now: Instant
   ) {
-    session = HTTPSession(configuration: configuration)
+    switch language {
+    case .http(let configuration): session = HTTPSession(configuration: configuration)
+    case .binary(let configuration):
+      session = HTTPSession()
+      frames = PBSession(configuration: configuration)
+    }
     self.descriptor = descriptor
     self.key = key
     self.isLocal = isLocal
@@ -107,8 +117,10 @@ final class ClientConnection {
   /// Answers that the client has not taken yet.
   var unreadBytes: Int { output.pendingBytes + heldBytes }
   var exchangesInProgress: Int { exchanges.count - head }
+  /// The binary protocol has one request in progress.
+  var isBinary: Bool { frames != nil }
   var mayBeginExchange: Bool {
-    !isFinishing && openListing == nil && exchangesInProgress < ClientConnection.exchangesMax
+    !isFinishing && openListing == nil && exchangesInProgress < (isBinary ? 1 : ClientConnection.exchangesMax)
       && output.pendingBytes < ClientConnection.outputBytesPausing
   }
   /// Everything asked for has been answered and written, and nothing more will be asked.
@@ -117,8 +129,10 @@ final class ClientConnection {
   /// What it should be watched for now.
   var wantedInterest: Interest {
     var wanted: Interest = []
-    // While a listing is made, reading goes on a little: its end is how a client that has gone is noticed.
-    let mayRead = mayBeginExchange || (openListing != nil && bufferedBytes < ClientConnection.listingBytesPausing)
+    // While a listing is made, reading goes on a little: its end is how a client that has gone is noticed. So it does
+    // while the one request of a binary connection is in progress: mostly its answer comes sooner than the next.
+    let readsOn = openListing != nil || isBinary
+    let mayRead = mayBeginExchange || (readsOn && bufferedBytes < ClientConnection.listingBytesPausing)
     if mayRead && !isInputEnded { wanted.insert(.reading) }
     if !output.isEmpty { wanted.insert(.writing) }
     return wanted
@@ -129,7 +143,7 @@ final class ClientConnection {
   func received(_ bytes: UnsafeRawBufferPointer, now: Instant) {
     lastProgress = now
     if requestBegan == nil { requestBegan = now }
-    unsafe session.receive(bytes)
+    if frames == nil { unsafe session.receive(bytes) } else { unsafe frames?.receive(bytes) }
   }
 
   /// The next thing that the received bytes ask for.
@@ -149,10 +163,23 @@ final class ClientConnection {
     return action
   }
 
+  /// The same for a binary connection.
+  func nextFrame() -> PBAction {
+    let action = frames?.next() ?? .needMore
+    switch action {
+    case .request, .list, .preflist: requestBegan = nil
+    case .reply(_, let close):
+      requestBegan = nil
+      if close { isFinishing = true }
+    case .needMore: if isInputEnded { isFinishing = true }
+    }
+    return action
+  }
+
   /// Counts what is buffered. - Returns: By how much that has changed.
   func settle(now: Instant) -> Int {
     let before = bufferedBytes
-    bufferedBytes = session.bufferedBytes
+    bufferedBytes = (frames?.bufferedBytes ?? session.bufferedBytes) + waitingBytes
     if bufferedBytes > 0 && requestBegan == nil { requestBegan = now }
     return bufferedBytes - before
   }
@@ -167,13 +194,13 @@ final class ClientConnection {
   }
 
   /// Begins an exchange that the node will answer. - Returns: its number.
-  func beginExchange(_ reply: HTTPReply, _ start: RequestStart?) -> UInt32 {
+  func beginExchange(_ reply: ClientReply, _ start: RequestStart?) -> UInt32 {
     exchanges.append(Exchange(reply: reply, start: start))
     return (headNumber &+ UInt32(exchangesInProgress) &- 1) & SlabKey.generationMask
   }
 
   /// Begins an exchange that the node will answer in parts. - Returns: its number.
-  func beginListing(_ reply: HTTPReply, _ start: RequestStart) -> UInt32 {
+  func beginListing(_ reply: ClientReply, _ start: RequestStart) -> UInt32 {
     exchanges.append(Exchange(reply: reply, start: start, listing: .awaitsPart))
     return (headNumber &+ UInt32(exchangesInProgress) &- 1) & SlabKey.generationMask
   }
@@ -206,6 +233,17 @@ final class ClientConnection {
     }
   }
 
+  /// What is to be asked next in the exchange with this number, when `response` is not yet its answer.
+  func continuation(of number: UInt32, after response: ClientResponse) -> ClientRequest? {
+    let place = head + Int((number &- headNumber) & SlabKey.generationMask)
+    guard isBinary, place < exchanges.count, case .binary(var reply)? = exchanges[place].reply,
+      let request = reply.takeWrite(after: response)
+    else { return nil }
+    exchanges[place].reply = .binary(reply)
+    waitingBytes = 0
+    return request
+  }
+
   /// Answers the exchange with this number and tells when it began; nil when there is none waiting under it.
   func answer(_ number: UInt32, with response: ClientResponse) -> RequestStart? {
     let place = head + Int((number &- headNumber) & SlabKey.generationMask)
@@ -213,6 +251,7 @@ final class ClientConnection {
       return nil
     }
     let start = exchanges[place].start
+    waitingBytes = 0
     if place == head {
       reply.encode(response, into: &output.bytes)
       retireHead()
@@ -228,7 +267,8 @@ final class ClientConnection {
   /// Answers the operator's request with this number with a document; nothing when there is none waiting under it.
   func answer(_ number: UInt32, with document: JSON, status: Int) {
     let place = head + Int((number &- headNumber) & SlabKey.generationMask)
-    guard place < exchanges.count, let reply = exchanges[place].reply, exchanges[place].answer == nil else { return }
+    guard place < exchanges.count, case .http(let reply)? = exchanges[place].reply, exchanges[place].answer == nil
+    else { return }
     var bytes: [UInt8] = []
     reply.encode(json: document.bytes, status: status, into: &bytes)
     hold(bytes, at: place)
@@ -238,7 +278,8 @@ final class ClientConnection {
   /// The same with bytes as they are.
   func answer(_ number: UInt32, withBytes content: [UInt8]) {
     let place = head + Int((number &- headNumber) & SlabKey.generationMask)
-    guard place < exchanges.count, let reply = exchanges[place].reply, exchanges[place].answer == nil else { return }
+    guard place < exchanges.count, case .http(let reply)? = exchanges[place].reply, exchanges[place].answer == nil
+    else { return }
     var bytes: [UInt8] = []
     reply.encode(bytes: content, into: &bytes)
     hold(bytes, at: place)
@@ -312,18 +353,4 @@ final class ClientConnection {
       head = 0
     }
   }
-}
-
-extension SessionID {
-  /// `slot u16 | generation u24 | number u24`.
-  init(connection key: SlabKey, number: UInt32) {
-    self.init(UInt64(key.slot) << 48 | UInt64(key.generation) << 24 | UInt64(number))
-  }
-
-  var connection: SlabKey {
-    SlabKey(
-      slot: UInt16(rawValue >> 48), generation: UInt32(truncatingIfNeeded: rawValue >> 24) & SlabKey.generationMask)
-  }
-
-  var number: UInt32 { UInt32(truncatingIfNeeded: rawValue) & SlabKey.generationMask }
 }

@@ -12,6 +12,8 @@ package struct Configuration: Sendable {
   package var name = ""
   package var data = ""
   package var http: SocketAddress?
+  /// Nil: Riak's binary protocol is not spoken.
+  package var pb: SocketAddress?
   package var cluster: SocketAddress?
   package var initialCluster: [Member] = []
 
@@ -187,7 +189,7 @@ extension Configuration {
 
   /// Checks what concerns several settings, or has no default.
   package func validate() throws(ConfigurationError) {
-    for key in Configuration.keys where key.isIdentity && key.show(self).isEmpty {
+    for key in Configuration.keys where key.isIdentity && !key.mayBeMissing && key.show(self).isEmpty {
       throw .missing(flag: key.flag, unit: key.unit)
     }
     if let (_, error) = contradictions().first { throw error }

@@ -7,6 +7,7 @@ extension ConfigurationKey {
     "name": "n1",
     "data": "/var/lib/cairn",
     "http": "10.0.0.1:8098",
+    "pb": "10.0.0.1:8087",
     "cluster": "10.0.0.1:8099",
     "initial_cluster": "n1=10.0.0.1:8099,n2=10.0.0.2:8099,n3=10.0.0.3:8099",
   ]
@@ -18,6 +19,10 @@ extension ConfigurationKey {
     "http": [
       "`0.0.0.0:8098` listens on every address. There is neither TLS nor authentication: who reaches this port can read and "
         + "delete everything. Only `/admin` is kept from other machines, see `admin_remote`."
+    ],
+    "pb": [
+      "Riak's clients connect here by changing an address ([what they can do](Riak-compatibility.md)). As open as `http`: there "
+        + "is neither TLS nor authentication."
     ],
     "cluster": [
       "Must be this node's address in `initial_cluster`, or its port on every address (`0.0.0.0:8099`). Whoever reaches this "

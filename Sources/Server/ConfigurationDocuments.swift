@@ -94,8 +94,8 @@ package enum ConfigurationDocuments {
   private static let sampleIntroduction = """
     # Settings of a Cairn node: cairn node --config FILE. Made by `cairn config sample`.
     #
-    # Every setting is here. Those with a default are commented out and show it; the first five have none and must be given,
-    # here or as flags (--name …), which win over this file. `cairn config check FILE` says what is wrong with a file.
+    # Every setting is here. Those with a default are commented out and show it; the first six have none and must be given,
+    # all but pb, here or as flags (--name …), which win over this file. `cairn config check FILE` says what is wrong with a file.
     # More about each: Docs/Configuration.md.
 
     """

@@ -16,6 +16,8 @@ package struct ConfigurationKey: Sendable {
   package let documentation: String
   /// Where this node is and whom it belongs to, rather than how it behaves: also a flag of its own, `--name`.
   package let isIdentity: Bool
+  /// Has no default, and need not be given.
+  package var mayBeMissing = false
   /// Sets the value and returns nil, or changes nothing and returns what would have been understood.
   let parse: @Sendable (String, inout Configuration) -> String?
   let show: @Sendable (Configuration) -> String
@@ -31,6 +33,8 @@ extension Configuration {
     text("name", \.name, "this node's name; one of those in initial_cluster"),
     text("data", \.data, "directory of everything this node stores; created when it is not there"),
     address("http", \.http, "where HTTP clients connect"),
+    address(
+      "pb", \.pb, "where clients of Riak's Protocol Buffers API connect; not given: nowhere", mayBeMissing: true),
     address("cluster", \.cluster, "where the other nodes connect; connections to them come from this address"),
     ConfigurationKey(
       name: "initial_cluster", unit: "n1=host:port,…",
@@ -169,10 +173,10 @@ extension Configuration {
   }
 
   private static func address(
-    _ name: String, _ field: any Field<SocketAddress?>, _ documentation: String
+    _ name: String, _ field: any Field<SocketAddress?>, _ documentation: String, mayBeMissing: Bool = false
   ) -> ConfigurationKey {
     ConfigurationKey(
-      name: name, unit: "host:port", documentation: documentation, isIdentity: true,
+      name: name, unit: "host:port", documentation: documentation, isIdentity: true, mayBeMissing: mayBeMissing,
       parse: { text, target in
         guard let address = SocketAddress(text) else { return "a numeric address and a port, like 127.0.0.1:10018" }
         target[keyPath: field] = address

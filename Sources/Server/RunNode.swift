@@ -39,10 +39,12 @@ package func runNode<Node: DrivenNode>(
     let signals = try attempt { () throws(Errno) in try TerminationSignals() }
     let clients = try listen(configuration.http)
     let peers = try listen(configuration.cluster)
+    let binary = try listenIfAsked(configuration.pb)
     let seed = try attempt { () throws(Errno) in try randomSeed() }
-    log(.info, "starting on \(configuration.data), http \(clients.address), cluster \(peers.address)")
+    let pb = configuration.pb.map { ", pb \($0)" } ?? ""
+    log(.info, "starting on \(configuration.data), http \(clients.address)\(pb), cluster \(peers.address)")
     let node = try makeNode(configuration.nodeOptions(seed: seed), PosixFileSystem(), clock.now())
-    let shard = try assemble(configuration, node, clients, peers, signals, seed: ~seed)
+    let shard = try assemble(configuration, node, clients, peers, binary, signals, seed: ~seed)
     return try finish(try attempt { () throws(Errno) in try shard.run() }, log)
   } catch {
     writeToStandardError("cairn node: \(oneLine(error.line))\n")
@@ -52,11 +54,12 @@ package func runNode<Node: DrivenNode>(
 
 private func assemble<Node: DrivenNode>(
   _ configuration: Configuration, _ node: sending Node, _ clients: consuming Listener,
-  _ peers: consuming Listener, _ signals: consuming TerminationSignals, seed: UInt64
+  _ peers: consuming Listener, _ binary: consuming Listener?, _ signals: consuming TerminationSignals, seed: UInt64
 ) throws(StartFailure) -> Shard<Node> {
   do throws(Errno) {
     return try Shard(
-      configuration: configuration, node: node, clients: clients, peers: peers, signals: signals, seed: seed)
+      configuration: configuration, node: node, clients: clients, peers: peers, binary: binary, signals: signals,
+      seed: seed)
   } catch {
     throw StartFailure(line: "the system refuses: \(error)")
   }
@@ -99,6 +102,12 @@ private func listen(_ address: SocketAddress?) throws(StartFailure) -> Listener 
   } catch {
     throw StartFailure(line: error.description)
   }
+}
+
+/// Nil where there is no address.
+private func listenIfAsked(_ address: SocketAddress?) throws(StartFailure) -> Listener? {
+  if address == nil { return nil }
+  return try listen(address)
 }
 
 private func finish(_ reason: StopReason, _ log: Log) throws(StartFailure) -> Int32 {

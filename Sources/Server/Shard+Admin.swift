@@ -30,7 +30,7 @@ extension Shard {
 
   /// Asks the node for what only it knows or can do.
   func ask(_ request: AdminRequest, for connection: ClientConnection, _ reply: HTTPReply) {
-    let number = connection.beginExchange(reply, nil)
+    let number = connection.beginExchange(.http(reply), nil)
     step(.admin(request, session: SessionID(connection: connection.key, number: number)))
   }
 

@@ -44,7 +44,7 @@ extension Shard {
       throw BackupProblem(text: "name=NAME must be that of a snapshot; /admin/snapshots lists them")
     }
     let task = try task(route, parameters)
-    let number = connection.beginExchange(reply, nil)
+    let number = connection.beginExchange(.http(reply), nil)
     let session = SessionID(connection: connection.key, number: number)
     guard threads.perform(SnapshotWork(session: session, name: name, task: task)) else {
       let busy = JSON.object(["error": .string("too many ask for files of snapshots at once; try again")])

@@ -16,27 +16,30 @@ extension Shard {
   /// A request may take a second more for each of these bytes that have come.
   private static var requestBytesPerSecond: UInt64 { 64 << 10 }
 
-  func acceptClients() {
+  /// - Parameter isBinary: Those who speak Riak's binary protocol.
+  func acceptClients(isBinary: Bool) {
     for _ in 0..<Self.acceptsMax {
       do throws(Errno) {
-        guard let descriptor = try clientListener.accept() else { return }
-        try admit(descriptor)
+        guard let descriptor = try isBinary ? acceptBinary() : clientListener.accept() else { return }
+        try admit(descriptor, isBinary: isBinary)
       } catch {
         return pauseAccepting(error)
       }
     }
   }
 
-  private func admit(_ descriptor: consuming Descriptor) throws(Errno) {
+  private func admit(_ descriptor: consuming Descriptor, isBinary: Bool) throws(Errno) {
     guard clients.count < connectionsMax, !isStopping else {
       statistics.connectionsRefused += 1
-      _ = try? descriptor.write(Refusal503.tooManyConnections, from: 0)
+      let refusal = isBinary ? PBAnswers.error("too many connections") : Refusal503.tooManyConnections
+      _ = try? descriptor.write(refusal, from: 0)
       return
     }
     let isLocal = descriptor.peerAddress()?.isLoopback ?? false
     let http = HTTPConfiguration(replicas: node.currentRing.replicas, keySeeds: (random.next(), random.next()))
     let connection = ClientConnection(
-      descriptor: descriptor, key: clients.claim(), isLocal: isLocal, configuration: http, now: now.instant)
+      descriptor: descriptor, key: clients.claim(), isLocal: isLocal,
+      speaking: isBinary ? .binary(binaryConfiguration(keysFrom: http)) : .http(http), now: now.instant)
     clients.place(connection, at: connection.key)
     statistics.connectionsAccepted += 1
     do throws(Errno) {
@@ -63,6 +66,7 @@ extension Shard {
     do throws(Errno) {
       try loop.change(clientListener.descriptor, interest, token: Source.clientListener.token)
       try loop.change(peerListener.descriptor, interest, token: Source.peerListener.token)
+      try watchBinaryListener(interest)
     } catch {
       log(.error, "cannot watch the listeners: \(error)")
     }
@@ -106,6 +110,7 @@ extension Shard {
 
   /// Begins the requests that have come, until a bound is reached.
   private func takeRequests(_ connection: ClientConnection) {
+    if connection.isBinary { return takeFrames(connection) }
     while connection.mayBeginExchange {
       switch connection.nextAction() {
       case .needMore:
@@ -114,10 +119,10 @@ extension Shard {
         return
       case .request(let request, let reply):
         let start = RequestStart(operation: RequestOperation(request), began: now.instant)
-        let number = connection.beginExchange(reply, start)
+        let number = connection.beginExchange(.http(reply), start)
         step(.client(request, session: SessionID(connection: connection.key, number: number)))
       case .list(let request, let reply):
-        let number = connection.beginListing(reply, RequestStart(operation: .list, began: now.instant))
+        let number = connection.beginListing(.http(reply), RequestStart(operation: .list, began: now.instant))
         step(.list(request, session: SessionID(connection: connection.key, number: number)))
       case .admin(.merge, let reply) where mayAdminister(connection): ask(.merge, for: connection, reply)
       case .admin(.drainHints, let reply) where mayAdminister(connection): ask(.drainHints, for: connection, reply)
@@ -146,6 +151,9 @@ extension Shard {
 
   func answer(_ session: SessionID, with response: ClientResponse) {
     guard let connection = clients[session.connection], hasRoom(connection) else { return }
+    if let request = connection.continuation(of: session.number, after: response) {
+      return step(.client(request, session: session))
+    }
     if let start = connection.answer(session.number, with: response) {
       requestMetrics.answer(start, RequestOutcome(response))
       markDirty(connection)

@@ -30,6 +30,7 @@ package actor Shard<Node: DrivenNode> {
   let signals: TerminationSignals?
   let clientListener: Listener
   let peerListener: Listener
+  let binaryListener: Listener?
 
   let node: Node
   var now: Moment
@@ -72,10 +73,10 @@ package actor Shard<Node: DrivenNode> {
   /// How long the syncs took that the node asked for.
   var syncDurations = LatencyHistogram()
 
-  /// Takes over a node and two listeners. The calling thread becomes the shard's when it calls `run`.
+  /// Takes over a node and its listeners. The calling thread becomes the shard's when it calls `run`.
   package init(
     configuration: Configuration, node: sending Node, clients: consuming Listener, peers: consuming Listener,
-    signals: consuming TerminationSignals?, seed: UInt64
+    binary: consuming Listener?, signals: consuming TerminationSignals?, seed: UInt64
   ) throws(Errno) {
     let loop = try EventLoop()
     self.loop = loop
@@ -87,6 +88,7 @@ package actor Shard<Node: DrivenNode> {
     self.signals = signals
     clientListener = clients
     peerListener = peers
+    binaryListener = binary
     self.node = node
     let now = clock.now()
     self.now = now
@@ -117,11 +119,16 @@ package actor Shard<Node: DrivenNode> {
     do throws(SocketError) {
       try clientListener.start()
       try peerListener.start()
+      try startBinaryListener()
     } catch {
       stopReason = .refused(error.description)
     }
     try loop.watch(clientListener.descriptor, .reading, token: Source.clientListener.token)
     try loop.watch(peerListener.descriptor, .reading, token: Source.peerListener.token)
+    switch binaryListener {
+    case .some(let listener): try loop.watch(listener.descriptor, .reading, token: Source.binaryListener.token)
+    case nil: break
+    }
     switch signals {
     case .some(let signals): try loop.watch(signals.descriptor, .reading, token: Source.signals.token)
     case nil: break
@@ -152,7 +159,8 @@ package actor Shard<Node: DrivenNode> {
     case .client(let key): clientIsReady(key, event)
     case .inbound(let key): inboundIsReady(key)
     case .link(let index): linkIsReady(links[index], event)
-    case .clientListener: acceptClients()
+    case .clientListener: acceptClients(isBinary: false)
+    case .binaryListener: acceptClients(isBinary: true)
     case .peerListener: acceptPeers()
     case .signals: takeSignals()
     case nil: break

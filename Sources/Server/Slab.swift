@@ -51,6 +51,7 @@ enum Source: Equatable {
   case signals
   case clientListener
   case peerListener
+  case binaryListener
   case client(SlabKey)
   /// A connection that another node made.
   case inbound(SlabKey)
@@ -66,6 +67,7 @@ enum Source: Equatable {
     case .client(let key): 4 << 56 | UInt64(key.slot) << 32 | UInt64(key.generation)
     case .inbound(let key): 5 << 56 | UInt64(key.slot) << 32 | UInt64(key.generation)
     case .link(let index): 6 << 56 | UInt64(index)
+    case .binaryListener: 7 << 56
     }
   }
 
@@ -80,6 +82,7 @@ enum Source: Equatable {
     case 4: self = .client(key)
     case 5: self = .inbound(key)
     case 6: self = .link(Int(UInt32(truncatingIfNeeded: token)))
+    case 7: self = .binaryListener
     default: return nil
     }
   }

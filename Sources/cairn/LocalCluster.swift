@@ -30,8 +30,11 @@ struct LocalCluster {
   func dataDirectory(_ node: Node) -> String { "\(directory)/\(name(node))" }
   func logPath(_ node: Node) -> String { "\(directory)/\(name(node)).log" }
   func httpPort(_ node: Node) -> UInt16 { UInt16(portBase + 10 * node.number + 8) }
+  func pbPort(_ node: Node) -> UInt16 { UInt16(portBase + 10 * node.number + 7) }
   func clusterPort(_ node: Node) -> UInt16 { UInt16(portBase + 10 * node.number + 6) }
   func endpoint(_ node: Node) -> Endpoint { Endpoint(address: LocalCluster.loopback(httpPort(node))) }
+
+  func pbAddress(_ node: Node) -> SocketAddress { LocalCluster.loopback(pbPort(node)) }
 
   static func loopback(_ port: UInt16) -> SocketAddress { SocketAddress(host: [127, 0, 0, 1], port: port) }
 
@@ -40,7 +43,8 @@ struct LocalCluster {
     let initialCluster = nodes.map { "\(name($0))=127.0.0.1:\(clusterPort($0))" }.joined(separator: ",")
     return [
       "node", "--name", name(node), "--data", dataDirectory(node), "--http", "127.0.0.1:\(httpPort(node))",
-      "--cluster", "127.0.0.1:\(clusterPort(node))", "--initial-cluster", initialCluster,
+      "--pb", "\(pbAddress(node))", "--cluster", "127.0.0.1:\(clusterPort(node))",
+      "--initial-cluster", initialCluster,
       "--set", "n_val=\(replicas)",
     ] + settings.flatMap { ["--set", $0] }
   }

@@ -161,7 +161,7 @@ private func start(_ indices: [Int], of cluster: inout LocalCluster) throws {
 /// - Parameter isNew: The cluster may still choose other ports.
 private func checkPorts(_ indices: some Sequence<Int>, of cluster: LocalCluster, isNew: Bool) throws {
   for node in indices.map({ cluster.nodes[$0] }) {
-    for port in [cluster.httpPort(node), cluster.clusterPort(node)] {
+    for port in [cluster.httpPort(node), cluster.pbPort(node), cluster.clusterPort(node)] {
       do throws(SocketError) {
         _ = try Listener(on: LocalCluster.loopback(port))
       } catch .portInUse {
@@ -244,7 +244,9 @@ private func whatNext(_ cluster: LocalCluster, _ arguments: Arguments, isNew: Bo
   let other = cluster.endpoint(cluster.nodes[1 % count])
   let third = cluster.endpoint(cluster.nodes[2 % count])
   let nodes = aligned(
-    cluster.nodes.map { [cluster.name($0), "\(cluster.endpoint($0))", "pid \($0.process?.pid ?? 0)"] }, indent: "  ")
+    cluster.nodes.map {
+      [cluster.name($0), "\(cluster.endpoint($0))", "pb \(cluster.pbAddress($0))", "pid \($0.process?.pid ?? 0)"]
+    }, indent: "  ")
   var next = [
     ["\(program) put fruit apple red\(url)", ""],
     ["\(program) get fruit apple --url \(other)", ""],

@@ -15,7 +15,7 @@ import Protocols
   if arguments.has("--json") {
     try printOut(JSON.array(rows.map(\.json)).text(indent: true) + "\n")
   } else {
-    let header = ["NODE", "PID", "STATE", "HTTP", "KEYS", "TOMBSTONES", "HINTS", "MEMORY"]
+    let header = ["NODE", "PID", "STATE", "HTTP", "PB", "KEYS", "TOMBSTONES", "HINTS", "MEMORY"]
     try printOut(aligned([header] + rows.map(\.cells)).joined(separator: "\n") + "\n")
   }
   return 0
@@ -24,6 +24,7 @@ import Protocols
 private struct NodeRow {
   let name: String
   let endpoint: Endpoint
+  let pb: SocketAddress
   var pid: Int32?
   /// `serving`, `starting` (runs, but does not serve yet), `silent` (runs, does not answer) or `down`; or `byHand`.
   var state = "down"
@@ -41,6 +42,7 @@ private struct NodeRow {
   init(_ node: LocalCluster.Node, of cluster: LocalCluster) {
     name = cluster.name(node)
     endpoint = cluster.endpoint(node)
+    pb = cluster.pbAddress(node)
     let process = cluster.running(node)
     if let process {
       pid = process.pid
@@ -74,13 +76,16 @@ private struct NodeRow {
     let memory = residentBytes.map { "\(($0 + 1 << 19) >> 20) MiB" } ?? "-"
     var state = state
     if isServing, let filling, filling > 0 { state += ", filling \(filling) of \(cell(stores)) stores" }
-    return [name, cell(pid.map(Int.init)), state, "\(endpoint)", cell(keys), cell(tombstones), cell(hints), memory]
+    return [
+      name, cell(pid.map(Int.init)), state, "\(endpoint)", "\(pb)", cell(keys), cell(tombstones), cell(hints), memory,
+    ]
   }
 
   var json: JSON {
     func number(_ value: Int?) -> JSON { value.map(JSON.integer) ?? .null }
     return .object([
       "node": .string(name), "pid": number(pid.map(Int.init)), "state": .string(state), "http": .string("\(endpoint)"),
+      "pb": .string("\(pb)"),
       "keys": number(keys), "tombstones": number(tombstones), "hints": number(hints),
       "stores": number(stores), "filling": number(filling), "memory_bytes": number(residentBytes),
     ])

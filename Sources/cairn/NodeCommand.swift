@@ -5,7 +5,7 @@ import Server
 
 let nodeCommand = Subcommand(
   name: "node", summary: "run one node in the foreground",
-  operands: "--name N --data DIR --http H:P --cluster H:P --initial-cluster N=H:P,…",
+  operands: "--name N --data DIR --http H:P [--pb H:P] --cluster H:P --initial-cluster N=H:P,…",
   details: [
     "Logs to standard error, prints 'ready' when it serves, stops cleanly on SIGTERM. Flags win over --set, --set wins",
     "over the file.",

@@ -7,6 +7,7 @@ import Server
 /// A shard with a stand-in node, on a thread and ports of its own; stopped and joined by `stop`.
 final class RunningShard: Sendable {
   let http: SocketAddress
+  let pb: SocketAddress
   let cluster: SocketAddress
   let observations = Observations()
   private let shard: Shard<StandInNode>
@@ -20,11 +21,14 @@ final class RunningShard: Sendable {
   ///   - peer: Where `n2` listens.
   init(in directory: String, settings: [String] = [], peer: SocketAddress? = nil) throws {
     let clients = try Listener(on: Self.loopback)
+    let binary = try Listener(on: Self.loopback)
     let peers = try Listener(on: Self.loopback)
     // The shard does this too, but on its own thread, and tests connect at once.
     try clients.start()
+    try binary.start()
     try peers.start()
     http = clients.address
+    pb = binary.address
     cluster = peers.address
     let members = "n1=\(peers.address),n2=\(peer ?? SocketAddress(host: [127, 0, 0, 1], port: 1))"
     let arguments = ["--name", "n1", "--data", directory, "--http", "\(http)", "--cluster", "\(cluster)"]
@@ -34,7 +38,7 @@ final class RunningShard: Sendable {
     let node = try StandInNode(
       options: configuration.nodeOptions(seed: 1), files: PosixFileSystem(), observations: observations)
     let shard = try Shard(
-      configuration: configuration, node: node, clients: clients, peers: peers, signals: nil, seed: 1)
+      configuration: configuration, node: node, clients: clients, peers: peers, binary: binary, signals: nil, seed: 1)
     self.shard = shard
     thread = try Thread { [outcome] in
       let reason = try? shard.run()
@@ -43,6 +47,7 @@ final class RunningShard: Sendable {
   }
 
   func connect() throws -> BlockingSocket { try BlockingSocket(connectingTo: http, timeoutMilliseconds: 20_000) }
+  func connectBinary() throws -> BlockingSocket { try BlockingSocket(connectingTo: pb, timeoutMilliseconds: 20_000) }
   func connectAsPeer() throws -> BlockingSocket {
     try BlockingSocket(connectingTo: cluster, timeoutMilliseconds: 20_000)
   }

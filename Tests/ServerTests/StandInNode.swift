@@ -61,6 +61,7 @@ final class StandInNode: DrivenNode {
   }
   var operationsInProgress: Int { held.count }
   var currentRing: Ring { Ring(epoch: 1, partitionCount: 2, replicas: 1, members: [member]) }
+  func partition(of key: ObjectKey) -> Int { 0 }
   func rawDescriptor(of file: FileID) -> Int32 { files.rawDescriptor(of: file) }
   func path(of file: FileID) -> String { files.path(of: file) }
 

@@ -66,6 +66,7 @@ extension SystemTests {
         let moved = try cairn(
           words.map {
             $0.replacing(":\(cluster.httpPort(3))", with: ":\(cluster.httpPort(9))")
+              .replacing(":\(cluster.pbPort(3))", with: ":\(cluster.pbPort(9))")
               .replacing(":\(cluster.clusterPort(3))", with: ":\(cluster.clusterPort(9))")
           })
         #expect(moved.code == 1 && moved.errors.contains("\(copy) was created with another --initial-cluster"))

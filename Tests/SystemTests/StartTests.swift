@@ -21,6 +21,7 @@ extension SystemTests {
         arguments[6] = "127.0.0.1:\(free)"
         arguments[8] = "127.0.0.1:\(free + 1)"
         arguments[10] = "n1=127.0.0.1:\(free + 1)"
+        arguments[12] = "127.0.0.1:\(free + 2)"
         expectRefusal(try node(arguments), code: 1, "\(cluster.data)/n1")
         // A port in use.
         arguments = cluster.nodeArguments(1)

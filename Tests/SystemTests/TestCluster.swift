@@ -16,7 +16,9 @@ enum Ports {
         defer { next = next + 100 >= 32_000 ? 20_000 : next + 100 }
         return next
       }
-      let ports = (1...9).flatMap { (node: Int) -> [Int] in [base + 10 * node + 6, base + 10 * node + 8] }
+      let ports = (1...9).flatMap { (node: Int) -> [Int] in
+        [base + 10 * node + 6, base + 10 * node + 7, base + 10 * node + 8]
+      }
       if ports.allSatisfy(isFree) { return base }
     }
     throw Stuck("no free ports between 20000 and 32000")
@@ -60,6 +62,7 @@ final class TestCluster {
 
   var data: String { directory.path + "/cluster" }
   func httpPort(_ node: Int) -> Int { base + 10 * node + 8 }
+  func pbPort(_ node: Int) -> Int { base + 10 * node + 7 }
   func clusterPort(_ node: Int) -> Int { base + 10 * node + 6 }
   func url(_ node: Int) -> String { "http://127.0.0.1:\(httpPort(node))" }
   func client(_ node: Int) throws -> HTTPClient { HTTPClient(try Endpoint(url(node)), timeoutMilliseconds: 30_000) }
@@ -70,7 +73,7 @@ final class TestCluster {
   func nodeArguments(_ node: Int) -> [String] {
     [
       "node", "--name", "n\(node)", "--data", "\(data)/n\(node)", "--http", "127.0.0.1:\(httpPort(node))", "--cluster",
-      "127.0.0.1:\(clusterPort(node))", "--initial-cluster", initialCluster,
+      "127.0.0.1:\(clusterPort(node))", "--initial-cluster", initialCluster, "--pb", "127.0.0.1:\(pbPort(node))",
     ]
   }
 
