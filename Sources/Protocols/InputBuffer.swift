@@ -80,13 +80,17 @@ struct InputBuffer: Sendable {
     return count
   }
 
-  /// Drops the next bytes, of which there are so many at least. Room for what was long is given back with its end: its
-  /// connection may say nothing more for a while.
+  /// Drops the next bytes, of which there are so many at least. Room for what was long is given back with its end, also
+  /// where more has come behind it: its connection may say nothing more for a while.
   mutating func drop(_ count: Int) {
     position += count
     scanned = position
     head = position
-    if head == bytes.count, bytes.capacity > InputBuffer.capacityKept { removeAll() }
+    guard bytes.capacity > InputBuffer.capacityKept, self.count <= bytes.capacity / 4 else { return }
+    bytes = Array(bytes[head...])
+    position = 0
+    scanned = 0
+    head = 0
   }
 
   private func firstControl(from start: Int) -> Int { InputBuffer.firstControl(in: bytes, from: start) }

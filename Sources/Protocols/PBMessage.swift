@@ -20,19 +20,26 @@ extension PBMessage {
 
   /// The message that stands in `bytes[range]`.
   init(_ bytes: [UInt8], _ range: Range<Int>) throws(PBProblem) {
+    var reader = PBReader(bytes, range)
+    try self.init(all: &reader)
+  }
+
+  init(from reader: inout PBReader) throws(PBProblem) {
+    var inner = PBReader(reader.bytes, try reader.sized(), fieldsLeft: reader.fieldsLeft)
+    try self.init(all: &inner)
+    reader.goOn(after: inner)
+  }
+
+  private init(all reader: inout PBReader) throws(PBProblem) {
     self.init()
-    var decoder = PBDecoder(PBReader(bytes, range), of: Self.name)
+    var decoder = PBDecoder(reader, of: Self.name)
     while try decoder.nextField() {
       try visit(&decoder)
       try decoder.endField()
     }
     decoder.beginCheck()
     try visit(&decoder)
-  }
-
-  init(from reader: inout PBReader) throws(PBProblem) {
-    let range = try reader.sized()
-    try self.init(reader.bytes, range)
+    reader = decoder.reader
   }
 
   func append(to bytes: inout [UInt8]) { bytes.appendSized { appendFields(to: &$0) } }
@@ -52,7 +59,7 @@ struct PBDecoder: PBVisitor {
   /// Values of a repeated field: what a frame of a few bytes a value may grow to stays bounded.
   static let repeatedMax = 65_536
 
-  private var reader: PBReader
+  private(set) var reader: PBReader
   private let name: StaticString
   /// 0 between fields, which is no field's number.
   private var number = 0

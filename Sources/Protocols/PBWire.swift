@@ -22,16 +22,24 @@ enum PBWireType: UInt8, Sendable {
 /// Reads `bytes` from `position` up to `end`, and no further.
 struct PBReader: Sendable {
   private static let groupDepthMax = 16
+  /// Fields of a message and of all that it holds: what a frame costs is bounded, whatever it is made of.
+  static let fieldsMax = 1 << 18
 
   let bytes: [UInt8]
   private(set) var position: Int
   let end: Int
+  /// That may still be read.
+  private(set) var fieldsLeft: Int
 
-  init(_ bytes: [UInt8], _ range: Range<Int>) {
+  init(_ bytes: [UInt8], _ range: Range<Int>, fieldsLeft: Int = PBReader.fieldsMax) {
     self.bytes = bytes
     position = range.lowerBound
     end = range.upperBound
+    self.fieldsLeft = fieldsLeft
   }
+
+  /// Takes note of what was read of a message within this one.
+  mutating func goOn(after inner: PBReader) { fieldsLeft = inner.fieldsLeft }
 
   var isAtEnd: Bool { position == end }
 
@@ -51,6 +59,8 @@ struct PBReader: Sendable {
 
   /// The field's number, from 1, and how its value is written.
   mutating func tag() throws(PBProblem) -> (number: Int, wire: PBWireType) {
+    guard fieldsLeft > 0 else { throw PBProblem("it has more than \(PBReader.fieldsMax) fields") }
+    fieldsLeft -= 1
     let tag = try varint()
     guard tag >> 3 > 0, tag >> 3 < 1 << 29, let wire = PBWireType(rawValue: UInt8(tag & 7)) else {
       throw PBProblem("a field has the tag \(tag), which there is not")

@@ -77,6 +77,9 @@ extension Node where Disk: ~Copyable {
   /// The ring as this node sees it; final once the node belongs to a cluster.
   package var currentRing: Ring { ring }
 
+  /// True for this node, and for those that answer it.
+  package func isUp(_ node: NodeID) -> Bool { node == own.id || peers.isUp(node) }
+
   /// What a node that does not serve yet is waiting for.
   var startingReason: String {
     switch phase {

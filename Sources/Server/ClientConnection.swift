@@ -179,8 +179,9 @@ final class ClientConnection {
   /// Counts what is buffered. - Returns: By how much that has changed.
   func settle(now: Instant) -> Int {
     let before = bufferedBytes
-    bufferedBytes = (frames?.bufferedBytes ?? session.bufferedBytes) + waitingBytes
-    if bufferedBytes > 0 && requestBegan == nil { requestBegan = now }
+    let received = frames?.bufferedBytes ?? session.bufferedBytes
+    bufferedBytes = received + waitingBytes
+    if received > 0 && requestBegan == nil { requestBegan = now }
     return bufferedBytes - before
   }
 

@@ -22,6 +22,8 @@ package protocol DrivenNode: AnyObject {
   func tombstoneStatus(at now: Moment) -> TombstoneStatus
   /// Final once the cluster is founded.
   var currentRing: Ring { get }
+  /// Whether it is this node, or one that answers it.
+  func isUp(_ node: NodeID) -> Bool
   /// Where the ring puts a key.
   func partition(of key: ObjectKey) -> Int
   /// The system's number of an open file, for the threads that sync and read it.

@@ -21,6 +21,7 @@ private final class NodeService: DrivenNode {
   func status(at now: Moment) -> NodeStatus { node.status(at: now) }
   func tombstoneStatus(at now: Moment) -> TombstoneStatus { node.tombstoneStatus(at: now) }
   var currentRing: Ring { node.currentRing }
+  func isUp(_ id: NodeID) -> Bool { node.isUp(id) }
   func partition(of key: ObjectKey) -> Int { node.partition(of: key) }
   func rawDescriptor(of file: FileID) -> Int32 { node.disk.rawDescriptor(of: file) }
   func path(of file: FileID) -> String { node.disk.path(of: file) }

@@ -71,14 +71,10 @@ extension Shard {
   /// The nodes that would be asked for a key now: its owners, and in the place of each that is not up a fallback.
   private func preflist(of key: ObjectKey) -> [UInt8] {
     let ring = node.currentRing
-    let status = node.status(at: now)
     let partition = node.partition(of: key)
-    func isUp(_ id: NodeID) -> Bool {
-      id == status.member.id || status.peers.contains { $0.member.id == id && $0.link == .up }
-    }
     let owners = ring.owners(of: partition)
-    let up = owners.filter(isUp)
-    let stand = ring.fallbacks(of: partition).filter(isUp).prefix(owners.count - up.count)
+    let up = owners.filter(node.isUp)
+    let stand = ring.fallbacks(of: partition).filter(node.isUp).prefix(owners.count - up.count)
     let nodes = up.map { ($0, true) } + stand.map { ($0, false) }
     return PBAnswers.preflist(
       partition: partition, nodes: nodes.map { (name: ring.member($0.0)?.name ?? "\($0.0)", isOwner: $0.1) })

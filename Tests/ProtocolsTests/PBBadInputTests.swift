@@ -117,6 +117,11 @@ import Testing
     unsafe bytes.withUnsafeBytes { unsafe input.append($0) }
     input.drop(1 << 20)
     #expect(input.bytes.capacity == 0 && input.unparsed == 0 && input.count == 0)
+    // Also when the next frame has begun.
+    unsafe (bytes + [7]).withUnsafeBytes { unsafe input.append($0) }
+    input.drop(1 << 20)
+    #expect(input.bytes.capacity < 64 << 10 && input.unparsed == 1 && input.count == 1)
+    #expect(input.bytes[input.position] == 7)
   }
 
   @Test("a conditional write is counted until its read has been answered")

@@ -190,6 +190,20 @@ let allMessages: [any PBMessage.Type] = [
     #expect(throws: PBProblem.self) { try decoded(RpbListing.self, bytes(PBDecoder.repeatedMax + 1)) }
   }
 
+  @Test("a frame has a bounded number of fields, known or not, in it and in what it holds")
+  func fieldsBound() {
+    let start: [UInt8] = [10, 1, 98, 0x12, 0]
+    func bytes(_ field: [UInt8], _ count: Int) -> [UInt8] { start + (0..<count).flatMap { _ in field } }
+    // Properties without a field; one with an unknown field; an unknown number; an empty group, which has an end too.
+    for (field, weight) in [([0x12, 0], 1), ([0x12, 3, 0xF8, 0x3F, 0], 2), ([0x78, 0], 1), ([0x7B, 0x7C], 2)]
+      as [([UInt8], Int)]
+    {
+      let most = (PBReader.fieldsMax - 2) / weight
+      #expect(throws: Never.self, "\(field)") { try decoded(RpbSetBucketReq.self, bytes(field, most)) }
+      #expect(throws: PBProblem.self, "\(field)") { try decoded(RpbSetBucketReq.self, bytes(field, most + 1)) }
+    }
+  }
+
   @Test("changed bytes are a message or are refused, and never trap", arguments: UInt64(0)..<40)
   func changed(seed: UInt64) {
     var generator = SeededGenerator(seed: seed)

@@ -60,6 +60,7 @@ final class StandInNode: DrivenNode {
     }
   }
   var operationsInProgress: Int { held.count }
+  func isUp(_ node: NodeID) -> Bool { node == member.id }
   var currentRing: Ring { Ring(epoch: 1, partitionCount: 2, replicas: 1, members: [member]) }
   func partition(of key: ObjectKey) -> Int { 0 }
   func rawDescriptor(of file: FileID) -> Int32 { files.rawDescriptor(of: file) }
