@@ -1,6 +1,6 @@
 package import Platform
 
-// Where a node's HTTP interface is, as a user types it.
+// Where a node's interface for clients is, as a user types it.
 
 /// Why a text is no address of a node.
 package enum EndpointError: Error, Equatable, CustomStringConvertible {
@@ -17,7 +17,7 @@ package enum EndpointError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .noScheme(""): "'' is no address"
     case .noScheme(let text): "'\(text)' has no scheme"
-    case .otherScheme(let text): "'\(text)' does not begin with http://, and nodes speak nothing else"
+    case .otherScheme(let text): "'\(text)' does not begin with http://, and this speaks nothing else"
     case .hostName(let text): "'\(text)' names a host, and names are not looked up"
     case .noPort(let text): "'\(text)' has no port"
     case .noAddress(let text): "'\(text)' is no address of a node"
@@ -52,10 +52,12 @@ package struct Endpoint: Equatable, Sendable, CustomStringConvertible {
   package let address: SocketAddress
   /// `127.0.0.1:10018`, for a Host header.
   package let authority: [UInt8]
-  package var description: String { "http://\(address)" }
+  package let wire: PumpWire
+  package var description: String { "\(wire)://\(address)" }
 
-  package init(address: SocketAddress) {
+  package init(address: SocketAddress, wire: PumpWire = .http) {
     self.address = address
+    self.wire = wire
     authority = Array(address.description.utf8)
   }
 

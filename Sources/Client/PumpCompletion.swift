@@ -4,7 +4,7 @@ package import Protocols
 // What became of a request that was given to a pump.
 
 /// Why a request has no answer.
-package enum PumpFailure: Equatable, Sendable {
+package enum PumpFailure: Error, Equatable, Sendable {
   /// No connection was made.
   case notReached(Errno)
   /// The node closed the connection.
@@ -12,14 +12,16 @@ package enum PumpFailure: Equatable, Sendable {
   case broken(Errno)
   /// Nothing came for as long as the pump waits.
   case silent
-  /// What came is no HTTP answer, or one that passes a bound; says what.
-  case notUnderstood(String)
+  /// What came is no answer in the protocol that is spoken, or one that passes a bound; says what.
+  case notUnderstood(String, as: PumpWire)
 }
 
 package struct PumpCompletion: Sendable {
   package enum Outcome: Sendable {
     /// The node's answer, whatever its status; its parts are places in the pump's bytes.
     case answered(HTTPAnswer)
+    /// The same of a pump that speaks Protocol Buffers, whatever it says.
+    case answeredFrame(PBAnswer)
     /// It did not leave this process whole, or came to the node behind the end of the connection: sending it again is
     /// safe.
     case notPerformed(PumpFailure)
@@ -33,7 +35,7 @@ package struct PumpCompletion: Sendable {
   package let connection: Int
   package let outcome: Outcome
 
-  /// The status of the answer; nil when there is none.
+  /// The status of an HTTP answer; nil when there is none.
   package var status: Int? { if case .answered(let answer) = outcome { answer.status } else { nil } }
 }
 
@@ -44,7 +46,7 @@ extension PumpFailure: CustomStringConvertible {
     case .closed: "closed the connection"
     case .broken(let error): "\(error)"
     case .silent: "did not answer in time"
-    case .notUnderstood(let what): "does not speak HTTP: \(what)"
+    case .notUnderstood(let what, let wire): "does not speak \(wire.name): \(what)"
     }
   }
 }

@@ -16,6 +16,7 @@ import Protocols
 
 package final class RequestPump {
   package struct Limits: Sendable {
+    package var wire = PumpWire.http
     /// Connections to each node.
     package var connectionsPerEndpoint = 2
     /// Requests in flight on one connection. A node of Cairn begins 64 at a time.
@@ -26,7 +27,7 @@ package final class RequestPump {
     package var answerBytesMax = RequestPump.answerBytesMaxDefault
     /// How long a connection with requests in flight may be silent.
     package var patienceMilliseconds = 15_000
-    /// A node that answers 503 or 507 is asked one thing at a time, after a pause: otherwise it would draw requests,
+    /// A node that answers 503, 507 or "overload" is asked one thing at a time, after a pause: otherwise it would draw requests,
     /// because refusing is quick.
     package var restsAfterRefusal = true
     package init() {}
@@ -195,6 +196,9 @@ package final class RequestPump {
       let text = String(decoding: body(of: completion).prefix(1000), as: UTF8.self)
         .split(whereSeparator: \.isNewline).joined(separator: " ")
       return "\(endpoint) answered \(answer.status): \(text.isEmpty ? "no reason given" : text)"
+    case .answeredFrame(let answer):
+      if case .refused(let text) = answer.outcome { return "\(endpoint) answered: \(text)" }
+      return "\(endpoint) answered: \(answer.outcome)"
     case .notPerformed(let failure), .unanswered(let failure): return "\(endpoint) \(failure)"
     }
   }
@@ -301,27 +305,24 @@ extension RequestPump {
 
   private func parse(_ index: Int, _ connection: PumpConnection) {
     let line = lines[index]
-    do throws(HTTPResponseError) {
+    do throws(PumpFailure) {
       while let request = connection.inFlight.first {
-        let found = try HTTPAnswer.find(
-          in: line.input, from: line.parsed, toHead: request.toHead, bodyBytesMax: limits.answerBytesMax)
+        let found = try limits.wire.answer(
+          in: line.input, from: line.parsed, to: request, bytesMax: limits.answerBytesMax)
         guard let answer = found else { return }
-        line.parsed = answer.body.upperBound
+        line.parsed = answer.end
         connection.inFlight.removeFirst()
-        complete(request, index, .answered(answer))
-        if limits.restsAfterRefusal && (answer.status == 503 || answer.status == 507) {
+        complete(request, index, answer.outcome)
+        if limits.restsAfterRefusal && answer.isOverloaded {
           endpoints[line.endpoint].failed(now: now)
         } else {
           endpoints[line.endpoint].answered()
         }
         if !answer.keepsConnection { return end(index) }
       }
-      if line.parsed < line.input.count { lose(index, .notUnderstood("an answer to no request")) }
+      if line.parsed < line.input.count { lose(index, .notUnderstood("an answer to no request", as: limits.wire)) }
     } catch {
-      switch error {
-      case .malformed(let what): lose(index, .notUnderstood(what))
-      case .truncated: lose(index, .closed)
-      }
+      lose(index, error)
     }
   }
 

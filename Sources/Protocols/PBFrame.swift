@@ -2,6 +2,8 @@
 // message. What the codes mean, and the bounds of a connection's bytes.
 
 enum PBLimits {
+  /// What says how long a frame is.
+  static let lengthBytes = 4
   /// Of a frame's length: a value as long as HTTP takes it, and its names and metadata. More ends the connection.
   static let frameBytesMax = HTTPLimits.bodyBytesMax + (1 << 20)
   static let valueBytesMax = HTTPLimits.bodyBytesMax

@@ -38,7 +38,6 @@ package struct PBConfiguration: Sendable {
 }
 
 package struct PBSession: Sendable {
-  private static let lengthBytes = 4
   /// What Riak takes for the client's name until it has one.
   private static let clientIDDefault: [UInt8] = [0, 0, 0, 0]
 
@@ -65,18 +64,18 @@ package struct PBSession: Sendable {
 
   /// The next thing to do.
   package mutating func next() -> PBAction {
-    guard input.unparsed >= PBSession.lengthBytes else { return .needMore }
+    guard input.unparsed >= PBLimits.lengthBytes else { return .needMore }
     let start = input.position
-    let length = input.bytes[start..<start + PBSession.lengthBytes].reduce(0) { $0 << 8 | Int($1) }
+    let length = input.bytes[start..<start + PBLimits.lengthBytes].reduce(0) { $0 << 8 | Int($1) }
     guard length <= PBLimits.frameBytesMax else {
       isClosed = true
       input.removeAll()
       return refusal("a frame of \(length) bytes is longer than \(PBLimits.frameBytesMax)", close: true)
     }
-    guard input.unparsed >= PBSession.lengthBytes + length else { return .needMore }
-    defer { input.drop(PBSession.lengthBytes + length) }
+    guard input.unparsed >= PBLimits.lengthBytes + length else { return .needMore }
+    defer { input.drop(PBLimits.lengthBytes + length) }
     guard length > 0 else { return refusal("a frame of 0 bytes has no message code") }
-    let code = start + PBSession.lengthBytes
+    let code = start + PBLimits.lengthBytes
     do throws(PBRefusal) {
       return try action(input.bytes[code], input.bytes, code + 1..<code + length)
     } catch {

@@ -3,8 +3,8 @@
 // here has, are passed over to a named depth.
 
 /// Why bytes are not the message that they should be. The text is a clause, without its end.
-struct PBProblem: Error, Equatable, Sendable {
-  let text: String
+package struct PBProblem: Error, Equatable, Sendable {
+  package let text: String
   init(_ text: String) { self.text = text }
 
   static let truncated = PBProblem("it ends within a field")

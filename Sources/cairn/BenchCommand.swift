@@ -14,22 +14,28 @@ let benchCommand = Subcommand(
     "Errors are counted apart and never as successes; a key that is not there is an answer. A node that goes away costs",
     "the requests in flight on its connections, which are counted as lost; the connections move on to the other nodes",
     "and stay there. The report then tells latencies before and after, and always the longest time without an answer.",
+    "",
+    "--protocol pb sends the same operations over Riak's Protocol Buffers. Nodes named by http URLs are asked where (the",
+    "pb of /admin/status); pb://127.0.0.1:10017 names that address itself. A deletion over pb does not tell whether there",
+    "was something, so that none of them counts as not found.",
+    "",
     "Ctrl-C ends the measurement and prints what there is. The keys have 16 digits and stay in their bucket afterwards.",
     "",
     "cairn bench engine needs no cluster: it measures the storage engine alone (cairn bench engine --help).",
   ],
   options: BenchOptions.table,
   examples: [
-    "bench --op put --duration 10s", "bench --preload --distribution zipf --rate 5000 --csv seconds.csv",
+    "bench --op put --duration 10s", "bench --protocol pb --op put --w 2",
+    "bench --preload --distribution zipf --rate 5000 --csv seconds.csv",
     "bench --op mixed --mix get=95,put=5 --connections 64 --depth 4 --url http://127.0.0.1:10018 \\\n"
       + "    --url http://127.0.0.1:10028 --url http://127.0.0.1:10038",
   ],
   children: [engineBenchCommand], runsWithoutChild: true, run: bench)
 
 @Sendable private func bench(_ arguments: Arguments) throws -> Int32 {
-  let options = try BenchOptions(arguments)
+  var options = try BenchOptions(arguments)
   try checkCSV(options)
-  try checkNodes(options)
+  options.endpoints = try BenchNodes.checked(options)
   let run = try BenchRun(options)
   if options.preloads { try run.preload() }
   let result = try run.run()
@@ -57,23 +63,4 @@ private func write(_ text: String, to path: String) throws {
   } catch {
     throw Failure("cannot write \(path): \(error)")
   }
-}
-
-/// Some node answers; those that do not are named, and may come up later.
-private func checkNodes(_ options: BenchOptions) throws {
-  var problems: [String] = []
-  for endpoint in options.endpoints {
-    do throws(HTTPClientError) {
-      var client = HTTPClient(endpoint, timeoutMilliseconds: BenchRun.patienceMilliseconds)
-      let answer = try client.send("GET", "/ready")
-      if answer.status != 200 { problems.append("\(endpoint) answered \(answer.status): \(answer.line)") }
-    } catch {
-      problems.append("\(error)")
-    }
-  }
-  if problems.count == options.endpoints.count {
-    throw Failure(
-      problems.joined(separator: "; ") + (problems.count == 1 ? "; is it running? see cairn local status" : ""))
-  }
-  for problem in problems { writeToStandardError("cairn: going on without: \(oneLine(problem))\n") }
 }

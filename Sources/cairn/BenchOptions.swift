@@ -1,13 +1,35 @@
 import Client
 import Platform
 import Primitives
+import Protocols
 import Server
 
 // What `cairn bench` is told to do, checked before anything is sent.
 
-/// How requests travel.
-enum BenchProtocol: String, CaseIterable, Sendable {
-  case http
+/// Quorums as they were typed and checked; what is not there is the bucket's.
+struct BenchQuorums: Equatable, Sendable {
+  private(set) var values: [String: String] = [:]
+
+  init() {}
+
+  init(_ arguments: Arguments) throws(UsageError) {
+    for name in ["r", "w", "dw"] {
+      guard let value = arguments.value("--" + name) else { continue }
+      guard ObjectRequest.isQuorum(value) else {
+        throw arguments.problem("--\(name) is '\(value)', not a number from 1 to 255, one, quorum or all")
+      }
+      values[name] = value
+    }
+  }
+
+  /// As a field of Protocol Buffers.
+  func number(_ name: String) -> UInt32? { values[name].flatMap(PBRequests.quorum) }
+
+  /// As the end of an HTTP target.
+  func query(_ names: String...) -> String {
+    let parts = names.compactMap { name in values[name].map { "\(name)=\($0)" } }
+    return parts.isEmpty ? "" : "?" + parts.joined(separator: "&")
+  }
 }
 
 enum BenchOperation: UInt8, CaseIterable, Sendable {
@@ -66,6 +88,9 @@ struct BenchMix: Equatable, Sendable {
 }
 
 struct BenchOptions: Sendable {
+  /// How requests travel.
+  var wire: PumpWire
+  /// As they were named. Those of HTTP say where they speak Protocol Buffers, if that is wanted.
   var endpoints: [Endpoint]
   var mix: BenchMix
   var keyCount: Int
@@ -81,8 +106,7 @@ struct BenchOptions: Sendable {
   var rate: Double?
   var preloads: Bool
   var bucket: String
-  /// `?r=1` and the like, by `BenchOperation.rawValue`.
-  var queries: [String]
+  var quorums: BenchQuorums
   var seed: UInt64
   var csvPath: String?
   var printsJSON: Bool
@@ -96,8 +120,11 @@ struct BenchOptions: Sendable {
   static let table = [
     Option(
       "--url", "URL", repeats: true,
-      help: "a node; connections are spread over all (default \(ObjectRequest.defaultURL))"),
-    Option("--protocol", "P", help: "how to speak to the nodes: http (default: http)"),
+      help: "a node; connections are spread over all (default \(ObjectRequest.defaultURL)); with --protocol pb also "
+        + "pb://ADDRESS:PORT"),
+    Option(
+      "--protocol", "P",
+      help: "how to speak to the nodes: http, or pb, Riak's Protocol Buffers (default: http)"),
     Option("--op", "OP", help: "get, put, delete or mixed (default: mixed)"),
     Option("--mix", "MIX", help: "shares of a mixed load (default: \(mixDefault))"),
     Option("--keys", "N", help: "how many different keys (default: 10000)"),
@@ -120,12 +147,8 @@ struct BenchOptions: Sendable {
 
   init(_ arguments: Arguments) throws {
     try arguments.refuseOperands()
-    endpoints = try arguments.endpoints()
-    let transport = arguments.value("--protocol") ?? "http"
-    guard BenchProtocol(rawValue: transport) != nil else {
-      let known = BenchProtocol.allCases.map(\.rawValue).joined(separator: ", ")
-      throw arguments.problem("--protocol is '\(transport)', and this release speaks: \(known)")
-    }
+    wire = try BenchOptions.wire(arguments)
+    endpoints = try arguments.benchEndpoints(wire)
     mix = try BenchOptions.mix(arguments)
     keyCount = try arguments.integer("--keys", in: 1...BenchOptions.keysMax) ?? 10_000
     valueByteCount = try arguments.valueSize() ?? 100
@@ -143,7 +166,7 @@ struct BenchOptions: Sendable {
     preloads = arguments.has("--preload")
     bucket = arguments.value("--bucket") ?? "bench"
     if bucket.isEmpty { throw arguments.problem("--bucket is empty") }
-    queries = try BenchOptions.queries(arguments)
+    quorums = try BenchQuorums(arguments)
     seed = UInt64(try arguments.integer("--seed", in: 0...Int.max) ?? 1)
     csvPath = arguments.value("--csv")
     if csvPath == "" { throw arguments.problem("--csv is empty; it names a file") }
@@ -197,19 +220,14 @@ struct BenchOptions: Sendable {
     }
   }
 
-  private static func queries(_ arguments: Arguments) throws(UsageError) -> [String] {
-    func query(_ names: [String]) throws(UsageError) -> String {
-      var parts: [String] = []
-      for name in names {
-        guard let value = arguments.value("--" + name) else { continue }
-        guard ObjectRequest.isQuorum(value) else {
-          throw arguments.problem("--\(name) is '\(value)', not a number from 1 to 255, one, quorum or all")
-        }
-        parts.append("\(name)=\(value)")
-      }
-      return parts.isEmpty ? "" : "?" + parts.joined(separator: "&")
+  private static func wire(_ arguments: Arguments) throws(UsageError) -> PumpWire {
+    switch arguments.value("--protocol") ?? "http" {
+    case "http": return .http
+    case "pb": return .pb
+    case let other: throw arguments.problem("--protocol is '\(other)', not http or pb")
     }
-    let write = try query(["w", "dw"])
-    return [try query(["r"]), write, write]
   }
+
+  /// `?r=1` and the like, by `BenchOperation.rawValue`.
+  var queries: [String] { [quorums.query("r"), quorums.query("w", "dw"), quorums.query("w", "dw")] }
 }

@@ -128,6 +128,7 @@ struct BenchReport {
   var json: JSON {
     .object([
       "command": .string(command), "machine": .string(machine), "cores": .integer(Machine.cores),
+      "protocol": .string("\(options.wire)"),
       "loop": .string(options.rate == nil ? "closed" : "open"),
       "coordinated_omission": .bool(options.rate == nil), "rate": .optional(options.rate) { .number($0) },
       "connections": .integer(options.connectionCount), "depth": .integer(options.depth),

@@ -45,8 +45,7 @@ final class BenchRun {
 
   init(_ options: BenchOptions) throws {
     self.options = options
-    encoder = BenchEncoder(
-      bucket: options.bucket, queries: options.queries, valueByteCount: options.valueByteCount, seed: options.seed)
+    encoder = BenchEncoder(options)
     free = Array(repeating: options.depth, count: options.connectionCount)
     do throws(Errno) {
       signals = try TerminationSignals()
@@ -61,6 +60,7 @@ final class BenchRun {
 
   private static func makePump(_ options: BenchOptions, depth: Int) throws(Errno) -> RequestPump {
     var limits = RequestPump.Limits()
+    limits.wire = options.wire
     limits.connectionsPerEndpoint = 1
     limits.inFlightPerConnectionMax = depth
     limits.patienceMilliseconds = patienceMilliseconds
@@ -191,22 +191,34 @@ final class BenchRun {
       returned.append(request)
       return
     }
-    let outcome = BenchRun.outcome(of: completion, request.operation)
+    let outcome = BenchRun.outcome(of: completion.outcome, request.operation)
     recorder.record(request, end: end, outcome) { pump.reason(completion) }
   }
 
-  static func outcome(of completion: PumpCompletion, _ operation: BenchOperation) -> BenchOutcome {
-    switch completion.outcome {
+  static func outcome(of outcome: PumpCompletion.Outcome, _ operation: BenchOperation) -> BenchOutcome {
+    switch outcome {
     case .answered(let answer):
       switch (answer.status, operation) {
       case (200, .get), (200, .put), (201, .put), (204, .put), (200, .delete), (204, .delete): return .done
       case (404, .get), (404, .delete): return .notFound
       default: return .failed(kind: "answered \(answer.status)")
       }
+    case .answeredFrame(let answer):
+      switch (answer.outcome, operation) {
+      case (.found, .get), (.stored, .put), (.deleted, .delete): return .done
+      case (.notFound, .get): return .notFound
+      case (.refused(let text), _): return .failed(kind: refusalKind(text))
+      default: return .failed(kind: "answered something else")
+      }
     case .notPerformed(let failure): return .failed(kind: "not sent: \(failure)")
     case .unanswered(.closed), .unanswered(.broken): return .lost
     case .unanswered(let failure): return .failed(kind: "no answer: \(failure)")
     }
+  }
+
+  /// Riak's own errors are one word (`timeout`, `{w_val_unsatisfied,2,1}`); others may name what they are about.
+  private static func refusalKind(_ text: String) -> String {
+    "answered " + (text.contains(" ") || text.isEmpty ? "an error" : text)
   }
 
   private func takeSignals() -> Bool {
@@ -237,7 +249,7 @@ final class BenchRun {
         _ = pump.offer(UInt64(key)) { bytes, _ in encoder.append(.put, key: key, to: &bytes) }
       }
       for completion in try BenchRun.poll(pump) {
-        guard BenchRun.outcome(of: completion, .put) != .done else {
+        guard BenchRun.outcome(of: completion.outcome, .put) != .done else {
           line.advance(by: 1)
           continue
         }

@@ -327,6 +327,7 @@ private struct Done {
     kind =
       switch completion.outcome {
       case .answered(let answer): "\(answer.status)"
+      case .answeredFrame(let answer): "\(answer.outcome)"
       case .notPerformed: "not performed"
       case .unanswered: "unanswered"
       }

@@ -46,6 +46,39 @@ extension SystemTests {
       }
     }
 
+    @Test("Protocol Buffers carry the same load: nodes named by either address, counted as over HTTP")
+    func protocolBuffers() throws {
+      try TestCluster.with("bench-pb") { cluster in
+        func run(_ words: String...) throws -> JSON {
+          let run = try cairn(["bench", "--json", "--protocol", "pb", "--duration", "500ms", "--warmup", "0s"] + words)
+          #expect(run.code == 0 && run.errors.isEmpty, "\(run.errors)")
+          return try JSON.parse(run.output)
+        }
+        var client = try cluster.client(2)
+        let puts = try run(
+          "--url", cluster.url(1), "--preload", "--keys", "50", "--value-size", "20", "--op", "mixed", "--mix",
+          "get=1,put=1", "--connections", "3", "--depth", "4", "--r", "1", "--w", "all", "--dw", "1")
+        #expect(puts["protocol"]?.string == "pb" && puts["errors"]?.array == [])
+        #expect(puts["operations"]?.array?.allSatisfy { ($0["ops"]?.integer ?? 0) > 0 } == true)
+        #expect(sum(puts, "not_found") == 0 && sum(puts, "errors") == 0)
+        let stored = try client.send("GET", objectPath(type: nil, bucket: "bench", key: "0000000000000007"))
+        #expect(stored.status == 200 && stored.body.count == 20)
+
+        let direct = ["--url", "pb://127.0.0.1:\(cluster.pbPort(3))", "--url", cluster.url(2)]
+        let absent = try run(
+          direct[0], direct[1], direct[2], direct[3], "--bucket", "none", "--op", "get", "--rate", "100")
+        #expect(sum(absent, "not_found") == sum(absent, "ops") && sum(absent, "errors") == 0)
+        #expect(sum(absent, "ops") + (absent["unsent"]?.integer ?? 0) == 50)
+        let refused = try cairn(["bench", "--protocol", "pb", "--url", "pb://127.0.0.1:\(cluster.httpPort(1))"])
+        #expect(refused.code == 1 && refused.errors.contains("does not speak Protocol Buffers"), "\(refused.errors)")
+        let tooMany = try cairn([
+          "bench", "--protocol", "pb", "--url", cluster.url(1), "--op", "put", "--w", "9", "--duration", "100ms",
+          "--warmup", "0s",
+        ])
+        #expect(tooMany.code == 1 && tooMany.errors.contains("n_val_violation"), "\(tooMany.errors)")
+      }
+    }
+
     @Test("a node that is killed in the middle costs what was in flight on its connections, and nothing else")
     func nodeLost() throws {
       try TestCluster.with("bench-lost") { cluster in
