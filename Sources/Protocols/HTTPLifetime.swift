@@ -9,7 +9,12 @@ extension Lifetime {
   static let saidTwice = HTTPProblem(
     status: 400, text: "X-Cairn-Expires-In and X-Cairn-Expires-At: say once when the object expires")
 
-  /// What a header says whose name begins with `X-Cairn-Expir` or `X-Cairn-TTL`.
+  /// Whether a name begins with `X-Cairn-Expir` or `X-Cairn-TTL`: it means a lifetime, rightly spelled or not.
+  static func isNamed(by bytes: [UInt8], _ name: Range<Int>) -> Bool {
+    HTTPText.hasPrefix(bytes, name, "x-cairn-expir") || HTTPText.hasPrefix(bytes, name, "x-cairn-ttl")
+  }
+
+  /// What a header says for whose name that is so.
   init(_ bytes: [UInt8], _ name: Range<Int>, _ value: Range<Int>) throws(HTTPProblem) {
     if HTTPText.matches(bytes, name, "x-cairn-expires-in") {
       if HTTPText.equals(bytes, value, "never") {

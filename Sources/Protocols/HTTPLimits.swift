@@ -39,6 +39,7 @@ struct HTTPProblem: Error, Equatable, Sendable {
   static func notAcceptable(_ type: ArraySlice<UInt8>) -> HTTPProblem {
     HTTPProblem(status: 406, text: "Not acceptable: this is \(String(decoding: type, as: UTF8.self))")
   }
+  static let noMediaType = HTTPProblem(status: 415, text: "Content-Type must be type/subtype, like text/plain")
   static let noKeysMade = HTTPProblem(status: 501, text: "Keys are not made here: name one, as in /buckets/B/keys/K")
   static let bodyTooLong = HTTPProblem(
     status: 413, text: "Body is longer than \(HTTPLimits.bodyBytesMax) bytes")

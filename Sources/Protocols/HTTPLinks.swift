@@ -29,8 +29,9 @@ struct ObjectLinks: Sendable {
       }
       let end = HTTPText.first(UInt8(ascii: ","), bytes, in: close + 1..<rest.upperBound)
       let parameters = try LinkParameters(bytes, HTTPText.trimmed(bytes, close + 1..<end))
-      if !parameters.tag.isEmpty {
-        try add(target: bytes, rest.lowerBound + 1..<close, tag: parameters.tag)
+      // A link may have an empty tag, but not none: that is a link of somebody else's, which would come back as another.
+      if let tag = parameters.tag, !tag.isEmpty || !parameters.isUp {
+        try add(target: bytes, rest.lowerBound + 1..<close, tag: tag)
       } else if !parameters.isUp {
         throw ObjectLinks.malformed
       }
@@ -82,7 +83,7 @@ struct ObjectLinks: Sendable {
       let (bucket, key) = object(bytes, 1..<close),
       let parameters = try? LinkParameters(bytes, close + 1..<bytes.count)
     else { return nil }
-    return (bucket, key, parameters.tag)
+    return (bucket, key, parameters.tag ?? [])
   }
 
   /// A stored link as `</riak/B/K>; riaktag="T"`, for those who use the old form of paths; nil when it was not stored
@@ -100,8 +101,8 @@ struct ObjectLinks: Sendable {
 
 /// What stands behind a link's target.
 private struct LinkParameters {
-  /// Without quotes and escapes; empty when there is none.
-  private(set) var tag: [UInt8] = []
+  /// Without quotes and escapes; nil when there is none.
+  private(set) var tag: [UInt8]?
   private(set) var isUp = false
 
   init(_ bytes: [UInt8], _ parameters: Range<Int>) throws(HTTPProblem) {
@@ -119,9 +120,9 @@ private struct LinkParameters {
     guard name.upperBound < parameter.upperBound, bytes[name.upperBound] == UInt8(ascii: "=") else { return }
     let value = LinkParameters.unquoted(bytes[name.upperBound + 1..<parameter.upperBound])
     if HTTPText.matches(bytes, name, "riaktag") {
-      tag = []
+      var plain: [UInt8] = []
       // Clients do not all escape their tags: one that holds no escapes is taken as it is.
-      if !HTTPText.unescape(value, 0..<value.count, into: &tag) { tag = value }
+      tag = HTTPText.unescape(value, 0..<value.count, into: &plain) ? plain : value
     } else if HTTPText.matches(bytes, name, "rel") {
       isUp = HTTPText.equalIgnoringCase(value[...], Array("up".utf8)[...])
     }

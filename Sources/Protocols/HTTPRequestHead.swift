@@ -194,7 +194,7 @@ struct HTTPRequestHead: Sendable {
   private mutating func setContentType(_ bytes: [UInt8], _ value: Range<Int>, from start: Int) {
     contentType = value.isEmpty ? nil : value.lowerBound - start..<value.upperBound - start
     if isWrite, problem == nil, !value.isEmpty, !HTTPText.isMediaType(bytes, value) {
-      problem = HTTPProblem(status: 415, text: "Content-Type must be type/subtype, like text/plain")
+      problem = .noMediaType
     }
   }
 
@@ -210,7 +210,7 @@ struct HTTPRequestHead: Sendable {
         addMetadata(name, value, from: start)
       } else if HTTPText.matches(bytes, name, "x-riak-if-not-modified") {
         addCondition(bytes, name, value)
-      } else if HTTPText.hasPrefix(bytes, name, "x-cairn-expir") || HTTPText.hasPrefix(bytes, name, "x-cairn-ttl") {
+      } else if Lifetime.isNamed(by: bytes, name) {
         setLifetime(bytes, name, value)
       }
     case UInt8(ascii: "c"):
@@ -290,7 +290,7 @@ struct HTTPRequestHead: Sendable {
 
   /// What is wrong with an index entry, in Riak's words; there are no indexes yet, but what is stored should be fit for
   /// them.
-  private static func problem(ofIndex bytes: [UInt8], _ field: Range<Int>, _ value: Range<Int>) -> HTTPProblem? {
+  static func problem(ofIndex bytes: [UInt8], _ field: Range<Int>, _ value: Range<Int>) -> HTTPProblem? {
     func ends(_ suffix: StaticString) -> Bool {
       let start = field.upperBound - suffix.utf8CodeUnitCount
       return start > field.lowerBound && bytes[start - 1] == UInt8(ascii: "_")

@@ -134,7 +134,7 @@ package struct HTTPSession: Sendable {
     let start = input.head
     func part(_ range: Range<Int>) -> ArraySlice<UInt8> { bytes[start + range.lowerBound..<start + range.upperBound] }
     let type = head.contentType ?? 0..<0
-    var metadata = head.metadata.map { (name: part($0.name), value: part($0.value)) }
+    var metadata = head.metadata.map { (name: HTTPText.plainName(part($0.name)), value: part($0.value)) }
     if let links = head.links?.value { metadata += links.values.map { (ObjectLinks.name[...], $0[...]) } }
     payload.reserveCapacity(64 + type.count + min(head.contentLength ?? 0, HTTPLimits.bodyBytesReserved))
     ObjectContent.appendHeader(contentType: part(type), metadata: metadata, to: &payload)

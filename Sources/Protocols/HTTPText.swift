@@ -155,6 +155,30 @@ package enum HTTPText {
   }
 }
 
+extension HTTPText {
+  /// The byte that an escape at `index` stands for; nil when there is none.
+  static func escape(_ text: ArraySlice<UInt8>, at index: Int) -> UInt8? {
+    guard text[index] == UInt8(ascii: "%"), index + 2 < text.endIndex, let high = hexDigit(text[index + 1]),
+      let low = hexDigit(text[index + 2])
+    else { return nil }
+    return UInt8(high << 4 | low)
+  }
+
+  /// The name of metadata that a header's name stands for, with its escapes undone; a percent sign that begins none is
+  /// one. So a name that an answer has brought comes to the same when it is sent back.
+  static func plainName(_ name: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    guard name.contains(UInt8(ascii: "%")) else { return name }
+    var plain: [UInt8] = []
+    var index = name.startIndex
+    while index < name.endIndex {
+      let escaped = escape(name, at: index)
+      plain.append(escaped ?? name[index])
+      index += escaped == nil ? 1 : 3
+    }
+    return plain[...]
+  }
+}
+
 extension [UInt8] {
   mutating func appendASCII(_ text: StaticString) {
     unsafe append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
@@ -190,13 +214,14 @@ extension [UInt8] {
     }
   }
 
-  /// Bytes as they may stand in a header's name: what no name has, which another protocol may have stored, as escapes.
+  /// Bytes as they may stand in a header's name: what no name has, which another protocol may have stored, as escapes, and
+  /// so what would be taken for one. `HTTPText.plainName` undoes them.
   mutating func appendHeaderName(_ name: ArraySlice<UInt8>) {
-    for byte in name {
-      if HTTPText.isToken(byte) {
-        append(byte)
+    for index in name.indices {
+      if HTTPText.isToken(name[index]), HTTPText.escape(name, at: index) == nil {
+        append(name[index])
       } else {
-        appendEscaped([byte])
+        appendEscaped(name[index...index])
       }
     }
   }

@@ -13,7 +13,7 @@ extension RpbContent {
   /// What HTTP says of content whose type nobody gave.
   private static let typeDefault: [UInt8] = Array("application/octet-stream".utf8)
 
-  /// The content as it is stored.
+  /// The content as it is stored: nothing that HTTP would refuse.
   func payload() throws(PBRefusal) -> [UInt8] {
     let value = value ?? []
     guard deleted != true else { throw PBRefusal("content marked as deleted cannot be put: send RpbDelReq") }
@@ -22,6 +22,8 @@ extension RpbContent {
     }
     let type = storedType
     let metadata = try storedMetadata(typeBytes: type.count)
+    guard HTTPText.isMediaType(Array(type), 0..<type.count) else { throw PBRefusal(HTTPProblem.noMediaType.text) }
+    try checkNames()
     var payload: [UInt8] = []
     payload.reserveCapacity(64 + type.count + value.count)
     ObjectContent.appendHeader(contentType: type, metadata: metadata, to: &payload)
@@ -34,6 +36,24 @@ extension RpbContent {
     if type.isEmpty { type = RpbContent.typeDefault[...] }
     guard let charset, !charset.isEmpty else { return type }
     return type + Array("; charset=".utf8) + charset
+  }
+
+  /// Throws for an index entry that no index could hold, and for user metadata that look like a lifetime: to keep for ever
+  /// what was to go would be worse than to refuse.
+  private func checkNames() throws(PBRefusal) {
+    for pair in indexes {
+      let name = Array(pair.key ?? [])
+      let bytes = name + (pair.value ?? [])
+      let problem = HTTPRequestHead.problem(ofIndex: bytes, 0..<name.count, name.count..<bytes.count)
+      if let problem { throw PBRefusal(problem.text) }
+    }
+    for pair in userMetadata {
+      let name = Array((pair.key ?? []).prefix(PBLimits.quotedBytesMax))
+      if Lifetime.isNamed(by: name, 0..<name.count) {
+        let text = String(decoding: name, as: UTF8.self)
+        throw PBRefusal("\(text) cannot be user metadata: a lifetime is given over HTTP or by default_ttl")
+      }
+    }
   }
 
   private func storedMetadata(
@@ -80,15 +100,22 @@ extension RpbContent {
     content.forEachMetadata { add(payload, $0, $1) }
   }
 
+  /// A charset is told apart from the type where it is the type's last parameter.
   private mutating func setType(_ payload: [UInt8], _ type: Range<Int>) {
-    let separator = payload[type].firstIndex(of: UInt8(ascii: ";")) ?? type.upperBound
-    contentType = payload[type.lowerBound..<separator]
-    let parameter = HTTPText.trimmed(payload, min(separator + 1, type.upperBound)..<type.upperBound)
-    if HTTPText.hasPrefix(payload, parameter, "charset="), !payload[parameter].contains(UInt8(ascii: ";")) {
-      charset = payload[parameter.lowerBound + 8..<parameter.upperBound]
-    } else {
-      contentType = payload[type]
+    contentType = payload[type]
+    var separator: Int?
+    var rest = type
+    while !rest.isEmpty {
+      let next = HTTPText.first(UInt8(ascii: ";"), payload, in: rest)
+      if next < type.upperBound { separator = next }
+      rest = min(next + 1, type.upperBound)..<type.upperBound
     }
+    guard let separator else { return }
+    let parameter = HTTPText.trimmed(payload, separator + 1..<type.upperBound)
+    let name: StaticString = "charset="
+    guard parameter.count > name.utf8CodeUnitCount, HTTPText.hasPrefix(payload, parameter, name) else { return }
+    contentType = payload[type.lowerBound..<separator]
+    charset = payload[parameter.lowerBound + name.utf8CodeUnitCount..<parameter.upperBound]
   }
 
   private mutating func add(_ payload: [UInt8], _ name: Range<Int>, _ value: Range<Int>) {

@@ -40,7 +40,8 @@ extension RpbBucketProps {
     func absent(_ name: StaticString, _ isWanted: Bool) throws(PBRefusal) {
       if isWanted { throw .invalidProperty(name, "not_supported") }
     }
-    try number("n_val", wanted.replicas, replicas)
+    // Not a quorum: a name such as `all` is no number of replicas.
+    guard wanted.replicas ?? replicas == replicas else { throw .invalidProperty("n_val", "cannot_be_changed") }
     try number("r", wanted.r, r)
     try number("w", wanted.w, w)
     try number("dw", wanted.dw, dw)
@@ -52,8 +53,8 @@ extension RpbBucketProps {
     try flag("last_write_wins", wanted.lastWriteWins, false)
     try flag("basic_quorum", wanted.basicQuorum, false)
     try flag("notfound_ok", wanted.notFoundOK, true)
-    try absent("precommit", !wanted.precommit.isEmpty)
-    try absent("postcommit", !wanted.postcommit.isEmpty)
+    try absent("precommit", !wanted.precommit.isEmpty || wanted.hasPrecommit == true)
+    try absent("postcommit", !wanted.postcommit.isEmpty || wanted.hasPostcommit == true)
     try absent("search", wanted.search == true)
     try absent("search_index", wanted.searchIndex.map { !$0.isEmpty } ?? false)
     try absent("datatype", wanted.dataType.map { !$0.isEmpty } ?? false)
@@ -63,6 +64,11 @@ extension RpbBucketProps {
     try absent("backend", wanted.backend.map { !$0.isEmpty } ?? false)
     try absent("chash_keyfun", wanted.hashFunction != nil)
     try absent("linkfun", wanted.linkFunction != nil)
+    try absent("old_vclock", wanted.oldClock != nil)
+    try absent("young_vclock", wanted.youngClock != nil)
+    try absent("big_vclock", wanted.bigClock != nil)
+    try absent("small_vclock", wanted.smallClock != nil)
+    try absent("hll_precision", wanted.hllPrecision != nil)
   }
 }
 

@@ -42,7 +42,7 @@ package struct PBSession: Sendable {
   private static let clientIDDefault: [UInt8] = [0, 0, 0, 0]
 
   private var input = InputBuffer()
-  private let configuration: PBConfiguration
+  let configuration: PBConfiguration
   private var keys: KeyGenerator?
   private var clientID = PBSession.clientIDDefault
   /// Nothing more will be read: the connection ends with the answers that are due.

@@ -56,6 +56,23 @@ import Testing
     (pbFrame(9, names + [24, 0]), "{r_val_violation,0}"),
     (pbFrame(9, names + [96, 0]), "{n_val_violation,0}"),
     (pbFrame(11, names + content + [40, 0]), "{w_val_violation,0}"),
+    (pbFrame(9, names + [24, 4]), "{n_val_violation,3}"),
+    (pbFrame(9, names + [32, 4]), "{n_val_violation,3}"),
+    (pbFrame(9, names + [96, 4]), "{n_val_violation,4}"),
+    (pbFrame(9, names + [112, 4]), "{n_val_violation,3}"),
+    (pbFrame(11, names + content + [40, 4]), "{n_val_violation,3}"),
+    (pbFrame(11, names + content + [48, 4]), "{n_val_violation,3}"),
+    (pbFrame(11, names + content + [64, 4]), "{n_val_violation,3}"),
+    (pbFrame(11, names + content + [120, 4]), "{n_val_violation,4}"),
+    (pbFrame(11, names + content + [136, 1, 4]), "{n_val_violation,3}"),
+    (pbFrame(11, names + content + [40, 0xFA, 0xFF, 0xFF, 0xFF, 0x0F]), "{n_val_violation,3}"),
+    (pbFrame(13, names + [24, 4]), "{n_val_violation,3}"),
+    (pbFrame(13, names + [40, 4]), "{n_val_violation,3}"),
+    (pbFrame(13, names + [48, 4]), "{n_val_violation,3}"),
+    (pbFrame(13, names + [56, 4]), "{n_val_violation,3}"),
+    (pbFrame(13, names + [64, 4]), "{n_val_violation,3}"),
+    (pbFrame(13, names + [72, 4]), "{n_val_violation,3}"),
+    (pbFrame(13, names + [96, 4]), "{n_val_violation,4}"),
     (
       pbFrame(11, names + content + [26, 3, 1, 2, 3]),
       "Error processing incoming message: the vclock is none that was made here: send what a read returned, or nothing"
@@ -157,6 +174,38 @@ import Testing
     #expect(error { $0.links = [link] }?.hasPrefix("Links are longer than") == true)
     let value = [UInt8](repeating: 0, count: PBLimits.valueBytesMax + 1)[...]
     #expect(error { $0.value = value } == "the value is longer than 67108864 bytes")
+  }
+
+  @Test("what HTTP refuses to store is refused here too")
+  func asOverHTTP() {
+    func error(_ change: (inout RpbContent) -> Void) -> String? {
+      var content = RpbContent(value: pbBytes("v"))
+      change(&content)
+      return pbAction(.putRequest, RpbPutReq(bucket: pbBytes("b"), key: pbBytes("k"), content: content)).error
+    }
+    func index(_ name: String, _ value: String) -> String? {
+      error { $0.indexes = [RpbPair(key: pbBytes(name), value: pbBytes(value))] }
+    }
+    for type in ["text", "text/", "/plain", "text/plain x", "a b/c", "\r\n"] {
+      #expect(error { $0.contentType = pbBytes(type) } == "Content-Type must be type/subtype, like text/plain")
+    }
+    #expect(error { $0.contentType = pbBytes("text/plain; a=b") } == nil)
+    #expect(index("age_int", "12") == nil && index("name_bin", "x y") == nil && index("age_INT", "-1") == nil)
+    #expect(index("age", "12") == "Unknown field type for field: 'age'.")
+    #expect(index("", "12") == "Unknown field type for field: ''.")
+    #expect(index("age_int", "x") == "Could not parse field 'age_int', value 'x'.")
+    #expect(error { $0.indexes = [RpbPair(key: pbBytes("age_int"))] } == "Could not parse field 'age_int', value ''.")
+  }
+
+  @Test(
+    "user metadata that look like a lifetime are refused rather than kept for ever",
+    arguments: ["X-Cairn-Expires-In", "x-cairn-expires-at", "X-CAIRN-EXPIRY", "X-Cairn-TTL", "x-cairn-ttl-seconds"])
+  func lifetimes(name: String) {
+    var content = RpbContent(value: pbBytes("v"))
+    content.userMetadata = [RpbPair(key: pbBytes(name), value: pbBytes("60"))]
+    let put = RpbPutReq(bucket: pbBytes("b"), key: pbBytes("k"), content: content)
+    let text = "\(name) cannot be user metadata: a lifetime is given over HTTP or by default_ttl"
+    #expect(pbAction(.putRequest, put).error == text)
   }
 
   @Test("random bytes and changed frames are answered or waited for, and never trap", arguments: UInt64(0)..<100)

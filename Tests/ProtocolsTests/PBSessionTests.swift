@@ -123,7 +123,7 @@ import Testing
   func quorums() throws {
     let names: [(UInt32?, QuorumSize)] = [
       (nil, .default), (4_294_967_291, .default), (4_294_967_294, .one), (4_294_967_293, .quorum),
-      (4_294_967_292, .all), (2, .count(2)), (4_294_967_290, .count(4_294_967_290)),
+      (4_294_967_292, .all), (2, .count(2)), (3, .count(3)),
     ]
     for (number, size) in names {
       let read = try #require(getRequest(get { ($0.r, $0.pr) = (number, number) }))
@@ -145,48 +145,40 @@ import Testing
     #expect(getRequest(get { $0.timeout = 0 })?.timeoutMilliseconds == nil)
   }
 
+  private func deleteRequest(_ action: PBAction) -> DeleteRequest? {
+    if case .delete(let delete)? = action.request { delete } else { nil }
+  }
+
+  @Test("rw of a delete counts where w is missing; node_confirms raises r and w, and never lowers them")
+  func widerQuorums() {
+    #expect(deleteRequest(delete { $0.rw = 3 })?.quorum.w == .count(3))
+    #expect(deleteRequest(delete { $0.rw = 4_294_967_292 })?.quorum.w == .all)
+    #expect(deleteRequest(delete { ($0.rw, $0.w) = (3, 1) })?.quorum.w == .count(1))
+    #expect(putRequest(put { $0.nodeConfirms = 3 })?.quorum.w == .count(3))
+    #expect(putRequest(put { ($0.w, $0.nodeConfirms) = (1, 4_294_967_292) })?.quorum.w == .count(3))
+    #expect(putRequest(put { $0.nodeConfirms = 1 })?.quorum == WriteQuorum())
+    #expect(putRequest(put { ($0.w, $0.nodeConfirms) = (3, 2) })?.quorum.w == .count(3))
+    #expect(putRequest(put { $0.nodeConfirms = 0 })?.quorum == WriteQuorum())
+    #expect(getRequest(get { $0.nodeConfirms = 3 })?.r == .count(3))
+    #expect(getRequest(get { ($0.r, $0.nodeConfirms) = (3, 1) })?.r == .count(3))
+  }
+
+  @Test("without a sloppy quorum only owners count")
+  func ownersOnly() throws {
+    let write = try #require(putRequest(put { $0.sloppyQuorum = false }))
+    #expect(write.quorum.w == .default && write.quorum.pw == .count(2))
+    #expect(putRequest(put { ($0.sloppyQuorum, $0.w) = (false, 4_294_967_292) })?.quorum.pw == .count(3))
+    #expect(putRequest(put { ($0.sloppyQuorum, $0.nodeConfirms) = (false, 3) })?.quorum.pw == .count(3))
+    #expect(putRequest(put { ($0.sloppyQuorum, $0.w, $0.pw) = (false, 1, 3) })?.quorum.pw == .count(3))
+    #expect(putRequest(put { $0.sloppyQuorum = true })?.quorum == WriteQuorum())
+    #expect(getRequest(get { $0.sloppyQuorum = false })?.pr == .count(2))
+    #expect(getRequest(get { ($0.sloppyQuorum, $0.r) = (false, 3) })?.pr == .count(3))
+    #expect(deleteRequest(delete { ($0.sloppyQuorum, $0.rw) = (false, 3) })?.quorum.pw == .count(3))
+    // The read of a conditional write too.
+    #expect(getRequest(put { ($0.sloppyQuorum, $0.ifNoneMatch) = (false, true) })?.pr == .count(2))
+  }
+
   // MARK: Put and delete
-
-  @Test("what one door stores the other one gives out")
-  func bothDoors() throws {
-    var session = HTTPSession()
-    session.receive(
-      Array(
-        """
-        PUT /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 1\r\n\
-        Content-Encoding: gzip\r\nX-Riak-Meta-color: dark\r\nX-Riak-Index-age_int: 1, 2\r\n\
-        Link: </buckets/o%20x/keys/p>; riaktag="t"\r\n\r\nv
-        """.utf8)[...])
-    guard case .request(.put(let stored), _)? = session.actions().first else {
-      Issue.record("no put")
-      return
-    }
-    var content = try #require(RpbContent(stored.payload, sampleStamp, isHead: false))
-    #expect(pbText(content.charset) == "utf-8" && pbText(content.contentEncoding) == "gzip")
-    #expect(content.indexes.map { pbText($0.value) } == ["1", "2"])
-    #expect(content.indexes.map { pbText($0.key) } == ["age_int", "age_int"])
-    #expect(
-      content.links == [RpbLink(bucket: pbBytes("o x"), key: pbBytes("p"), tag: pbBytes("t"))])
-    content.indexes = [RpbPair(key: pbBytes("age_int"), value: pbBytes("1, 2"))]
-    #expect(ObjectContent(payload: try content.payload()) == ObjectContent(payload: stored.payload))
-  }
-
-  @Test("user metadata whose name is no header's goes out over HTTP with escapes, and comes back here as it was")
-  func oddNames() throws {
-    var content = content
-    content.userMetadata = [RpbPair(key: pbBytes("a b:\r\n"), value: pbBytes("x"))]
-    let stored = try content.payload()
-    #expect(RpbContent(stored, sampleStamp, isHead: false)?.userMetadata == content.userMetadata)
-    guard case .request(_, let reply)? = httpGet() else { return }
-    let text = reply.text(.object(stamp: sampleStamp, payload: stored))
-    #expect(text.contains("\r\nX-Riak-Meta-a%20b%3A%0D%0A: x\r\n"))
-  }
-
-  private func httpGet() -> HTTPAction? {
-    var session = HTTPSession()
-    session.receive(Array("GET /buckets/b/keys/k HTTP/1.1\r\nHost: h\r\n\r\n".utf8)[...])
-    return session.actions().first
-  }
 
   @Test("content without a type is application/octet-stream, as over HTTP")
   func typeDefault() throws {
@@ -356,6 +348,16 @@ import Testing
     #expect(set { $0.allowMult = true }.error == "Invalid bucket properties: [{allow_mult,cannot_be_changed}]")
     #expect(set { $0.r = 1 }.error == "Invalid bucket properties: [{r,cannot_be_changed}]")
     #expect(set { $0.search = true }.error == "Invalid bucket properties: [{search,not_supported}]")
+    #expect(set { $0.replicas = 4_294_967_292 }.error == "Invalid bucket properties: [{n_val,cannot_be_changed}]")
+    #expect(set { $0.replicas = 4_294_967_291 }.error == "Invalid bucket properties: [{n_val,cannot_be_changed}]")
+    #expect(set { $0.hasPrecommit = true }.error == "Invalid bucket properties: [{precommit,not_supported}]")
+    #expect(set { $0.hasPostcommit = true }.error == "Invalid bucket properties: [{postcommit,not_supported}]")
+    #expect(set { ($0.hasPrecommit, $0.hasPostcommit) = (false, false) }.answer == done)
+    #expect(set { $0.oldClock = 86_400 }.error == "Invalid bucket properties: [{old_vclock,not_supported}]")
+    #expect(set { $0.youngClock = 20 }.error == "Invalid bucket properties: [{young_vclock,not_supported}]")
+    #expect(set { $0.bigClock = 50 }.error == "Invalid bucket properties: [{big_vclock,not_supported}]")
+    #expect(set { $0.smallClock = 50 }.error == "Invalid bucket properties: [{small_vclock,not_supported}]")
+    #expect(set { $0.hllPrecision = 14 }.error == "Invalid bucket properties: [{hll_precision,not_supported}]")
     #expect(set { $0.precommit = [RpbCommitHook()] }.error == "Invalid bucket properties: [{precommit,not_supported}]")
     #expect(pbAction(.resetBucketRequest, request).answer == pbFrame(30))
   }

@@ -83,9 +83,14 @@ struct BinaryConnectionTests {
     let client = try shard.connectBinary()
     var put = RpbPutReq(bucket: [98], key: [107], content: RpbContent(value: [118]))
     put.ifNoneMatch = true
-    // The stand-in finds every key.
+    // The stand-in finds every key but one.
     try client.send(frame(.putRequest, put) + frame(1))
     #expect(try frames(client, 2).map { $0[0] } == [0, 2])
+    #expect(!shard.observations.events.contains("put"))
+    put.key = [UInt8]("absent".utf8)[...]
+    try client.send(frame(.putRequest, put) + frame(1))
+    #expect(try frames(client, 2).map { $0[0] } == [12, 2])
+    #expect(shard.observations.events.contains("put"))
     #expect(await shard.stop() == .clean)
   }
 

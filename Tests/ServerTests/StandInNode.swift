@@ -24,7 +24,7 @@ final class Observations: Sendable {
 }
 
 /// Answers by the key's name: `big-N` with N bytes, `hold` only when `release` is asked for (in reverse order), `sync`
-/// after an fsync of a real file, anything else with the key itself.
+/// after an fsync of a real file, `absent` with not found, anything else with the key itself. It stores `absent` only.
 final class StandInNode: DrivenNode {
   static var tickMilliseconds: UInt64 { 10 }
 
@@ -69,6 +69,9 @@ final class StandInNode: DrivenNode {
   func step(_ event: Event, at now: Moment) {
     switch event {
     case .client(.get(let request), let session): answer(request.key, session)
+    case .client(.put(let request), let session) where request.key.key.elementsEqual("absent".utf8):
+      observations.facts.withLock { $0.events.append("put") }
+      effects.append(.respond(.stored(stamp: .zero), session: session))
     case .client(_, let session): effects.append(.respond(.notFound(tombstone: nil), session: session))
     case .peer(let message, let node):
       observations.facts.withLock {
@@ -147,6 +150,7 @@ final class StandInNode: DrivenNode {
       effects.append(StandInNode.object(key.key, session))
       for session in held.reversed() { effects.append(StandInNode.object(key.key, session)) }
       held = []
+    case "absent": effects.append(.respond(.notFound(tombstone: nil), session: session))
     case "sync": waiting.append(StandInNode.object(key.key, session))
     case "fail": effects.append(.stop(.failed(.io(.sync, path: "log", errno: 5))))
     case _ where name.hasPrefix("big-"):
