@@ -111,6 +111,8 @@ extension Node where Disk: ~Copyable {
     } else {
       if peers[index].hello?.bootID != hello.bootID {
         forgetBoot(of: index, "\(name(node)) was started anew")
+        peers[index].clockReference = nil
+        peers[index].clockProbe = nil
       }
       peers[index].rejected = nil
       peers[index].hello = hello

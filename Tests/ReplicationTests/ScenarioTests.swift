@@ -205,6 +205,20 @@ struct ThreeNodeTests {
     #expect(try #require(cluster.status(2)).peers.compactMap(\.clockOffsetMilliseconds) == [0, 0])
   }
 
+  @Test("a node that was started anew with its clock set right is not held to what it told before (rule CLOCKS)")
+  func clockSetRight() throws {
+    let cluster = TestCluster(nodes: 3)
+    cluster[2].wallOffset = 60_000
+    cluster.advance(milliseconds: 5000)
+    #expect(try #require(cluster.status(1)).peers.map(\.clockOffsetMilliseconds) == [60_000, 0])
+    cluster.kill(2)
+    cluster[2].wallOffset = 0
+    cluster.start(2, life: 1)
+    cluster.advance(milliseconds: 10)
+    // Before it has answered a ping.
+    #expect(try #require(cluster.status(1)).peers.map(\.clockOffsetMilliseconds) == [0, 0])
+  }
+
   @Test("a wiped node never says absent: its stores are loading until they are filled (rule GENESIS)")
   func wipedNode() throws {
     let cluster = TestCluster(nodes: 3)
