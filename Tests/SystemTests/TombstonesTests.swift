@@ -155,6 +155,8 @@ extension SystemTests {
         let old = [UInt8](repeating: 1, count: 1200)
         for key in 0..<60 { #expect(try client.put("old\(key)", old, query: "?w=3").status == 204) }
         for key in 0..<10 { #expect(try client.delete("old\(key)").status == 204) }
+        // Forgotten before the first merge: one before would carry them into a file that none comes for afterwards.
+        try eventually("they are collected") { try (1...3).allSatisfy { try cluster.pending($0) == 0 } }
         // The next ones, with the tombstones in them, are dead soon.
         for round in 0..<12 {
           for key in 0..<20 {
