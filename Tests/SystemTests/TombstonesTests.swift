@@ -148,6 +148,8 @@ extension SystemTests {
         Self.settings + [
           "max_file_size=64KiB", "merge_check_interval=100ms", "merge_trigger_dead_bytes=1GiB", "merge_dead_bytes=1GiB",
           "merge_small_file=0", "merge_trigger_fragmentation=60", "merge_fragmentation=60",
+          // A file that is full is made durable at once, not with the next checkpoint in a minute: only then is it merged.
+          "sync=interval",
         ]
       try TestCluster.with("blocked-overlap", settings: settings) { cluster in
         var client = try cluster.client(1)
