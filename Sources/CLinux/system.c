@@ -4,6 +4,7 @@
 #include "CLinux.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <netinet/in.h>
@@ -146,6 +147,12 @@ int64_t cairn_pread_cached(int descriptor, void *bytes, size_t count, uint64_t o
   struct iovec part = {.iov_base = bytes, .iov_len = count};
   ssize_t result = preadv2(descriptor, &part, 1, (off_t)offset, RWF_NOWAIT);
   return result < 0 ? -errno : result;
+}
+
+void cairn_keep_access_time(int descriptor) {
+  int flags = fcntl(descriptor, F_GETFL);
+  // Refused to whoever does not own the file; the times are kept then, which costs and harms nothing.
+  if (flags >= 0) fcntl(descriptor, F_SETFL, flags | O_NOATIME);
 }
 
 int cairn_random(void *bytes, size_t count) {

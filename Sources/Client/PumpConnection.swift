@@ -46,7 +46,7 @@ final class PumpConnection {
   var inFlight: PumpQueue
   var output = OutputBuffer()
   /// What the loop watches for.
-  var interest: Interest = [.reading, .writing]
+  var interest = Interest.both
   /// A write has failed: what the node has still said is read, and then the connection is given up.
   var isWriteBroken = false
   /// When it was last seen to work, or began to have work.

@@ -249,7 +249,7 @@ extension RequestPump {
     guard let connection = lines[index].connection, connection.isOpen, !connection.isWriteBroken else { return }
     do throws(Errno) {
       try connection.write(now: now)
-      let wanted: Interest = connection.output.isEmpty ? [.reading] : [.reading, .writing]
+      let wanted = Interest(reading: true, writing: !connection.output.isEmpty)
       if wanted != connection.interest {
         connection.interest = wanted
         try loop.change(connection.descriptor, wanted, token: UInt64(index))
@@ -258,9 +258,9 @@ extension RequestPump {
       // The node may have refused a request without reading all of it, and said why.
       connection.isWriteBroken = true
       connection.output.clear()
-      connection.interest = [.reading]
+      connection.interest = .reading
       do throws(Errno) {
-        try loop.change(connection.descriptor, [.reading], token: UInt64(index))
+        try loop.change(connection.descriptor, .reading, token: UInt64(index))
       } catch {
         lose(index, .broken(error))
       }

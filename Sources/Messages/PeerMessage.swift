@@ -15,7 +15,7 @@ package struct PeerMessage: Equatable, Sendable {
 }
 
 package enum PeerBody: Equatable, Sendable {
-  case hello(Hello)
+  indirect case hello(Hello)
   case helloReply(HelloReply)
   case ping(Ping)
   case pingReply(PingReply)
@@ -27,7 +27,7 @@ package enum PeerBody: Equatable, Sendable {
   case pushReply(PushReply)
   case read(PeerRead)
   case readReply(PeerReadReply)
-  case forward(Forward)
+  indirect case forward(Forward)
   case forwardReply(ForwardReply)
   case list(PeerList)
   case listReply(PeerListReply)

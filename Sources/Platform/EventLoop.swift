@@ -24,12 +24,19 @@ package struct Readiness: Equatable, Sendable {
   }
 }
 
-/// What to be told of.
-package struct Interest: OptionSet, Sendable {
-  package let rawValue: UInt32
-  package init(rawValue: UInt32) { self.rawValue = rawValue }
-  package static let reading = Interest(rawValue: CAIRN_READABLE)
-  package static let writing = Interest(rawValue: CAIRN_WRITABLE)
+/// What to be told of. Made anew for every connection that was written to: two flags, not a set.
+package struct Interest: Equatable, Sendable {
+  package let reading: Bool
+  package let writing: Bool
+  package init(reading: Bool, writing: Bool) {
+    self.reading = reading
+    self.writing = writing
+  }
+  package static let none = Interest(reading: false, writing: false)
+  package static let reading = Interest(reading: true, writing: false)
+  package static let both = Interest(reading: true, writing: true)
+
+  fileprivate var mask: UInt32 { (reading ? CAIRN_READABLE : 0) | (writing ? CAIRN_WRITABLE : 0) }
 }
 
 @safe
@@ -69,12 +76,12 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
   package func watch(_ descriptor: borrowing Descriptor, _ interest: Interest, token: UInt64) throws(Errno) {
     let number = descriptor.rawValue
-    try callNegated { cairn_epoll_add(poller.rawValue, number, interest.rawValue, token) }
+    try callNegated { cairn_epoll_add(poller.rawValue, number, interest.mask, token) }
   }
 
   package func change(_ descriptor: borrowing Descriptor, _ interest: Interest, token: UInt64) throws(Errno) {
     let number = descriptor.rawValue
-    try callNegated { cairn_epoll_change(poller.rawValue, number, interest.rawValue, token) }
+    try callNegated { cairn_epoll_change(poller.rawValue, number, interest.mask, token) }
   }
 
   /// Closing a descriptor that nobody duplicated does the same.

@@ -51,6 +51,8 @@ package struct PosixFileSystem: FileSystem, ~Copyable {
     let descriptor = try attempt(.open, path) { () throws(Errno) in
       try call { unsafe Glibc.open(path, flags | O_CLOEXEC, 0o644) }
     }
+    // Nobody asks when a record was read last, and to note it costs a read a third of its time.
+    cairn_keep_access_time(descriptor)
     let index = vacant.popLast() ?? places.count
     if index == places.count { places.append(Place(descriptor: -1, generation: 0)) }
     places[index].descriptor = descriptor

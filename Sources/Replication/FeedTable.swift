@@ -140,7 +140,7 @@ struct FeedStore: Sendable {
   var roundBegan: Instant?
 }
 
-struct FeedTable: Sendable {
+struct FeedTable: ~Copyable, Sendable {
   /// What is not answered is said again after this time, milliseconds. An answer to what was said before does not count
   /// then: so when one comes after its time, as over a slow link, it is waited for longer, up to the highest.
   static let patienceMilliseconds: UInt64 = 1000

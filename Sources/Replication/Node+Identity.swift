@@ -136,8 +136,8 @@ extension Node where Disk: ~Copyable {
   /// far as the owner remembers.
   func isFoundWhole(_ store: StoreID, by node: NodeID) -> Bool {
     guard options.rules.hold(.validation), let engine, let pair = feeds.index(store, node) else { return true }
-    let verdict = feeds.pairs[pair].verdict
-    return verdict?.judgement == .ok && verdict?.incarnation == engine.incarnation(store)
+    guard let verdict = feeds.pairs[pair].verdict else { return false }
+    return verdict.judgement == .ok && verdict.incarnation == engine.incarnation(store)
   }
 
   // MARK: - Whom this node has found whole

@@ -6,7 +6,7 @@ import Primitives
 // Which of the other members can be talked to, and what their clocks say. A peer is up when this node's connection to
 // it stands, each has accepted the other's HELLO of its current boot, and it answers, which `FailureDetector` judges.
 
-struct PeerTable: Sendable {
+struct PeerTable: ~Copyable, Sendable {
   struct Peer: Sendable {
     let member: Member
     /// This node's own connection to the peer.
@@ -82,7 +82,8 @@ struct PeerTable: Sendable {
 
   private(set) var peers: [Peer]
   var detector: FailureDetector
-  private var indexOf: [NodeID: Int] = [:]
+  /// Of the peers. They are few, and asked for several times with every message: a look along them is shorter than a hash.
+  private let ids: [NodeID]
 
   init(
     members: [Member], self own: NodeID, suspectAfterMilliseconds: UInt64, generator: inout SeededGenerator
@@ -90,10 +91,10 @@ struct PeerTable: Sendable {
     peers = members.filter { $0.id != own }.sorted { $0.id < $1.id }.map { Peer(member: $0) }
     detector = FailureDetector(
       peers: peers.count, suspectAfterMilliseconds: suspectAfterMilliseconds, generator: &generator)
-    for (index, peer) in peers.enumerated() { indexOf[peer.member.id] = index }
+    ids = peers.map { $0.member.id }
   }
 
-  func index(_ node: NodeID) -> Int? { indexOf[node] }
+  func index(_ node: NodeID) -> Int? { ids.firstIndex(of: node) }
 
   subscript(_ index: Int) -> Peer {
     _read { yield peers[index] }
@@ -102,18 +103,18 @@ struct PeerTable: Sendable {
 
   /// As of the last review.
   func isUp(_ node: NodeID) -> Bool {
-    guard let index = indexOf[node] else { return false }
+    guard let index = index(node) else { return false }
     return peers[index].wasUp
   }
 
   mutating func awaitWrite(_ node: NodeID, bytes: Int) {
-    guard let index = indexOf[node] else { return }
+    guard let index = index(node) else { return }
     peers[index].awaitedWrites += 1
     peers[index].awaitedBytes += bytes
   }
 
   mutating func writeAnswered(_ node: NodeID, bytes: Int) {
-    guard let index = indexOf[node] else { return }
+    guard let index = index(node) else { return }
     peers[index].awaitedWrites -= 1
     peers[index].awaitedBytes -= bytes
   }

@@ -54,7 +54,7 @@ final class ClientConnection {
   private var frames: PBSession?
   var output = OutputBuffer()
   /// What the loop watches for.
-  var interest: Interest = [.reading]
+  var interest = Interest.reading
   /// Listed for writing at the end of this turn.
   var isDirty = false
   /// Takes no more requests; closed as soon as everything is answered and written.
@@ -128,14 +128,11 @@ final class ClientConnection {
 
   /// What it should be watched for now.
   var wantedInterest: Interest {
-    var wanted: Interest = []
     // While a listing is made, reading goes on a little: its end is how a client that has gone is noticed. So it does
     // while the one request of a binary connection is in progress: mostly its answer comes sooner than the next.
     let readsOn = openListing != nil || isBinary
     let mayRead = mayBeginExchange || (readsOn && bufferedBytes < ClientConnection.listingBytesPausing)
-    if mayRead && !isInputEnded { wanted.insert(.reading) }
-    if !output.isEmpty { wanted.insert(.writing) }
-    return wanted
+    return Interest(reading: mayRead && !isInputEnded, writing: !output.isEmpty)
   }
 
   // MARK: Requests

@@ -33,7 +33,7 @@ final class PeerLink {
   private var socket: Descriptor?
   private var outbox: PeerOutbox
   private var output = OutputBuffer()
-  private var interest: Interest = []
+  private var interest = Interest.none
   private var failures = 0
   private var upSince: Instant?
   /// Bytes wait that no write was tried for yet.
@@ -67,7 +67,7 @@ final class PeerLink {
       let socket = try beginConnecting(to: address, from: source)
       do throws(Errno) {
         try socket.setDeadPeerTimeout(milliseconds: PeerLink.deadPeerMilliseconds)
-        interest = [.reading, .writing]
+        interest = .both
         try loop.watch(socket, interest, token: Source.link(index).token)
       } catch {
         return "\(error)"
@@ -146,7 +146,7 @@ final class PeerLink {
         _ = try output.write(to: socket)
         if !output.isEmpty { break }
       }
-      let wanted: Interest = output.isEmpty ? [.reading] : [.reading, .writing]
+      let wanted = Interest(reading: true, writing: !output.isEmpty)
       if wanted != interest {
         interest = wanted
         try loop.change(socket, wanted, token: Source.link(index).token)

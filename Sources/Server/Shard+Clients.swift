@@ -54,7 +54,7 @@ extension Shard {
   func pauseAccepting(_ error: Errno) {
     log(.error, "cannot accept a connection: \(error); trying again in a second")
     acceptPausedUntil = now.instant.adding(milliseconds: Self.acceptPauseMilliseconds)
-    watchListeners([])
+    watchListeners(.none)
   }
 
   func resumeAccepting() {
@@ -77,7 +77,7 @@ extension Shard {
   func clientIsReady(_ key: SlabKey, _ event: Readiness) {
     guard let connection = clients[key] else { return }
     if event.writable { markDirty(connection) }
-    if event.readable && connection.interest.contains(.reading) {
+    if event.readable && connection.interest.reading {
       read(connection)
     } else if event.broken {
       close(connection)

@@ -52,7 +52,7 @@ extension Shard {
   }
 
   func send(_ message: PeerMessage, to peer: NodeID) {
-    guard let index = linkOfPeer[peer] else { return }
+    guard let index = linkIndex(peer) else { return }
     if links[index].enqueue(message) { links[index].isDirty = true } else { statistics.peerMessagesDropped += 1 }
   }
 
@@ -130,7 +130,7 @@ extension Shard {
       close(connection, "its first message is no hello")
       return false
     }
-    guard let index = linkOfPeer[hello.node] else {
+    guard let index = linkIndex(hello.node) else {
       // The node hears of it, because it knows what is wrong with the stranger; there is nowhere to send an answer.
       step(.peer(message, from: hello.node))
       close(connection, "it says that it is node \(hello.name) (\(hello.node)), which is no other member")

@@ -48,7 +48,7 @@ package actor Shard<Node: DrivenNode> {
   /// The connection that each peer's messages come on.
   var inboundOfPeer: [NodeID: SlabKey] = [:]
   let links: [PeerLink]
-  let linkOfPeer: [NodeID: Int]
+  private let linkIDs: [NodeID]
   var random: SeededGenerator
   let readBuffer = ReadBuffer(byteCount: 256 << 10)
 
@@ -98,7 +98,7 @@ package actor Shard<Node: DrivenNode> {
       PeerLink(
         member: $0.element, index: $0.offset, outboxBytesMax: Int(configuration.peerOutputBytesMax), now: now.instant)
     }
-    linkOfPeer = Dictionary(uniqueKeysWithValues: links.map { ($0.member.id, $0.index) })
+    linkIDs = links.map { $0.member.id }
     random = SeededGenerator(seed: seed)
     nextTick = now.instant
     nextMaintenance = now.instant
@@ -114,6 +114,9 @@ package actor Shard<Node: DrivenNode> {
       loop.runJobs()
     }
   }
+
+  /// Of the connection to this member. They are few: a look along them is shorter than a hash.
+  func linkIndex(_ peer: NodeID) -> Int? { linkIDs.firstIndex(of: peer) }
 
   private func startListeners() throws(Errno) {
     do throws(SocketError) {
@@ -267,7 +270,7 @@ package actor Shard<Node: DrivenNode> {
       case .listing(let part, let session): answer(session, with: part)
       case .adminDone(let outcome, let session): answer(session, with: outcome)
       case .send(let message, let peer): send(message, to: peer)
-      case .disconnect(let peer): if let index = linkOfPeer[peer] { lose(links[index], "the node asked for it") }
+      case .disconnect(let peer): if let index = linkIndex(peer) { lose(links[index], "the node asked for it") }
       case .read(let ticket, let read):
         if let event = threads.read(ticket, read, of: node) { step(event) }
       case .job(let job): threads.perform(job)

@@ -113,13 +113,13 @@ private final class ServerRun {
       while let descriptor = try state.listener.accept() {
         accepted += 1
         let peer = Peer(descriptor)
-        try state.loop.watch(peer.descriptor, [.reading], token: UInt64(accepted))
+        try state.loop.watch(peer.descriptor, .reading, token: UInt64(accepted))
         peers[UInt64(accepted)] = peer
       }
     } else if let peer = peers[event.token] {
       if serve(peer, event) {
         try state.loop.change(
-          peer.descriptor, peer.output.isEmpty ? .reading : [.reading, .writing], token: event.token)
+          peer.descriptor, peer.output.isEmpty ? .reading : .both, token: event.token)
       } else {
         peers[event.token] = nil
       }

@@ -48,7 +48,7 @@ struct EventLoopTests {
     var events: [Readiness] = []
     try loop.poll(timeoutMilliseconds: -1, into: &events)
     #expect(events == [Readiness(token: 7, readable: true, writable: false, broken: false)])
-    try loop.change(listener.descriptor, [], token: 7)
+    try loop.change(listener.descriptor, .none, token: 7)
     events = []
     try loop.poll(timeoutMilliseconds: 0, into: &events)
     #expect(events.isEmpty)

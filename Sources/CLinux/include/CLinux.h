@@ -70,6 +70,8 @@ int cairn_poll_one(int descriptor, uint32_t interest, int timeout_ms);
 
 /// Reads what is in the page cache; -EAGAIN when the device would have to be asked, -EOPNOTSUPP where unsupported.
 int64_t cairn_pread_cached(int descriptor, void *bytes, size_t count, uint64_t offset);
+/// Reads of this open file leave its time of access alone, where the system allows that to this user.
+void cairn_keep_access_time(int descriptor);
 int cairn_random(void *bytes, size_t count);
 /// Raises the soft limit of open files to the hard one and returns it (at most INT32_MAX).
 int cairn_raise_open_files(void);
