@@ -37,7 +37,7 @@ package struct PBConfiguration: Sendable {
   }
 }
 
-package struct PBSession: Sendable {
+package struct PBSession: ~Copyable, Sendable {
   /// What Riak takes for the client's name until it has one.
   private static let clientIDDefault: [UInt8] = [0, 0, 0, 0]
 

@@ -150,6 +150,8 @@ struct FeedTable: ~Copyable, Sendable {
 
   /// Sorted by store, then by node.
   var pairs: [FeedPair] = []
+  /// Of `pairs`, the store and the node alone: every write looks one up, and a pair is long.
+  private var places: [(store: StoreID, node: NodeID)] = []
   /// Sorted by node.
   var lines: [FeedLine] = []
   /// Sorted.
@@ -190,16 +192,21 @@ struct FeedTable: ~Copyable, Sendable {
     promisesNext = now
   }
 
+  /// To be called when `pairs` has got others.
+  mutating func notePlaces() { places = pairs.map { ($0.store, $0.node) } }
+
   func index(_ store: StoreID, _ node: NodeID) -> Int? {
     var low = 0
-    var high = pairs.count
+    var high = places.count
     while low < high {
       let middle = (low + high) / 2
-      let isBefore = pairs[middle].store < store || (pairs[middle].store == store && pairs[middle].node < node)
-      if isBefore { low = middle + 1 } else { high = middle }
+      if places[middle] < (store, node) { low = middle + 1 } else { high = middle }
     }
-    return low < pairs.count && pairs[low].store == store && pairs[low].node == node ? low : nil
+    return low < places.count && places[low] == (store, node) ? low : nil
   }
+
+  /// What the peer of this pair thinks of our store. Asked with every write: the pair is not copied for it.
+  func verdict(_ pair: Int) -> StoreVerdict? { pairs.span[pair].verdict }
 
   func line(_ node: NodeID) -> Int? { lines.firstIndex { $0.node == node } }
 

@@ -37,6 +37,7 @@ extension Node where Disk: ~Copyable {
           pairs.first { $0.store == store && $0.node == node } ?? FeedPair(store: store, node: node))
       }
     }
+    feeds.notePlaces()
     // What was said names pairs by their places.
     feeds.lines = peers.peers.map { FeedLine(node: $0.member.id, next: present) }
   }

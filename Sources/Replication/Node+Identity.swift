@@ -136,7 +136,7 @@ extension Node where Disk: ~Copyable {
   /// far as the owner remembers.
   func isFoundWhole(_ store: StoreID, by node: NodeID) -> Bool {
     guard options.rules.hold(.validation), let engine, let pair = feeds.index(store, node) else { return true }
-    guard let verdict = feeds.pairs[pair].verdict else { return false }
+    guard let verdict = feeds.verdict(pair) else { return false }
     return verdict.judgement == .ok && verdict.incarnation == engine.incarnation(store)
   }
 

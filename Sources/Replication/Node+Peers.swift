@@ -25,7 +25,8 @@ extension Node where Disk: ~Copyable {
     case .hello(let hello): receiveHello(hello, from: index, at: now)
     case .helloReply(let reply): receiveHelloReply(reply, from: index, at: now)
     default:
-      guard peers[index].hello != nil else { return }
+      // Every message asks: a comparison would copy the HELLO.
+      guard case .some = peers[index].hello else { return }
       peers.detector.heard(from: index, at: now.instant)
       if message.body.exchange == .answer { peers.detector.heardAnswer(from: index, at: now.instant) }
       identity.clock.observe(message.time)

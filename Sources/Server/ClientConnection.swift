@@ -52,6 +52,8 @@ final class ClientConnection {
   /// Instead of `session`, for who speaks Riak's binary protocol. Two properties, because a payload of an enum cannot be
   /// changed in place.
   private var frames: PBSession?
+  /// The binary protocol is spoken, which has one request in progress.
+  let isBinary: Bool
   var output = OutputBuffer()
   /// What the loop watches for.
   var interest = Interest.reading
@@ -84,9 +86,12 @@ final class ClientConnection {
     descriptor: consuming Descriptor, key: SlabKey, isLocal: Bool, speaking language: ClientLanguage, now: Instant
   ) {
     switch language {
-    case .http(let configuration): session = HTTPSession(configuration: configuration)
+    case .http(let configuration):
+      session = HTTPSession(configuration: configuration)
+      isBinary = false
     case .binary(let configuration):
       session = HTTPSession()
+      isBinary = true
       frames = PBSession(configuration: configuration)
     }
     self.descriptor = descriptor
@@ -117,8 +122,6 @@ final class ClientConnection {
   /// Answers that the client has not taken yet.
   var unreadBytes: Int { output.pendingBytes + heldBytes }
   var exchangesInProgress: Int { exchanges.count - head }
-  /// The binary protocol has one request in progress.
-  var isBinary: Bool { frames != nil }
   var mayBeginExchange: Bool {
     !isFinishing && openListing == nil && exchangesInProgress < (isBinary ? 1 : ClientConnection.exchangesMax)
       && output.pendingBytes < ClientConnection.outputBytesPausing
@@ -140,7 +143,7 @@ final class ClientConnection {
   func received(_ bytes: UnsafeRawBufferPointer, now: Instant) {
     lastProgress = now
     if requestBegan == nil { requestBegan = now }
-    if frames == nil { unsafe session.receive(bytes) } else { unsafe frames?.receive(bytes) }
+    if isBinary { unsafe frames?.receive(bytes) } else { unsafe session.receive(bytes) }
   }
 
   /// The next thing that the received bytes ask for.
