@@ -207,6 +207,8 @@ struct FeedTable: ~Copyable, Sendable {
 
   /// What the peer of this pair thinks of our store. Asked with every write: the pair is not copied for it.
   func verdict(_ pair: Int) -> StoreVerdict? { pairs.span[pair].verdict }
+  /// What this node thinks of the peer's store.
+  func judged(_ pair: Int) -> StoreVerdict? { pairs.span[pair].judged }
 
   func line(_ node: NodeID) -> Int? { lines.firstIndex { $0.node == node } }
 

@@ -145,7 +145,7 @@ extension Node where Disk: ~Copyable {
   /// True when this node has found the promises of that owner's store whole, in its current boot.
   func isValidated(_ store: StoreID, with node: NodeID) -> Bool {
     if node == own.id || !options.rules.hold(.validation) { return true }
-    guard let pair = feeds.index(store, node), let judged = feeds.pairs[pair].judged else { return false }
+    guard let pair = feeds.index(store, node), let judged = feeds.judged(pair) else { return false }
     return judged.judgement == .ok
   }
 
@@ -159,7 +159,7 @@ extension Node where Disk: ~Copyable {
         mask |= 1 << UInt16(index)
         continue
       }
-      guard let pair = feeds.index(store, node), let verdict = feeds.pairs[pair].verdict,
+      guard let pair = feeds.index(store, node), let verdict = feeds.verdict(pair),
         verdict.judgement == .ok, verdict.incarnation == engine.incarnation(store)
       else { continue }
       mask |= 1 << UInt16(index)

@@ -9,18 +9,19 @@ import Testing
 
 @Suite("Clocks of peers")
 struct PeerClockTests {
-  private func table(_ offsets: [Int64?]) -> (PeerTable, Moment) {
+  private let now = Moment(instant: Instant(nanoseconds: 5_000_000_000), wallMilliseconds: 1_700_000_000_000)
+
+  private func table(_ offsets: [Int64?]) -> PeerTable {
     let members = (0...offsets.count).map {
       Member(id: NodeID(UInt32($0 + 1)), name: "n\($0 + 1)", address: "127.0.0.1:\($0 + 1)")
     }
     var generator = SeededGenerator(seed: 1)
     var table = PeerTable(
       members: members, self: NodeID(1), suspectAfterMilliseconds: 1000, generator: &generator)
-    let now = Moment(instant: Instant(nanoseconds: 5_000_000_000), wallMilliseconds: 1_700_000_000_000)
     for (index, offset) in offsets.enumerated() {
       table[index].clockReference = offset.map { (1_700_000_000_000 + $0 - 5000, now.instant) }
     }
-    return (table, now)
+    return table
   }
 
   @Test(
@@ -31,32 +32,34 @@ struct PeerClockTests {
       ([40_000, 40_000, 40_000], true), ([40_000, 40_000, 0, 0], false), ([40_000, 41_000, 39_000, 0], true),
     ] as [([Int64?], Bool)])
   func doubt(offsets: [Int64?], isDoubted: Bool) {
-    let (table, now) = table(offsets)
-    #expect(table.clockIsInDoubt(at: now) == isDoubted)
+    let doubts = table(offsets).clockIsInDoubt(at: now)
+    #expect(doubts == isDoubted)
   }
 
   @Test("a jump of our own clock shows before anybody says another word")
   func ownJump() {
-    let (table, now) = table([0, 0])
-    #expect(!table.clockIsInDoubt(at: now))
+    let table = table([0, 0])
     var later = now
     later.wallMilliseconds += 31_000
-    #expect(table.clockIsInDoubt(at: later))
     // When the monotonic clock went along, time has simply passed.
-    later.instant = now.instant.adding(milliseconds: 31_000)
-    #expect(!table.clockIsInDoubt(at: later))
+    var passed = later
+    passed.instant = now.instant.adding(milliseconds: 31_000)
+    let doubts = [now, later, passed].map { table.clockIsInDoubt(at: $0) }
+    #expect(doubts == [false, true, false])
   }
 
   @Test("what was told of a clock more than an hour ago says nothing: our own clocks drift apart meanwhile")
   func forgotten() {
-    let (table, now) = table([0, 0])
-    var later = now
-    later.instant = now.instant.adding(milliseconds: PeerTable.clockReferenceMillisecondsMax)
-    later.wallMilliseconds += PeerTable.clockReferenceMillisecondsMax + 31_000
-    #expect(table.clockIsInDoubt(at: later))
-    later.instant = later.instant.adding(milliseconds: 1)
-    #expect(!table.clockIsInDoubt(at: later))
-    #expect(table.judgingMilliseconds(at: later) == later.wallMilliseconds)
+    let table = table([0, 0])
+    var last = now
+    last.instant = now.instant.adding(milliseconds: PeerTable.clockReferenceMillisecondsMax)
+    last.wallMilliseconds += PeerTable.clockReferenceMillisecondsMax + 31_000
+    var later = last
+    later.instant = last.instant.adding(milliseconds: 1)
+    let doubts = [last, later].map { table.clockIsInDoubt(at: $0) }
+    #expect(doubts == [true, false])
+    let judging = table.judgingMilliseconds(at: later)
+    #expect(judging == later.wallMilliseconds)
   }
 }
 
