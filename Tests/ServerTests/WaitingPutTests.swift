@@ -16,8 +16,8 @@ struct WaitingPutTests {
     let now = Instant(nanoseconds: 1)
     let configuration = PBConfiguration(node: "n1", serverVersion: "2.2.3", replicas: 3)
     let connection = ClientConnection(
-      descriptor: Descriptor(owning: unsafe open("/dev/null", O_RDONLY | O_CLOEXEC)), key: SlabKey(slot: 0, generation: 0),
-      isLocal: true, speaking: .binary(configuration), now: now)
+      descriptor: Descriptor(owning: unsafe open("/dev/null", O_RDONLY | O_CLOEXEC)),
+      key: SlabKey(slot: 0, generation: 0), isLocal: true, speaking: .binary(configuration), now: now)
     var put: [UInt8] = []
     put.appendFrame(
       .putRequest,
