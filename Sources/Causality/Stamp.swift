@@ -1,13 +1,15 @@
 package import Primitives
 
 // When a write happened, cluster-wide: a hybrid logical time and the actor that issued it. Stamps are unique and
-// totally ordered; "newest" always means "highest stamp". A stamp is also the write's dot.
+// totally ordered; "newest" always means "highest stamp". A stamp is also the write's dot. Every message and every record
+// has some: other modules compare them in place.
 
 /// Who issues stamps: drawn at random when a node's data is created and again after every unclean stop; never reused.
 package struct ActorID: Hashable, Comparable, Sendable, CustomStringConvertible {
   package let rawValue: UInt32
-  package init(_ rawValue: UInt32) { self.rawValue = rawValue }
-  package static func < (a: ActorID, b: ActorID) -> Bool { a.rawValue < b.rawValue }
+  @inlinable package init(_ rawValue: UInt32) { self.rawValue = rawValue }
+  @inlinable package static func == (a: ActorID, b: ActorID) -> Bool { a.rawValue == b.rawValue }
+  @inlinable package static func < (a: ActorID, b: ActorID) -> Bool { a.rawValue < b.rawValue }
   package var description: String { String(rawValue, radix: 16) }
 }
 
@@ -15,12 +17,13 @@ package struct ActorID: Hashable, Comparable, Sendable, CustomStringConvertible 
 /// Source: Kulkarni et al. 2014, "Logical Physical Clocks".
 package struct HybridTime: Hashable, Comparable, Sendable, CustomStringConvertible {
   package let rawValue: UInt64
-  package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+  @inlinable package init(_ rawValue: UInt64) { self.rawValue = rawValue }
   package init(milliseconds: UInt64, counter: UInt16 = 0) { rawValue = milliseconds << 16 | UInt64(counter) }
   /// Milliseconds since 1970.
   package var milliseconds: UInt64 { rawValue >> 16 }
   package var counter: UInt16 { UInt16(truncatingIfNeeded: rawValue) }
-  package static func < (a: HybridTime, b: HybridTime) -> Bool { a.rawValue < b.rawValue }
+  @inlinable package static func == (a: HybridTime, b: HybridTime) -> Bool { a.rawValue == b.rawValue }
+  @inlinable package static func < (a: HybridTime, b: HybridTime) -> Bool { a.rawValue < b.rawValue }
   package static let zero = HybridTime(0)
   /// Times from here on (the year 6429) are nobody's: peers that name one are not listened to, and none is issued.
   package static let ceiling = HybridTime(milliseconds: 1 << 47)
@@ -31,13 +34,14 @@ package struct HybridTime: Hashable, Comparable, Sendable, CustomStringConvertib
 package struct Stamp: Hashable, Comparable, Sendable, CustomStringConvertible {
   package let time: HybridTime
   package let actor: ActorID
-  package init(time: HybridTime, actor: ActorID) {
+  @inlinable package init(time: HybridTime, actor: ActorID) {
     self.time = time
     self.actor = actor
   }
   /// Below every stamp that was ever issued.
   package static let zero = Stamp(time: .zero, actor: ActorID(0))
-  package static func < (a: Stamp, b: Stamp) -> Bool {
+  @inlinable package static func == (a: Stamp, b: Stamp) -> Bool { a.time == b.time && a.actor == b.actor }
+  @inlinable package static func < (a: Stamp, b: Stamp) -> Bool {
     a.time.rawValue != b.time.rawValue ? a.time < b.time : a.actor < b.actor
   }
   package var description: String { "\(time)@\(actor)" }

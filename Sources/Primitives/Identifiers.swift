@@ -3,8 +3,9 @@
 /// One node of the cluster, for ever: an id is never given to another node.
 package struct NodeID: Hashable, Comparable, Sendable, CustomStringConvertible {
   package let rawValue: UInt32
-  package init(_ rawValue: UInt32) { self.rawValue = rawValue }
-  package static func < (a: NodeID, b: NodeID) -> Bool { a.rawValue < b.rawValue }
+  @inlinable package init(_ rawValue: UInt32) { self.rawValue = rawValue }
+  @inlinable package static func == (a: NodeID, b: NodeID) -> Bool { a.rawValue == b.rawValue }
+  @inlinable package static func < (a: NodeID, b: NodeID) -> Bool { a.rawValue < b.rawValue }
   package var description: String { "#\(rawValue)" }
 }
 

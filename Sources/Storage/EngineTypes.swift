@@ -7,7 +7,7 @@ package import Primitives
 package struct StoreID: Hashable, Comparable, Sendable, CustomStringConvertible {
   package let partition: UInt16
   package let replicas: UInt8
-  package init(partition: UInt16, replicas: UInt8) {
+  @inlinable package init(partition: UInt16, replicas: UInt8) {
     self.partition = partition
     self.replicas = replicas
   }
@@ -19,12 +19,16 @@ package struct StoreID: Hashable, Comparable, Sendable, CustomStringConvertible 
   }
 
   /// It holds hints, not a partition.
-  package var isHints: Bool { replicas == 0 }
+  @inlinable package var isHints: Bool { replicas == 0 }
   /// The node that its hints are for; nil for a partition.
   package var hintTarget: NodeID? { isHints ? NodeID(UInt32(partition)) : nil }
 
+  @inlinable package static func == (a: StoreID, b: StoreID) -> Bool {
+    a.partition == b.partition && a.replicas == b.replicas
+  }
+
   /// Partitions first.
-  package static func < (a: StoreID, b: StoreID) -> Bool {
+  @inlinable package static func < (a: StoreID, b: StoreID) -> Bool {
     (a.isHints ? 1 : 0, a.partition, a.replicas) < (b.isHints ? 1 : 0, b.partition, b.replicas)
   }
   /// The directory name: `p042-n3`, or `hints-3`.
@@ -55,8 +59,9 @@ package struct StoredVersion: Equatable, Sendable {
 /// `Engine.durable` has reached the position that its `apply` returned.
 package struct LogPosition: Hashable, Comparable, Sendable {
   package let rawValue: UInt64
-  package init(_ rawValue: UInt64) { self.rawValue = rawValue }
-  package static func < (a: LogPosition, b: LogPosition) -> Bool { a.rawValue < b.rawValue }
+  @inlinable package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+  @inlinable package static func == (a: LogPosition, b: LogPosition) -> Bool { a.rawValue == b.rawValue }
+  @inlinable package static func < (a: LogPosition, b: LogPosition) -> Bool { a.rawValue < b.rawValue }
 }
 
 /// Bytes that an operation needs and that are not in memory. Read them elsewhere, then repeat the operation with them.

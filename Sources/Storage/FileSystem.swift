@@ -6,8 +6,9 @@ package import Primitives
 /// An open file of one file system; never reused while that file system lives.
 package struct FileID: Hashable, Comparable, Sendable {
   package let rawValue: UInt64
-  package init(_ rawValue: UInt64) { self.rawValue = rawValue }
-  package static func < (a: FileID, b: FileID) -> Bool { a.rawValue < b.rawValue }
+  @inlinable package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+  @inlinable package static func == (a: FileID, b: FileID) -> Bool { a.rawValue == b.rawValue }
+  @inlinable package static func < (a: FileID, b: FileID) -> Bool { a.rawValue < b.rawValue }
 }
 
 /// How `FileSystem.open` treats a file that exists or does not. In every mode the file can be read.

@@ -8,12 +8,12 @@ package struct Rank: Comparable, Sendable {
   package let stamp: Stamp
   package let isTombstone: Bool
 
-  package init(_ stamp: Stamp, isTombstone: Bool) {
+  @inlinable package init(_ stamp: Stamp, isTombstone: Bool) {
     self.stamp = stamp
     self.isTombstone = isTombstone
   }
 
-  package static func < (a: Rank, b: Rank) -> Bool {
+  @inlinable package static func < (a: Rank, b: Rank) -> Bool {
     a.stamp != b.stamp ? a.stamp < b.stamp : !a.isTombstone && b.isTombstone
   }
 }
