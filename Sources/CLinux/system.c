@@ -151,7 +151,7 @@ int64_t cairn_pread_cached(int descriptor, void *bytes, size_t count, uint64_t o
 
 void cairn_keep_access_time(int descriptor) {
   int flags = fcntl(descriptor, F_GETFL);
-  // Refused to whoever does not own the file; the times are kept then, which costs and harms nothing.
+  // Refused to whoever does not own the file; the times are noted then, which only costs time.
   if (flags >= 0) fcntl(descriptor, F_SETFL, flags | O_NOATIME);
 }
 
