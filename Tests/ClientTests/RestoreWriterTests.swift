@@ -46,7 +46,7 @@ import Testing
     }
     // k1, k3, and k30 to k39.
     #expect(writer.counts == RestoreCounts(stored: 48, bytes: 48 * 5, present: 0, rejected: 13))
-    #expect(writer.rejections.first == "b/torn: it is no object of this release; use the one that wrote it")
+    #expect(writer.rejections.contains("b/torn: it is no object of this release; use the one that wrote it"))
     #expect(writer.rejections.contains { $0.hasPrefix("b/k1: ") && $0.contains("Headers are longer") })
     let (many, _) = try write(values) { _ in true }
     #expect(many.counts.rejected == 61 && many.rejections.count == RestoreWriter.rejectionsNamedMax)

@@ -74,7 +74,7 @@ import Testing
     "methods that a path does not know are told which it does",
     arguments: [
       ("/buckets/b/keys", "DELETE"), ("/buckets", "PUT"), ("/riak", "POST"), ("/buckets/b/keys/k", "PATCH"),
-      ("/stats", "POST"), ("/buckets/b/keys", "PUT"),
+      ("/stats", "POST"), ("/buckets/b/keys", "PUT"), ("/buckets/b/props", "PUT"), ("/buckets/b/props", "DELETE"),
     ])
   func methods(target: String, method: String) {
     let reply = seen("\(method) \(target) HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
@@ -297,6 +297,7 @@ import Testing
     #expect(status(answer(head("/buckets/b/keys?keys=true&x=1"), object)) == 400)
     #expect(status(answer(head("/buckets/b/keys?keys=true&timeout=x"), object)) == 400)
     #expect(status(answer(head("/types/T/buckets?buckets=true"), object)) == 404)
+    #expect(status(answer(head("/types/T/props"), object)) == 404)
     #expect(status(answer(head("/buckets/b/keys?keys=true", "Accept: text/html\r\n"), object)) == 406)
     #expect(status(answer(head("/buckets/b/props"), object)) == 200)
   }
