@@ -14,6 +14,7 @@ package struct PeerMessage: Equatable, Sendable {
   }
 }
 
+/// Its largest cases stand outside of it: every message is copied some times on its way, and is as large as the largest.
 package enum PeerBody: Equatable, Sendable {
   indirect case hello(Hello)
   case helloReply(HelloReply)

@@ -37,6 +37,7 @@ package struct PBConfiguration: Sendable {
   }
 }
 
+/// What one connection has sent, taken apart. Nothing copies it: each read and each frame would.
 package struct PBSession: ~Copyable, Sendable {
   /// What Riak takes for the client's name until it has one.
   private static let clientIDDefault: [UInt8] = [0, 0, 0, 0]

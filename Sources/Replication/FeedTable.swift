@@ -140,6 +140,7 @@ struct FeedStore: Sendable {
   var roundBegan: Instant?
 }
 
+/// Nothing copies it: every write asks it (Docs/Decisions/021-hot-values-are-borrowed.md).
 struct FeedTable: ~Copyable, Sendable {
   /// What is not answered is said again after this time, milliseconds. An answer to what was said before does not count
   /// then: so when one comes after its time, as over a slow link, it is waited for longer, up to the highest.

@@ -5,6 +5,7 @@ import Primitives
 
 // Which of the other members can be talked to, and what their clocks say. A peer is up when this node's connection to
 // it stands, each has accepted the other's HELLO of its current boot, and it answers, which `FailureDetector` judges.
+// Nothing copies the table: every message asks it.
 
 struct PeerTable: ~Copyable, Sendable {
   struct Peer: Sendable {
